@@ -1,0 +1,66 @@
+"""Reconstruction: a person's head in millimetres, with the cameras that saw it. Cannot be built without a Scale."""
+
+import numpy as np
+from jaxtyping import Float
+
+from core.anatomy import Anatomy
+from core.camera import Camera
+from core.landmarks import Landmarks3D
+from core.mesh import Mesh
+from core.records import freeze, record
+from core.texture import Texture
+
+
+@record
+class Scale:
+    """Millimetres per model unit, where it comes from, and its standard deviation as a share (0.04 = 4 %)."""
+
+    mm_per_unit: float
+    source: str
+    sd_relative: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.mm_per_unit) and self.mm_per_unit > 0):
+            raise ValueError(f"a scale must be positive, not {self.mm_per_unit}")
+        if not (np.isfinite(self.sd_relative) and self.sd_relative > 0):
+            raise ValueError(f"a scale must state its spread, not {self.sd_relative}")
+
+    @property
+    def interval95_percent(self) -> float:
+        """Half width of the 95 % interval of every length, in per cent."""
+        return 196 * self.sd_relative
+
+
+@record
+class View:
+    """One picture the head was fitted to: its camera, the file (relative to the case) and the frame's name."""
+
+    camera: Camera
+    path: str
+    source: str
+    reprojection_px: float
+
+
+@record
+class Reconstruction:
+    """mesh, texture, views, landmarks and anatomy share one head frame; uncertainty_mm (V,) is one sd per vertex."""
+
+    mesh: Mesh
+    texture: Texture
+    anatomy: Anatomy
+    views: tuple[View, ...]
+    landmarks: Landmarks3D
+    model: str
+    identity: Float[np.ndarray, "k"]
+    expression: Float[np.ndarray, "e"]
+    scale: Scale
+    uncertainty_mm: Float[np.ndarray, "v"]
+    report: dict
+
+    def __post_init__(self) -> None:
+        freeze(self, identity=(self.identity, float), expression=(self.expression, float),
+               uncertainty_mm=(self.uncertainty_mm, float))
+        if len(self.uncertainty_mm) != len(self.mesh.vertices_mm):
+            raise ValueError("every vertex needs an uncertainty")
+        if self.anatomy.region_weights.shape[1] != len(self.mesh.vertices_mm):
+            raise ValueError("the anatomy belongs to another topology")

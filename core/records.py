@@ -1,0 +1,20 @@
+"""Frozen, keyword-only records whose arrays cannot be changed after construction."""
+
+import dataclasses
+from typing import Any, dataclass_transform
+
+import numpy as np
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
+def record(cls: type) -> type:
+    """Make `cls` a frozen, keyword-only, identity-compared dataclass."""
+    return dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
+
+
+def freeze(owner: object, **arrays: tuple[Any, Any]) -> None:
+    """Store read-only copies of arrays on a frozen record: `freeze(self, points=(points, float))`."""
+    for name, (values, dtype) in arrays.items():
+        copy = np.array(values, dtype=dtype)
+        copy.flags.writeable = False
+        object.__setattr__(owner, name, copy)

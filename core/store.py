@@ -1,0 +1,136 @@
+"""Reconstruction and Prediction as files of a case: what the folder holds is what the record holds, exactly.
+
+Exchange files for other programs (PLY, GLB, PNG, JSON) lie beside `surface.npz` and `prediction.npz`, which carry the
+full double-precision arrays and are what Previsage reads back.
+"""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.anatomy import Anatomy
+from core.camera import Camera
+from core.errors import PrevisageError
+from core.files import read_json, write_bytes, write_json
+from core.glb import write_glb
+from core.landmarks import MEDIAPIPE478, Landmarks3D
+from core.mesh import Mesh
+from core.ply import write_ply
+from core.prediction import Landed, Prediction
+from core.reconstruction import Reconstruction, Scale, View
+from core.surface import SurfacePoints
+from core.texture import Texture
+
+
+def save_npz(path: Path, **arrays: object) -> None:
+    """Compressed arrays, written whole."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
+
+
+def save_npy(path: Path, array: np.ndarray) -> None:
+    """One array, written whole."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_bytes(path, buffer.getvalue())
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """An 8-bit picture (grey or RGB), written whole; fast compression."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
+    write_bytes(path, buffer.getvalue())
+
+
+def anatomy_arrays(anatomy: Anatomy) -> dict[str, np.ndarray]:
+    """An anatomy as named arrays."""
+    return {"pins478_face": anatomy.pins478.face, "pins478_bary": anatomy.pins478.bary,
+            "pin_names": np.array(anatomy.pin_names), "pin_face": anatomy.pin_points.face,
+            "pin_bary": anatomy.pin_points.bary, "region_names": np.array(anatomy.region_names),
+            "region_weights": anatomy.region_weights}
+
+
+def anatomy_from_arrays(arrays: "np.lib.npyio.NpzFile") -> Anatomy:
+    """The inverse of `anatomy_arrays`."""
+    return Anatomy(pins478=SurfacePoints(face=arrays["pins478_face"], bary=arrays["pins478_bary"]),
+                   pin_names=tuple(arrays["pin_names"].tolist()),
+                   pin_points=SurfacePoints(face=arrays["pin_face"], bary=arrays["pin_bary"]),
+                   region_names=tuple(arrays["region_names"].tolist()), region_weights=arrays["region_weights"])
+
+
+def save_reconstruction(folder: Path, head: Reconstruction) -> None:
+    """Write every file of `recon/`."""
+    mesh, texture = head.mesh, head.texture
+    write_ply(folder / "mesh.ply", mesh, texture.vertex_colors(mesh))
+    write_glb(folder / "head.glb", mesh, texture, ())
+    save_png(folder / "texture.png", texture.rgb)
+    save_png(folder / "texture_seen.png", texture.seen)
+    save_npy(folder / "landmarks478.npy", head.landmarks.points)
+    save_npy(folder / "uncertainty.npy", head.uncertainty_mm)
+    write_json(folder / "cameras.json", {"views": [
+        {"K": v.camera.K_px, "distortion": v.camera.distortion, "cam_from_head": v.camera.cam_from_head,
+         "size_wh": v.camera.size_wh, "file": v.path, "source": v.source, "reprojection_px": v.reprojection_px}
+        for v in head.views]})
+    write_json(folder / "fit.json", {
+        "model": head.model, "scale": {**dataclasses.asdict(head.scale),
+                                       "interval95_percent": head.scale.interval95_percent}, **head.report})
+    save_npz(folder / "surface.npz", vertices_mm=mesh.vertices_mm, faces=mesh.faces, uv=mesh.uv,
+             faces_uv=mesh.faces_uv, identity=head.identity, expression=head.expression,
+             landmarks=head.landmarks.points, confidence=head.landmarks.confidence, **anatomy_arrays(head.anatomy))
+
+
+def load_reconstruction(folder: Path) -> Reconstruction:
+    """Read `recon/` back; PrevisageError when it is missing or damaged."""
+    fit = read_json(folder / "fit.json")
+    try:
+        arrays = np.load(folder / "surface.npz")
+        texture = Texture(rgb=np.asarray(Image.open(folder / "texture.png")),
+                          seen=np.asarray(Image.open(folder / "texture_seen.png")))
+        uncertainty = np.load(folder / "uncertainty.npy")
+    except (OSError, ValueError) as error:
+        raise PrevisageError("case_damaged", f"A file of {folder} is missing or damaged.",
+                             "Run `previsage reconstruct` again with the same arguments.") from error
+    views = tuple(View(camera=Camera(K_px=np.array(v["K"]), cam_from_head=np.array(v["cam_from_head"]),
+                                     size_wh=tuple(v["size_wh"]), distortion=np.array(v["distortion"])),
+                       path=v["file"], source=v["source"], reprojection_px=v["reprojection_px"])
+                  for v in read_json(folder / "cameras.json")["views"])
+    scale = fit.pop("scale")
+    return Reconstruction(
+        mesh=Mesh(vertices_mm=arrays["vertices_mm"], faces=arrays["faces"], uv=arrays["uv"],
+                  faces_uv=arrays["faces_uv"]),
+        texture=texture, anatomy=anatomy_from_arrays(arrays), views=views,
+        landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=arrays["landmarks"], confidence=arrays["confidence"]),
+        model=fit.pop("model"), identity=arrays["identity"], expression=arrays["expression"],
+        scale=Scale(mm_per_unit=scale["mm_per_unit"], source=scale["source"], sd_relative=scale["sd_relative"]),
+        uncertainty_mm=uncertainty, report=fit)
+
+
+def save_prediction(folder: Path, head: Reconstruction, prediction: Prediction) -> None:
+    """Write a plan's displacement, morphable head and report; views are rendered separately."""
+    write_json(folder / "plan.json", prediction.plan)
+    save_npy(folder / "displacement.npy", prediction.total_mm())
+    save_npz(folder / "prediction.npz", displacement_mm=prediction.displacement_mm.astype(np.float64))
+    record = {f.name: getattr(prediction, f.name) for f in dataclasses.fields(prediction)
+              if f.name not in ("displacement_mm", "landed")}
+    record["landed"] = [{**dataclasses.asdict(item), "error_mm": item.error_mm} for item in prediction.landed]
+    write_json(folder / "prediction.json", record)
+    write_glb(folder / "predicted.glb", head.mesh, head.texture,
+              tuple(zip(prediction.step_names, prediction.displacement_mm, strict=True)))
+
+
+def load_prediction(folder: Path) -> Prediction:
+    """Read a plan's prediction back."""
+    record = read_json(folder / "prediction.json")
+    record["landed"] = tuple(Landed(step=i["step"], pin=i["pin"], asked_mm=tuple(i["asked_mm"]),
+                                    landed_mm=tuple(i["landed_mm"])) for i in record["landed"])
+    try:
+        displacement = np.load(folder / "prediction.npz")["displacement_mm"]
+    except (OSError, ValueError, KeyError) as error:
+        raise PrevisageError("case_damaged", f"{folder}/prediction.npz is missing or damaged.",
+                             "Run `previsage predict` again.") from error
+    return Prediction(displacement_mm=displacement, **{
+        k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
