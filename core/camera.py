@@ -1,5 +1,7 @@
 """Camera: a pinhole with OpenCV lens distortion, placed relative to the head."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Float
 
@@ -18,7 +20,7 @@ class Camera:
     K_px: Float[np.ndarray, "3 3"]
     cam_from_head: Float[np.ndarray, "4 4"]
     size_wh: tuple[int, int]
-    distortion: Float[np.ndarray, "5"] = np.zeros(5)
+    distortion: Float[np.ndarray, "5"] = dataclasses.field(default_factory=lambda: np.zeros(5))
 
     def __post_init__(self) -> None:
         freeze(self, K_px=(self.K_px, float), cam_from_head=(self.cam_from_head, float),
