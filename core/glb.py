@@ -143,7 +143,7 @@ def jpeg(rgb: UInt8[np.ndarray, "h w 3"], room_bytes: int) -> bytes:
     while True:
         for quality in QUALITIES:
             buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+            image.save(buffer, "JPEG", quality=quality, subsampling=0)
             if buffer.tell() <= room_bytes:
                 return buffer.getvalue()
         if max(image.size) <= 256:
