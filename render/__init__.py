@@ -1,0 +1,1 @@
+"""Mesh and camera to pictures and buffers. Imports core only."""
