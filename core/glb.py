@@ -7,7 +7,8 @@ vertex n of the file is the n-th of the (vertex, texture coordinate) pairs that 
 texture coordinate (`split_seams`). Vertices without a face are left out. The order depends on the topology alone, so
 it is the same in every file of one head model.
 
-Morph targets hold positions only, as sparse accessors: a vertex that a step moves by less than `STILL_MM` is not listed.
+Morph targets hold positions only, as sparse accessors: a vertex that a step moves by less than
+`STILL_MM` is not listed.
 """
 
 import gzip

@@ -35,7 +35,8 @@ def globe(rings: int = 24, sides: int = 32, radius_mm: float = 80.0) -> Mesh:
 
 def picture(side: int = 256) -> Texture:
     ramp = np.linspace(0, 255, side).astype(np.uint8)
-    rgb = np.stack([np.tile(ramp, (side, 1)), np.tile(ramp[:, None], (1, side)), np.full((side, side), 128, np.uint8)], -1)
+    across, grey = np.tile(ramp, (side, 1)), np.full((side, side), 128, np.uint8)
+    rgb = np.stack([across, across.T, grey], -1)
     return Texture(rgb=rgb, seen=np.full((side, side), 255, np.uint8))
 
 
@@ -64,7 +65,8 @@ def read(document: dict, binary: bytes, index: int) -> np.ndarray:
     out = np.zeros((accessor["count"], width))
     rows = view(sparse["indices"]["bufferView"], sparse["indices"]["componentType"], sparse["count"])
     assert (np.diff(rows.astype(int)) > 0).all(), "sparse indices must increase"
-    out[rows] = view(sparse["values"]["bufferView"], accessor["componentType"], sparse["count"] * width).reshape(-1, width)
+    values = view(sparse["values"]["bufferView"], accessor["componentType"], sparse["count"] * width)
+    out[rows] = values.reshape(-1, width)
     assert np.allclose(accessor["min"], out.min(0)) and np.allclose(accessor["max"], out.max(0))
     return out
 
@@ -168,7 +170,8 @@ def test_a_skin_like_picture_keeps_its_size_and_colours() -> None:
 
 def test_wrong_calls_are_refused(tmp_path: Path) -> None:
     mesh = globe(4, 6)
-    nothing = Mesh(vertices_mm=mesh.vertices_mm, faces=np.zeros((0, 3), int), uv=mesh.uv, faces_uv=np.zeros((0, 3), int))
+    none = np.zeros((0, 3), int)
+    nothing = Mesh(vertices_mm=mesh.vertices_mm, faces=none, uv=mesh.uv, faces_uv=none)
     with pytest.raises(ValueError, match="triangle"):
         write_glb(tmp_path / "x.glb", nothing, picture(8), ())
     with pytest.raises(ValueError, match="every vertex"):
@@ -180,7 +183,8 @@ def khronos(*paths: Path) -> subprocess.CompletedProcess:
     node = shutil.which("node")
     if not node or not (CLIENT / "node_modules" / "gltf-validator").is_dir():
         pytest.skip("the Khronos validator needs node and `npm ci` in viewer/web/client")
-    return subprocess.run([node, "validate.mjs", *map(str, paths)], cwd=CLIENT, capture_output=True, text=True, timeout=60)
+    return subprocess.run([node, "validate.mjs", *map(str, paths)], cwd=CLIENT, capture_output=True, text=True,
+                          timeout=60)
 
 
 def test_the_khronos_validator_finds_nothing(morphed: tuple[Path, Mesh], tmp_path: Path) -> None:
