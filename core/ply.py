@@ -15,7 +15,8 @@ def write_ply(path: Path, mesh: Mesh, colors: UInt8[np.ndarray, "v 3"]) -> None:
     vertices["xyz"], vertices["rgb"] = mesh.vertices_mm, colors
     faces = np.zeros(len(mesh.faces), [("n", "u1"), ("abc", "<i4", 3)])
     faces["n"], faces["abc"] = 3, mesh.faces
-    header = ("ply\nformat binary_little_endian 1.0\ncomment millimetres; head frame: x patient's left, y up, z forward\n"
+    header = ("ply\nformat binary_little_endian 1.0\n"
+              "comment millimetres; head frame: x patient's left, y up, z forward\n"
               f"element vertex {len(vertices)}\n"
               + "".join(f"property float {a}\n" for a in "xyz")
               + "".join(f"property uchar {c}\n" for c in ("red", "green", "blue"))

@@ -4,9 +4,14 @@ Exchange files for other programs (PLY, GLB, PNG, JSON) lie beside `surface.npz`
 full double-precision arrays and are what Previsage reads back.
 """
 
+import contextlib
 import dataclasses
 import io
+import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +30,7 @@ from core.surface import SurfacePoints
 from core.texture import Texture
 
 
-def save_npz(path: Path, **arrays: object) -> None:
+def save_npz(path: Path, **arrays: np.ndarray) -> None:
     """Compressed arrays, written whole."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
@@ -46,6 +51,28 @@ def save_png(path: Path, picture: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def load_npz(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an npz file."""
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def load_picture(path: Path) -> np.ndarray:
+    """A picture's pixels."""
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@contextlib.contextmanager
+def damaged(folder: Path, command: str) -> Iterator[None]:
+    """Turn whatever a missing, truncated or altered file raises into one named error."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, KeyError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
+        raise PrevisageError("case_damaged", f"A file of {folder} is missing or damaged.",
+                             f"Run `previsage {command}` again with the same arguments.") from error
+
+
 def anatomy_arrays(anatomy: Anatomy) -> dict[str, np.ndarray]:
     """An anatomy as named arrays."""
     return {"pins478_face": anatomy.pins478.face, "pins478_bary": anatomy.pins478.bary,
@@ -54,7 +81,7 @@ def anatomy_arrays(anatomy: Anatomy) -> dict[str, np.ndarray]:
             "region_weights": anatomy.region_weights}
 
 
-def anatomy_from_arrays(arrays: "np.lib.npyio.NpzFile") -> Anatomy:
+def anatomy_from_arrays(arrays: dict[str, np.ndarray]) -> Anatomy:
     """The inverse of `anatomy_arrays`."""
     return Anatomy(pins478=SurfacePoints(face=arrays["pins478_face"], bary=arrays["pins478_bary"]),
                    pin_names=tuple(arrays["pin_names"].tolist()),
@@ -75,6 +102,8 @@ def save_reconstruction(folder: Path, head: Reconstruction) -> None:
         {"K": v.camera.K_px, "distortion": v.camera.distortion, "cam_from_head": v.camera.cam_from_head,
          "size_wh": v.camera.size_wh, "file": v.path, "source": v.source, "reprojection_px": v.reprojection_px}
         for v in head.views]})
+    if reserved := {"model", "scale"} & head.report.keys():
+        raise ValueError(f"the fit report must not carry {sorted(reserved)}: fit.json has these from the head itself")
     write_json(folder / "fit.json", {
         "model": head.model, "scale": {**dataclasses.asdict(head.scale),
                                        "interval95_percent": head.scale.interval95_percent}, **head.report})
@@ -85,28 +114,26 @@ def save_reconstruction(folder: Path, head: Reconstruction) -> None:
 
 def load_reconstruction(folder: Path) -> Reconstruction:
     """Read `recon/` back; PrevisageError when it is missing or damaged."""
-    fit = read_json(folder / "fit.json")
-    try:
-        arrays = np.load(folder / "surface.npz")
-        texture = Texture(rgb=np.asarray(Image.open(folder / "texture.png")),
-                          seen=np.asarray(Image.open(folder / "texture_seen.png")))
-        uncertainty = np.load(folder / "uncertainty.npy")
-    except (OSError, ValueError) as error:
-        raise PrevisageError("case_damaged", f"A file of {folder} is missing or damaged.",
-                             "Run `previsage reconstruct` again with the same arguments.") from error
-    views = tuple(View(camera=Camera(K_px=np.array(v["K"]), cam_from_head=np.array(v["cam_from_head"]),
-                                     size_wh=tuple(v["size_wh"]), distortion=np.array(v["distortion"])),
-                       path=v["file"], source=v["source"], reprojection_px=v["reprojection_px"])
-                  for v in read_json(folder / "cameras.json")["views"])
-    scale = fit.pop("scale")
-    return Reconstruction(
-        mesh=Mesh(vertices_mm=arrays["vertices_mm"], faces=arrays["faces"], uv=arrays["uv"],
-                  faces_uv=arrays["faces_uv"]),
-        texture=texture, anatomy=anatomy_from_arrays(arrays), views=views,
-        landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=arrays["landmarks"], confidence=arrays["confidence"]),
-        model=fit.pop("model"), identity=arrays["identity"], expression=arrays["expression"],
-        scale=Scale(mm_per_unit=scale["mm_per_unit"], source=scale["source"], sd_relative=scale["sd_relative"]),
-        uncertainty_mm=uncertainty, report=fit)
+    with damaged(folder, "reconstruct"):
+        fit, arrays = read_json(folder / "fit.json"), load_npz(folder / "surface.npz")
+        scale = fit.pop("scale")
+        return Reconstruction(
+            mesh=Mesh(vertices_mm=arrays["vertices_mm"], faces=arrays["faces"], uv=arrays["uv"],
+                      faces_uv=arrays["faces_uv"]),
+            texture=Texture(rgb=load_picture(folder / "texture.png"), seen=load_picture(folder / "texture_seen.png")),
+            anatomy=anatomy_from_arrays(arrays),
+            views=tuple(view_from_json(v) for v in read_json(folder / "cameras.json")["views"]),
+            landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=arrays["landmarks"], confidence=arrays["confidence"]),
+            model=fit.pop("model"), identity=arrays["identity"], expression=arrays["expression"],
+            scale=Scale(mm_per_unit=scale["mm_per_unit"], source=scale["source"], sd_relative=scale["sd_relative"]),
+            uncertainty_mm=np.load(folder / "uncertainty.npy"), report=fit)
+
+
+def view_from_json(view: dict) -> View:
+    """One row of `cameras.json`."""
+    camera = Camera(K_px=np.array(view["K"]), cam_from_head=np.array(view["cam_from_head"]),
+                    size_wh=tuple(view["size_wh"]), distortion=np.array(view["distortion"]))
+    return View(camera=camera, path=view["file"], source=view["source"], reprojection_px=view["reprojection_px"])
 
 
 def save_prediction(folder: Path, head: Reconstruction, prediction: Prediction) -> None:
@@ -123,14 +150,11 @@ def save_prediction(folder: Path, head: Reconstruction, prediction: Prediction) 
 
 
 def load_prediction(folder: Path) -> Prediction:
-    """Read a plan's prediction back."""
-    record = read_json(folder / "prediction.json")
-    record["landed"] = tuple(Landed(step=i["step"], pin=i["pin"], asked_mm=tuple(i["asked_mm"]),
-                                    landed_mm=tuple(i["landed_mm"])) for i in record["landed"])
-    try:
-        displacement = np.load(folder / "prediction.npz")["displacement_mm"]
-    except (OSError, ValueError, KeyError) as error:
-        raise PrevisageError("case_damaged", f"{folder}/prediction.npz is missing or damaged.",
-                             "Run `previsage predict` again.") from error
-    return Prediction(displacement_mm=displacement, **{
-        k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+    """Read a plan's prediction back; PrevisageError when it is missing or damaged."""
+    with damaged(folder, "predict"):
+        record = read_json(folder / "prediction.json")
+        landed = tuple(Landed(step=i["step"], pin=i["pin"], asked_mm=tuple(i["asked_mm"]),
+                              landed_mm=tuple(i["landed_mm"])) for i in record.pop("landed"))
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        return Prediction(displacement_mm=load_npz(folder / "prediction.npz")["displacement_mm"], landed=landed,
+                          **fields)

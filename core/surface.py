@@ -19,7 +19,7 @@ class SurfacePoints:
     def __len__(self) -> int:
         return len(self.face)
 
-    def __getitem__(self, rows: object) -> "SurfacePoints":
+    def __getitem__(self, rows: int | slice | list[int] | np.ndarray) -> "SurfacePoints":
         return SurfacePoints(face=np.atleast_1d(self.face[rows]), bary=np.atleast_2d(self.bary[rows]))
 
     def on(self, values: Float[np.ndarray, "v c"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "n c"]:
