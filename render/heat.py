@@ -1,0 +1,91 @@
+"""Heat maps: how many millimetres the surface moves, on a fixed scale, so that two maps can be compared.
+
+Letters: d displacement of a surface point, n its outward unit normal before the operation (head axes, mm).
+"""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+
+from core.camera import Camera
+from core.fragments import Fragments
+from core.mesh import Mesh
+from core.records import record
+from render.buffers import normals, unit
+from render.draw import INK, PAPER, write
+from render.picture import as_bytes
+
+OUTWARD = ((0.0, (214, 210, 205)), (0.25, (246, 196, 150)), (0.6, (222, 96, 60)), (1.0, (128, 8, 30)))
+INWARD = ((0.0, (214, 210, 205)), (0.25, (158, 200, 232)), (0.6, (52, 118, 196)), (1.0, (12, 28, 108)))
+SIZE = ((0.0, (214, 210, 205)), (0.2, (246, 224, 130)), (0.5, (240, 140, 60)), (0.8, (190, 40, 90)),
+        (1.0, (70, 10, 110)))
+"""Colours by share of the limit. All three darken steadily, so they also read in grey and for the colour-blind."""
+
+
+@record
+class HeatOptions:
+    """kind: `signed` is the motion along the normal (out is added, in is taken away), `size` the whole motion.
+
+    limit_mm: the end of the scale, the same for every view and plan unless the caller changes it.
+    """
+
+    kind: Literal["signed", "size"] = "signed"
+    limit_mm: float = 5.0
+
+
+HEAT = HeatOptions()
+"""Signed, up to 5 mm: the range of soft-tissue rhinoplasty and small chin moves."""
+
+
+def motion_mm(fragments: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"],
+              options: HeatOptions = HEAT) -> Float[np.ndarray, "h w"]:
+    """Millimetres of motion at every pixel of the mesh before the operation, zero where it is not seen."""
+    moved = fragments.interpolate(displacement_mm, mesh.faces)
+    if options.kind == "size":
+        return np.linalg.norm(moved, axis=-1)
+    return np.sum(moved * normals(fragments, mesh), axis=-1)
+
+
+def heat_colors(motion: Float[np.ndarray, "*n"], options: HeatOptions = HEAT) -> Float[np.ndarray, "*n 3"]:
+    """Colours 0..255 of millimetres; beyond the limit the end colour stays."""
+    share = motion / options.limit_mm
+    if options.kind == "size":
+        return ramp(SIZE, share)
+    return np.where((share > 0)[..., None], ramp(OUTWARD, share), ramp(INWARD, -share))
+
+
+def ramp(stops: tuple[tuple[float, tuple[int, int, int]], ...], share: Float[np.ndarray, "*n"]) -> Float[
+        np.ndarray, "*n 3"]:
+    """Piecewise linear colours."""
+    at, colors = np.array([s for s, _ in stops]), np.array([c for _, c in stops], float)
+    return np.stack([np.interp(share, at, colors[:, k]) for k in range(3)], -1)
+
+
+def heat_map(fragments: Fragments, mesh: Mesh, camera: Camera, displacement_mm: Float[np.ndarray, "v 3"],
+             options: HeatOptions = HEAT) -> UInt8[np.ndarray, "h w 3"]:
+    """The head before the operation, coloured by its motion and softly lit from the camera; paper around it."""
+    color = heat_colors(motion_mm(fragments, mesh, displacement_mm, options), options)
+    towards = -camera.cam_from_head[2, :3] - 0.35 * camera.cam_from_head[1, :3]
+    light = np.maximum(normals(fragments, mesh) @ unit(towards), 0)
+    shown = color * (0.55 + 0.45 * light)[..., None]
+    return as_bytes(np.where(fragments.covered[..., None], shown, 255.0).astype(np.float32))
+
+
+def color_bar(width: int, height: int, options: HeatOptions = HEAT) -> UInt8[np.ndarray, "h w 3"]:
+    """A horizontal scale with ticks in mm, on paper."""
+    canvas = Image.new("RGB", (width, height), PAPER)
+    size = max(9, height // 4)
+    left, right, top, bottom = 2 * size, width - 2 * size, size // 2, height - 2 * size
+    low = -options.limit_mm if options.kind == "signed" else 0.0
+    values = np.linspace(low, options.limit_mm, right - left)
+    strip = np.repeat(as_bytes(heat_colors(values, options)[None].astype(np.float32)), bottom - top, 0)
+    canvas.paste(Image.fromarray(strip), (left, top))
+    draw = ImageDraw.Draw(canvas)
+    for value in np.linspace(low, options.limit_mm, 5):
+        x = left + (value - low) / (options.limit_mm - low) * (right - left - 1)
+        draw.line((x, bottom, x, bottom + size // 3), fill=INK)
+        sign = "+" if options.kind == "signed" and value > 0 else ""
+        write(canvas, (x, bottom + size // 2), f"{sign}{value:g}", size, "ma")
+    return np.asarray(canvas)

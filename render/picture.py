@@ -1,0 +1,198 @@
+"""Pictures: a textured or clay head as an sRGB picture.
+
+Letters: n unit normal, l unit direction to the light, both in head axes; s(n) = ambient + (1 - ambient) max(n.l, 0).
+The texture already carries the light of the capture, so by default colours are shown as seen. After an operation the
+colour is multiplied by s(n after) / s(n before): a changed surface is lit as changed, an unchanged one is not touched.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from core.camera import Camera
+from core.fragments import Fragments
+from core.mesh import Mesh
+from core.records import record
+from core.texture import Texture
+from render.buffers import unit
+from render.mipmap import Mipmap, texel_levels
+from render.rasterize import Hits, Rasterizer
+
+GAMMA = 2.2
+"""Light adds in linear values; sRGB is close enough to this power for a factor near one."""
+
+EDGE_SIDE = 4
+"""Edge pixels are looked at in a grid of this many rays a side."""
+
+BAND_ROWS = 128
+"""Rows shaded at once, one band per processor."""
+
+
+@record
+class PictureOptions:
+    """How a head is shown.
+
+    light: `as_seen` shows the texture's own colours, `headlight` adds gentle shading from the camera's side.
+    ambient: light that reaches every normal, 0..1, for the headlight and for relighting.
+    background: sRGB bytes around the head. clay: sRGB bytes of the skin when no texture is given.
+    """
+
+    light: Literal["as_seen", "headlight"] = "as_seen"
+    ambient: float = 0.55
+    background: tuple[int, int, int] = (236, 238, 240)
+    clay: tuple[int, int, int] = (206, 200, 194)
+
+
+AS_SEEN = PictureOptions()
+"""The texture's own colours on light grey."""
+
+
+class Skin:
+    """What a surface point looks like: the texture's mipmap, the normals before and after, and the light."""
+
+    def __init__(self, mesh: Mesh, camera: Camera, texture: Texture | Mipmap | None, options: PictureOptions,
+                 before: Mesh | None = None) -> None:
+        self.mesh, self.options = mesh, options
+        self.mipmap = Mipmap(texture) if isinstance(texture, Texture) else texture
+        to_camera = -camera.cam_from_head[2, :3]  # head axes
+        up = -camera.cam_from_head[1, :3]
+        self.light = unit(to_camera + 0.35 * up).astype(np.float32)
+        self.room_light = unit(np.array([0.0, 0.45, 0.9])).astype(np.float32)  # windows and lamps: in front, above
+        self.normals = mesh.vertex_normals().astype(np.float32)
+        same = before is None or np.array_equal(before.vertices_mm, mesh.vertices_mm)
+        self.normals_before = None if same or before is None else before.vertex_normals().astype(np.float32)
+        self.corner_uv = mesh.uv.astype(np.float32)[mesh.faces_uv]
+
+    def uv(self, hits: Hits) -> Float[np.ndarray, "n 2"]:
+        """Texture coordinates of hits."""
+        corners = self.corner_uv[hits.face]
+        b = hits.bary
+        return b[:, :1] * corners[:, 0] + b[:, 1:2] * corners[:, 1] + b[:, 2:] * corners[:, 2]
+
+    def lit(self, color: Float[np.ndarray, "n 3"], hits: Hits) -> Float[np.ndarray, "n 3"]:
+        """Surface colours (sRGB 0..255) of hits, as the chosen light shows them."""
+        factor = self._light_factor(hits)
+        return color if factor is None else color * factor[:, None] ** np.float32(1 / GAMMA)
+
+    def _light_factor(self, hits: Hits) -> np.ndarray | None:
+        factor = None
+        if self.options.light == "headlight":
+            factor = self._shade(self.normals, self.light, hits)
+        if self.normals_before is not None and self.mipmap is not None:
+            after = self._shade(self.normals, self.room_light, hits)
+            ratio = after / self._shade(self.normals_before, self.room_light, hits)
+            factor = ratio if factor is None else factor * ratio
+        return factor
+
+    def _shade(self, normals: np.ndarray, light: np.ndarray, hits: Hits) -> np.ndarray:
+        corners = normals[self.mesh.faces[hits.face]]
+        n = unit(np.einsum("nk,nkc->nc", hits.bary, corners))
+        ambient = np.float32(self.options.ambient)
+        return ambient + (1 - ambient) * np.maximum(n @ light, 0)
+
+
+def picture(fragments: Fragments, mesh: Mesh, camera: Camera, texture: Texture | Mipmap | None,
+            options: PictureOptions = AS_SEEN, before: Mesh | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """One colour per pixel centre, without smoothing of the silhouette; `photograph` smooths it.
+
+    texture None gives clay. before: the mesh the texture was seen on, to light what has changed.
+    """
+    return as_bytes(shaded(fragments, Skin(mesh, camera, texture, options, before))[0])
+
+
+def photograph(rasterizer: Rasterizer, camera: Camera, texture: Texture | Mipmap | None,
+               options: PictureOptions = AS_SEEN, before: Mesh | None = None,
+               fragments: Fragments | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture with smooth edges. `fragments` may be handed in when they are known already."""
+    fragments = rasterizer(camera) if fragments is None else fragments
+    skin = Skin(rasterizer.mesh, camera, texture, options, before)
+    color, level = shaded(fragments, skin)
+    edge = edges(fragments)
+    color[edge] = edge_colors(rasterizer, camera, skin, np.argwhere(edge)[:, ::-1], level[edge])
+    return as_bytes(color)
+
+
+def shaded(fragments: Fragments, skin: Skin) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+    """Colours 0..255 at pixel centres, and the level of detail of each pixel."""
+    height, width = fragments.face.shape
+    color = np.empty((height, width, 3), np.float32)
+    color[:] = skin.options.background
+    level = np.zeros((height, width), np.float32)
+
+    columns = np.flatnonzero(fragments.covered.any(0))
+    if not columns.size:
+        return color, level
+    across = slice(int(columns[0]), int(columns[-1]) + 1)
+
+    def band(rows: slice) -> None:
+        face = fragments.face[rows, across]
+        seen = face >= 0
+        if seen.any():  # the few background pixels within the rectangle are shaded too, and dropped
+            hits = Hits(face=face.ravel(), bary=fragments.bary[rows, across].reshape(-1, 3),
+                        depth_mm=fragments.depth_mm[rows, across].ravel())
+            shown, level[rows, across] = skin_colors(skin, hits, seen)
+            np.copyto(color[rows, across], shown, where=seen[..., None])
+
+    in_bands(band, height)
+    return color, level
+
+
+def skin_colors(skin: Skin, hits: Hits, seen: Bool[np.ndarray, "h w"]) -> tuple[
+        Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+    """Lit colours of a block of pixels and their level of detail; meaningless where not `seen`."""
+    level = np.zeros(seen.shape, np.float32)
+    if skin.mipmap is None:
+        color = np.full((*seen.shape, 3), skin.options.clay, np.float32)
+    else:
+        uv = skin.uv(hits).reshape(*seen.shape, 2)
+        uv[~seen] = 1e3  # nothing is near the background's coordinates
+        level = texel_levels(uv, skin.mipmap.size_wh)
+        color = skin.mipmap.sample(uv, level)
+    return skin.lit(color.reshape(-1, 3), hits).reshape(color.shape), level
+
+
+def in_bands(work: Callable[[slice], None], height: int) -> None:
+    """Do `work` on bands of rows in threads; numpy and OpenCV let them run side by side."""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, [slice(y, min(y + BAND_ROWS, height)) for y in range(0, height, BAND_ROWS)]))
+
+
+def edges(fragments: Fragments) -> Bool[np.ndarray, "h w"]:
+    """Pixels beside the silhouette or a step in depth of over 0.4 % (5 mm at 1.2 m)."""
+    depth = np.minimum(fragments.depth_mm, np.float32(1e6))
+    near = np.zeros(depth.shape, bool)
+    down = np.abs(depth[1:] - depth[:-1]) > 0.004 * np.minimum(depth[1:], depth[:-1])
+    near[:-1] |= down
+    near[1:] |= down
+    across = np.abs(depth[:, 1:] - depth[:, :-1]) > 0.004 * np.minimum(depth[:, 1:], depth[:, :-1])
+    near[:, :-1] |= across
+    near[:, 1:] |= across
+    return near
+
+
+def edge_colors(rasterizer: Rasterizer, camera: Camera, skin: Skin, pixels: np.ndarray,
+                level: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 3"]:
+    """Mean colour of a grid of rays in each of N pixels (x, y), background included."""
+    step = (np.arange(EDGE_SIDE) + 0.5) / EDGE_SIDE - 0.5
+    offsets = np.stack(np.meshgrid(step, step), -1).reshape(-1, 2)
+    points = (pixels[:, None] + offsets).reshape(-1, 2).astype(float)
+    if not len(points):
+        return np.zeros((0, 3), np.float32)
+    hits = rasterizer.at(points, camera)
+    color = np.empty((len(points), 3), np.float32)
+    color[:] = skin.options.background
+    seen = hits.face >= 0
+    met = Hits(face=hits.face[seen], bary=hits.bary[seen], depth_mm=hits.depth_mm[seen])
+    shown = np.full((len(met.face), 3), skin.options.clay, np.float32)
+    if skin.mipmap is not None:  # a background pixel knows no level: a sharp one, the mean over the rays smooths it
+        shown = skin.mipmap.sample_list(skin.uv(met), np.repeat(np.clip(level, 0, 4), len(offsets))[seen])
+    color[seen] = skin.lit(shown, met)
+    return color.reshape(len(pixels), len(offsets), 3).mean(1)
+
+
+def as_bytes(color: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Colours 0..255 rounded to bytes."""
+    return np.clip(np.rint(color), 0, 255).astype(np.uint8)
