@@ -1,11 +1,19 @@
-"""Procedure: one operation of the catalogue, as data that a person can write (YAML) and a machine can check."""
+"""Procedure: one operation of the catalogue, as data that a person can write (YAML) and a machine can check.
 
+Every number is carried with its evidence: a mark, a source and, where published, its spread.
+"""
+
+import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 Mark = Literal["M", "V", "P", "T", "D", "E"]
 """Evidence: measured, review, practice, textbook, derived, engineering assumption."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Vector = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 class Strict(BaseModel):
@@ -14,39 +22,94 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Evidence(Strict):
+    """Where a number comes from. Source keys stand in brackets, `[RHIN09]`, and are resolved by the procedure."""
+
+    mark: Mark
+    source: Annotated[str, Field(min_length=1)]
+    sd: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+
+
+class StepEvidence(Strict):
+    """Evidence of the three numbers of a step."""
+
+    typical: Evidence
+    maximum: Evidence
+    clamp: Evidence
+
+
+class Point(Strict):
+    """A surface point that is no landmark: the nearest skin to a weighted mean of pins plus an offset (mm).
+
+    Every point needs its evidence, as any other number.
+    """
+
+    of: Annotated[dict[str, FiniteFloat], Field(min_length=1)]
+    offset_mm: Vector = (0.0, 0.0, 0.0)
+    evidence: Evidence
+
+    @model_validator(mode="after")
+    def affine(self) -> "Point":
+        """The weights sum to one, so that the point does not depend on where the origin is."""
+        if abs(sum(self.of.values()) - 1) > 1e-6:
+            raise ValueError(f"the weights of a point must sum to 1, not {sum(self.of.values()):g}")
+        return self
+
+
 class Handle(Strict):
     """A point of the face that a step moves, and how far per unit of the step.
 
-    `pin` is an anthropometric landmark; without a `_l`/`_r` ending it lies on the mid-sagittal plane.
-    `move` (x, y, z) is mm per unit in the head frame; a step in degrees turns the handle about `axis_pin` instead
-    (about the head's x axis, positive lifts what lies in front). `medial` moves mm per unit towards the mid-plane.
+    `pin` is an anthropometric landmark or one of the procedure's `points`; `_l`/`_r` are the patient's sides.
+    `move` (x, y, z) is mm per unit in the head frame. `medial` moves mm per unit towards the mid-sagittal plane.
+    A step in degrees turns the handle instead, about the head's x axis through the pin `rotate_about`; positive
+    lifts what lies in front, and `share` is the part of the angle that this handle follows.
     """
 
     pin: str
-    move: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = None
+    move: Vector | None = None
     rotate_about: str | None = None
+    share: FiniteFloat = 1.0
     medial: FiniteFloat | None = None
+    evidence: Evidence
 
     @model_validator(mode="after")
     def one_motion(self) -> "Handle":
         """A handle has exactly one kind of motion."""
         if sum(v is not None for v in (self.move, self.rotate_about, self.medial)) != 1:
             raise ValueError(f"handle {self.pin}: give exactly one of move, rotate_about, medial")
+        if self.rotate_about is None and self.share != 1:
+            raise ValueError(f"handle {self.pin}: share belongs to rotate_about; scale move or medial instead")
         return self
 
 
 class Step(Strict):
-    """A signed quantity of the operation: its unit, the value at 50-60 % and 100 % intensity, and its hard clamp."""
+    """A signed quantity of the operation: its unit, the value at 50-60 % and 100 % intensity, and its hard clamp.
 
-    name: str
+    `preset` says whether an intensity alone moves it. `notes` are shown whenever the step is used.
+    """
+
+    name: Name
     label: str
     unit: Literal["mm", "deg"]
     typical: FiniteFloat
     maximum: FiniteFloat
     clamp: tuple[FiniteFloat, FiniteFloat]
-    mark: Mark
-    source: str
-    handles: Annotated[list[Handle], Field(min_length=1)]
+    evidence: StepEvidence
+    preset: bool = True
+    handles: Annotated[tuple[Handle, ...], Field(min_length=1)]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mark(self) -> Mark:
+        """Evidence mark of the typical value, to print beside the slider."""
+        return self.evidence.typical.mark
+
+    @property
+    def source(self) -> str:
+        """Source of the typical value."""
+        return self.evidence.typical.source
 
     @model_validator(mode="after")
     def ordered(self) -> "Step":
@@ -54,8 +117,17 @@ class Step(Strict):
         low, high = self.clamp
         if not (low <= 0 <= high and low <= self.maximum <= high and low <= self.typical <= high):
             raise ValueError(f"step {self.name}: typical and maximum must lie within the clamp, which contains 0")
-        if not 0.5 <= self.typical / self.maximum <= 0.6:
+        if self.maximum == 0 or not 0.5 <= self.typical / self.maximum <= 0.6:
             raise ValueError(f"step {self.name}: typical must be reached at 50 to 60 % of the maximum")
+        return self
+
+    @model_validator(mode="after")
+    def unit_fits(self) -> "Step":
+        """Degrees turn, millimetres move; a pin is moved once."""
+        if any((h.rotate_about is not None) != (self.unit == "deg") for h in self.handles):
+            raise ValueError(f"step {self.name}: a step in degrees uses rotate_about, a step in mm move or medial")
+        if len({h.pin for h in self.handles}) < len(self.handles):
+            raise ValueError(f"step {self.name}: a pin may be moved only once")
         return self
 
     def at(self, intensity: float) -> float:
@@ -64,18 +136,47 @@ class Step(Strict):
 
 
 class Procedure(Strict):
-    """An operation: its steps, the tissue that follows (mm of surface around the handles) and what must not move."""
+    """An operation: its steps, the tissue that follows and what must not move.
 
-    name: str
+    falloff_mm: surface distance at which a handle's pull has faded below 5 %. regions: parts of the face that may
+    move; immobile: parts that may not, even inside `regions`. anchors: pins held at zero unless a step moves them.
+    """
+
+    name: Name
     label: str
     description: str
     falloff_mm: Annotated[FiniteFloat, Field(gt=0)]
-    falloff_mark: Mark
-    region: str
-    anchors: list[str] = []
-    immobile: list[str] = []
-    steps: Annotated[list[Step], Field(min_length=1)]
+    falloff_evidence: Evidence
+    regions: Annotated[tuple[str, ...], Field(min_length=1)]
+    immobile: tuple[str, ...] = ()
+    anchors: tuple[str, ...] = ()
+    points: dict[Name, Point] = {}
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    sources: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def consistent(self) -> "Procedure":
+        """Step names differ and every bracketed source key is resolved."""
+        names = [s.name for s in self.steps]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{self.name}: two steps have the same name")
+        cited = {key for e in self.evidence() for key in re.findall(r"\[([^\]]+)\]", e.source)}
+        if cited - set(self.sources):
+            raise ValueError(f"{self.name}: sources not listed: {', '.join(sorted(cited - set(self.sources)))}")
+        return self
+
+    def evidence(self) -> Iterator[Evidence]:
+        """The evidence of every number in the procedure."""
+        yield self.falloff_evidence
+        yield from (p.evidence for p in self.points.values())
+        for step in self.steps:
+            yield from (step.evidence.typical, step.evidence.maximum, step.evidence.clamp)
+            yield from (h.evidence for h in step.handles)
 
     def step(self, name: str) -> Step | None:
         """The step of that name, or None."""
         return next((s for s in self.steps if s.name == name), None)
+
+    def pins(self) -> tuple[str, ...]:
+        """Every handle of the operation in a fixed order: anchors first, then what its steps move."""
+        return tuple(dict.fromkeys((*self.anchors, *(h.pin for s in self.steps for h in s.handles))))

@@ -1,0 +1,1 @@
+"""Tables only: procedures, schemes, norms; each with its source and licence."""
