@@ -15,7 +15,9 @@ from core.mesh import Mesh
 from core.records import record
 from render.buffers import normals, unit
 from render.draw import INK, PAPER, write
-from render.picture import as_bytes
+from render.picture import PictureOptions, Skin, as_bytes, smooth
+from render.rasterize import Hits, Rasterizer
+from render.surface import Surface
 
 OUTWARD = ((0.0, (214, 210, 205)), (0.25, (246, 196, 150)), (0.6, (222, 96, 60)), (1.0, (128, 8, 30)))
 INWARD = ((0.0, (214, 210, 205)), (0.25, (158, 200, 232)), (0.6, (52, 118, 196)), (1.0, (12, 28, 108)))
@@ -43,9 +45,13 @@ def motion_mm(fragments: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarra
               options: HeatOptions = HEAT) -> Float[np.ndarray, "h w"]:
     """Millimetres of motion at every pixel of the mesh before the operation, zero where it is not seen."""
     moved = fragments.interpolate(displacement_mm, mesh.faces)
-    if options.kind == "size":
-        return np.linalg.norm(moved, axis=-1)
-    return np.sum(moved * normals(fragments, mesh), axis=-1)
+    return along(moved, normals(fragments, mesh), options)
+
+
+def along(moved: Float[np.ndarray, "*n 3"], normal: Float[np.ndarray, "*n 3"], options: HeatOptions) -> Float[
+        np.ndarray, "*n"]:
+    """The number the map shows: motion along the normal, or its whole length."""
+    return np.linalg.norm(moved, axis=-1) if options.kind == "size" else np.sum(moved * normal, axis=-1)
 
 
 def heat_colors(motion: Float[np.ndarray, "*n"], options: HeatOptions = HEAT) -> Float[np.ndarray, "*n 3"]:
@@ -63,14 +69,28 @@ def ramp(stops: tuple[tuple[float, tuple[int, int, int]], ...], share: Float[np.
     return np.stack([np.interp(share, at, colors[:, k]) for k in range(3)], -1)
 
 
-def heat_map(fragments: Fragments, mesh: Mesh, camera: Camera, displacement_mm: Float[np.ndarray, "v 3"],
-             options: HeatOptions = HEAT) -> UInt8[np.ndarray, "h w 3"]:
-    """The head before the operation, coloured by its motion and softly lit from the camera; paper around it."""
-    color = heat_colors(motion_mm(fragments, mesh, displacement_mm, options), options)
-    towards = -camera.cam_from_head[2, :3] - 0.35 * camera.cam_from_head[1, :3]
-    light = np.maximum(normals(fragments, mesh) @ unit(towards), 0)
-    shown = color * (0.55 + 0.45 * light)[..., None]
-    return as_bytes(np.where(fragments.covered[..., None], shown, 255.0).astype(np.float32))
+class HeatSkin(Skin):
+    """A surface coloured by its motion and softly lit from the camera; paper around it."""
+
+    def __init__(self, surface: Surface, camera: Camera, displacement_mm: Float[np.ndarray, "v 3"],
+                 heat: HeatOptions) -> None:
+        super().__init__(surface, camera, None, PictureOptions(light="headlight", background=PAPER))
+        self.heat = heat
+        self.displacement_mm = displacement_mm.astype(np.float32)
+
+    def lit(self, color: Float[np.ndarray, "n 3"], hits: Hits) -> Float[np.ndarray, "n 3"]:
+        """The colour of the motion instead of the surface's own."""
+        corners = self.surface.mesh.faces[hits.face]
+        moved = np.einsum("nk,nkc->nc", hits.bary, self.displacement_mm[corners])
+        normal = unit(np.einsum("nk,nkc->nc", hits.bary, self.surface.normals[corners]))
+        return super().lit(heat_colors(along(moved, normal, self.heat), self.heat).astype(np.float32), hits)
+
+
+def heat_map(rasterizer: Rasterizer, camera: Camera, displacement_mm: Float[np.ndarray, "v 3"],
+             options: HeatOptions = HEAT, fragments: Fragments | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    """The head before the operation, coloured by its motion. `fragments` may be handed in when they are known."""
+    fragments = rasterizer(camera) if fragments is None else fragments
+    return smooth(rasterizer, camera, HeatSkin(rasterizer.surface, camera, displacement_mm, options), fragments)
 
 
 def color_bar(width: int, height: int, options: HeatOptions = HEAT) -> UInt8[np.ndarray, "h w 3"]:

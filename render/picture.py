@@ -20,6 +20,7 @@ from core.texture import Texture
 from render.buffers import unit
 from render.mipmap import Mipmap, texel_levels
 from render.rasterize import Hits, Rasterizer
+from render.surface import Surface
 
 GAMMA = 2.2
 """Light adds in linear values; sRGB is close enough to this power for a factor near one."""
@@ -53,22 +54,20 @@ AS_SEEN = PictureOptions()
 class Skin:
     """What a surface point looks like: the texture's mipmap, the normals before and after, and the light."""
 
-    def __init__(self, mesh: Mesh, camera: Camera, texture: Texture | Mipmap | None, options: PictureOptions,
-                 before: Mesh | None = None) -> None:
-        self.mesh, self.options = mesh, options
+    def __init__(self, surface: Surface, camera: Camera, texture: Texture | Mipmap | None, options: PictureOptions,
+                 before: Surface | None = None) -> None:
+        self.surface, self.options = surface, options
         self.mipmap = Mipmap(texture) if isinstance(texture, Texture) else texture
         to_camera = -camera.cam_from_head[2, :3]  # head axes
         up = -camera.cam_from_head[1, :3]
         self.light = unit(to_camera + 0.35 * up).astype(np.float32)
         self.room_light = unit(np.array([0.0, 0.45, 0.9])).astype(np.float32)  # windows and lamps: in front, above
-        self.normals = mesh.vertex_normals().astype(np.float32)
-        same = before is None or np.array_equal(before.vertices_mm, mesh.vertices_mm)
-        self.normals_before = None if same or before is None else before.vertex_normals().astype(np.float32)
-        self.corner_uv = mesh.uv.astype(np.float32)[mesh.faces_uv]
+        changed = before is not None and not np.array_equal(before.mesh.vertices_mm, surface.mesh.vertices_mm)
+        self.before = before if changed and self.mipmap is not None else None  # clay carries no light to correct
 
     def uv(self, hits: Hits) -> Float[np.ndarray, "n 2"]:
         """Texture coordinates of hits."""
-        corners = self.corner_uv[hits.face]
+        corners = self.surface.corner_uv[hits.face]
         b = hits.bary
         return b[:, :1] * corners[:, 0] + b[:, 1:2] * corners[:, 1] + b[:, 2:] * corners[:, 2]
 
@@ -80,15 +79,14 @@ class Skin:
     def _light_factor(self, hits: Hits) -> np.ndarray | None:
         factor = None
         if self.options.light == "headlight":
-            factor = self._shade(self.normals, self.light, hits)
-        if self.normals_before is not None and self.mipmap is not None:
-            after = self._shade(self.normals, self.room_light, hits)
-            ratio = after / self._shade(self.normals_before, self.room_light, hits)
+            factor = self._shade(self.surface, self.light, hits)
+        if self.before is not None:
+            ratio = self._shade(self.surface, self.room_light, hits) / self._shade(self.before, self.room_light, hits)
             factor = ratio if factor is None else factor * ratio
         return factor
 
-    def _shade(self, normals: np.ndarray, light: np.ndarray, hits: Hits) -> np.ndarray:
-        corners = normals[self.mesh.faces[hits.face]]
+    def _shade(self, surface: Surface, light: np.ndarray, hits: Hits) -> np.ndarray:
+        corners = surface.normals[surface.mesh.faces[hits.face]]
         n = unit(np.einsum("nk,nkc->nc", hits.bary, corners))
         ambient = np.float32(self.options.ambient)
         return ambient + (1 - ambient) * np.maximum(n @ light, 0)
@@ -100,15 +98,23 @@ def picture(fragments: Fragments, mesh: Mesh, camera: Camera, texture: Texture |
 
     texture None gives clay. before: the mesh the texture was seen on, to light what has changed.
     """
-    return as_bytes(shaded(fragments, Skin(mesh, camera, texture, options, before))[0])
+    old = None if before is None else Surface(before)
+    return as_bytes(shaded(fragments, Skin(Surface(mesh), camera, texture, options, old))[0])
 
 
 def photograph(rasterizer: Rasterizer, camera: Camera, texture: Texture | Mipmap | None,
-               options: PictureOptions = AS_SEEN, before: Mesh | None = None,
+               options: PictureOptions = AS_SEEN, before: Surface | None = None,
                fragments: Fragments | None = None) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture with smooth edges. `fragments` may be handed in when they are known already."""
+    """The picture with smooth edges. `fragments` may be handed in when they are known already.
+
+    before: the surface the texture was seen on (`Rasterizer.surface` of the unchanged head), to light what has changed.
+    """
     fragments = rasterizer(camera) if fragments is None else fragments
-    skin = Skin(rasterizer.mesh, camera, texture, options, before)
+    return smooth(rasterizer, camera, Skin(rasterizer.surface, camera, texture, options, before), fragments)
+
+
+def smooth(rasterizer: Rasterizer, camera: Camera, skin: Skin, fragments: Fragments) -> UInt8[np.ndarray, "h w 3"]:
+    """Shade every pixel once and the pixels at edges many times."""
     color, level = shaded(fragments, skin)
     edge = edges(fragments)
     color[edge] = edge_colors(rasterizer, camera, skin, np.argwhere(edge)[:, ::-1], level[edge])

@@ -12,6 +12,7 @@ from core.camera import Camera, distort
 from core.fragments import Fragments
 from core.mesh import Mesh
 from core.records import record
+from render.surface import Surface
 
 UNDISTORT_STEPS = 20
 """Fixed-point steps; a phone lens (|k1| < 0.3) contracts by 2 to 5 per step, so 20 reach double precision nearly."""
@@ -38,6 +39,7 @@ class Rasterizer:
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
+        self.surface = Surface(mesh)
         vertices = mesh.vertices_mm
         self._origin_mm = (vertices.min(0) + vertices.max(0)) / 2  # single precision is best near zero
         self._scene = o3d.t.geometry.RaycastingScene()

@@ -21,8 +21,6 @@ from render.picture import AS_SEEN, PictureOptions, photograph
 from render.rasterize import Rasterizer
 from render.views import VIEWS
 
-Picture = UInt8[np.ndarray, "h w 3"]
-
 
 @record
 class SheetOptions:
@@ -60,8 +58,8 @@ def view_pictures(mesh: Mesh, texture: Texture | None, displacement_mm: Float[np
         fragments = before(camera)
         shown = photograph(before, camera, skin, options.picture, fragments=fragments)
         pictures[name] = Views(
-            before=shown, difference=heat_map(fragments, mesh, camera, displacement_mm, options.heat),
-            after=photograph(after, camera, skin, options.picture, before=mesh) if moves else shown,
+            before=shown, difference=heat_map(before, camera, displacement_mm, options.heat, fragments),
+            after=photograph(after, camera, skin, options.picture, before=before.surface) if moves else shown,
             px_per_mm=px_per_mm(fragments, camera))
     return pictures
 
@@ -72,6 +70,13 @@ def pair(view: Views, label: str) -> UInt8[np.ndarray, "h w2 3"]:
     after = scaled(marked(tagged(view.after, f"{label}: after")), view.px_per_mm)
     gap = np.full((before.shape[0], max(4, before.shape[1] // 100), 3), 255, np.uint8)
     return np.concatenate([before, gap, after], 1)
+
+
+def change(view: Views, heat: HeatOptions = HEAT) -> UInt8[np.ndarray, "h2 w 3"]:
+    """The heat map on its own: scale bar, mark, and the colours' meaning below."""
+    shown = scaled(marked(tagged(view.difference, "change in mm")), view.px_per_mm)
+    height, width = shown.shape[:2]
+    return np.concatenate([shown, color_bar(width, max(44, height // 10), heat)], 0)
 
 
 def contact_sheet(views: Mapping[str, Views], title: str, options: SheetOptions = SHEET) -> UInt8[np.ndarray, "h w 3"]:
@@ -120,8 +125,8 @@ def save_views(folder: Path, views: Mapping[str, Views], title: str, options: Sh
     """Write NAME_before.png, NAME_after.png (marked), NAME_pair.png, NAME_change.png and sheet.png; their paths."""
     written = []
     for name, view in views.items():
-        for kind, picture in (("before", view.before), ("after", marked(view.after)), ("change", view.difference),
-                              ("pair", pair(view, label_of(name)))):
+        for kind, picture in (("before", view.before), ("after", marked(view.after)),
+                              ("change", change(view, options.heat)), ("pair", pair(view, label_of(name)))):
             written.append(folder / f"{name}_{kind}.png")
             save_png(written[-1], picture)
     written.append(folder / "sheet.png")
