@@ -36,10 +36,10 @@ def summary(root: Path, name: str) -> dict[str, Any]:
         case = open_case(root, name)
         job = read_job(case.folder)
         return {"id": name, "label": label(case), "created": read_json(case.folder / "case.json")["created"],
-                "state": state(case, job), "job": public(job), "plans": len(case.plan_ids()),
+                "state": state(case, job), "job": public(job), "plan_count": len(case.plan_ids()),
                 "thumbnail": thumbnail(case) is not None, "error": None}
     except PrevisageError as error:
-        return {"id": name, "label": name, "created": "", "state": "damaged", "job": None, "plans": 0,
+        return {"id": name, "label": name, "created": "", "state": "damaged", "job": None, "plan_count": 0,
                 "thumbnail": False, "error": {"code": error.code, "message": error.message, "hint": error.hint}}
 
 

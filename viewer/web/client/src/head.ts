@@ -1,0 +1,169 @@
+// The head as three.js objects: one surface before, one after, which share everything but shape.
+
+import {
+  BufferAttribute,
+  BufferGeometry,
+  DoubleSide,
+  Mesh,
+  MeshLambertMaterial,
+  MeshStandardMaterial,
+  SRGBColorSpace,
+  Vector3,
+} from "three";
+import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
+
+const CLAY = 0xcfc4bb;
+
+/** One morph target: the vertices it moves and how far, in metres. */
+interface Morph {
+  rows: Uint32Array;
+  deltas: Float32Array;
+}
+
+export class Head {
+  readonly before: Mesh;
+  readonly after: Mesh;
+  readonly names: string[];
+  readonly center = new Vector3();
+  readonly radius: number;
+  private readonly skins: MeshLambertMaterial[];
+  private readonly clays: MeshStandardMaterial[];
+  private readonly base: Float32Array;
+  private readonly index: ArrayLike<number>;
+  private readonly morphs: Morph[];
+  private readonly twin: Uint32Array;
+
+  private constructor(loaded: Mesh) {
+    const geometry = loaded.geometry;
+    const found = loaded.material as MeshStandardMaterial;
+    this.names = Object.entries(loaded.morphTargetDictionary ?? {})
+      .sort((a, b) => a[1] - b[1])
+      .map(([name]) => name);
+    this.base = geometry.attributes.position!.array as Float32Array;
+    this.index = geometry.index!.array;
+    this.morphs = (geometry.morphAttributes.position ?? []).map((a) => sparse(a as BufferAttribute));
+    this.twin = twins(this.base);
+    if (found.map) found.map.colorSpace = SRGBColorSpace;
+    this.skins = [0, 1].map(() => new MeshLambertMaterial({ map: found.map, side: DoubleSide }));
+    this.clays = [0, 1].map(() => new MeshStandardMaterial({ color: CLAY, roughness: 0.62, side: DoubleSide }));
+    this.before = new Mesh(shared(geometry, false), this.skins[0]);
+    this.after = new Mesh(shared(geometry, true), this.skins[1]); // its morphTargetInfluences are its own
+    geometry.computeBoundingSphere();
+    this.center.copy(geometry.boundingSphere!.center);
+    this.radius = geometry.boundingSphere!.radius;
+  }
+
+  static async load(url: string): Promise<Head> {
+    const gltf = await new GLTFLoader().loadAsync(url);
+    let found: Mesh | undefined;
+    gltf.scene.traverse((o) => (found ??= o instanceof Mesh ? o : undefined));
+    if (!found) throw new Error("the file holds no head");
+    return new Head(found);
+  }
+
+  /** Whether the picture of the skin is there. */
+  get textured(): boolean {
+    return this.skins[0]!.map !== null;
+  }
+
+  setClay(clay: boolean): void {
+    const materials = clay ? this.clays : this.skins;
+    this.before.material = materials[0]!;
+    this.after.material = materials[1]!;
+  }
+
+  /** Weights of all morphs, 1 for the value the plan asked; the light follows the new shape. */
+  setWeights(weights: readonly number[]): void {
+    if (!this.morphs.length) return;
+    this.after.morphTargetInfluences!.splice(0, weights.length, ...weights);
+    this.shade(weights);
+  }
+
+  /** Centre and size of what the plan moves by more than a fifth of a millimetre, or null. */
+  changed(): { center: Vector3; radius: number } | null {
+    const low = new Vector3(Infinity, Infinity, Infinity);
+    const high = low.clone().negate();
+    const point = new Vector3();
+    for (const { rows, deltas } of this.morphs) {
+      rows.forEach((row, k) => {
+        if (Math.hypot(deltas[3 * k]!, deltas[3 * k + 1]!, deltas[3 * k + 2]!) < 2e-4) return;
+        low.min(point.fromArray(this.base, 3 * row));
+        high.max(point);
+      });
+    }
+    if (low.x > high.x) return null;
+    return { center: low.clone().add(high).multiplyScalar(0.5), radius: low.distanceTo(high) / 2 };
+  }
+
+  dispose(): void {
+    this.skins[0]!.map?.dispose();
+    [...this.skins, ...this.clays].forEach((m) => m.dispose());
+    this.before.geometry.dispose();
+    this.after.geometry.dispose();
+  }
+
+  /** Normals of the morphed surface: morph targets carry positions only, and vertices along a seam stay smooth. */
+  private shade(weights: readonly number[]): void {
+    const at = this.base.slice();
+    this.morphs.forEach(({ rows, deltas }, m) => {
+      const w = weights[m] ?? 0;
+      if (w) rows.forEach((row, k) => {
+        for (let c = 0; c < 3; c++) at[3 * row + c]! += w * deltas[3 * k + c]!;
+      });
+    });
+    const sums = new Float32Array(at.length);
+    const { index, twin } = this;
+    for (let f = 0; f < index.length; f += 3) {
+      const [i, j, k] = [3 * index[f]!, 3 * index[f + 1]!, 3 * index[f + 2]!];
+      const [ux, uy, uz] = [at[j]! - at[i]!, at[j + 1]! - at[i + 1]!, at[j + 2]! - at[i + 2]!];
+      const [vx, vy, vz] = [at[k]! - at[i]!, at[k + 1]! - at[i + 1]!, at[k + 2]! - at[i + 2]!];
+      const [nx, ny, nz] = [uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx];
+      for (const corner of [index[f]!, index[f + 1]!, index[f + 2]!]) {
+        const t = 3 * twin[corner]!;
+        sums[t]! += nx;
+        sums[t + 1]! += ny;
+        sums[t + 2]! += nz;
+      }
+    }
+    const normal = this.after.geometry.attributes.normal as BufferAttribute;
+    for (let v = 0; v < twin.length; v++) {
+      const t = 3 * twin[v]!;
+      const length = Math.hypot(sums[t]!, sums[t + 1]!, sums[t + 2]!) || 1;
+      normal.setXYZ(v, sums[t]! / length, sums[t + 1]! / length, sums[t + 2]! / length);
+    }
+    normal.needsUpdate = true;
+  }
+}
+
+/** A geometry over the same arrays; the morphing one has its own normals. */
+function shared(geometry: BufferGeometry, morphing: boolean): BufferGeometry {
+  const out = new BufferGeometry();
+  for (const [name, attribute] of Object.entries(geometry.attributes)) out.setAttribute(name, attribute);
+  out.setIndex(geometry.index);
+  if (!morphing) return out;
+  const normal = geometry.attributes.normal as BufferAttribute;
+  out.setAttribute("normal", new BufferAttribute(new Float32Array(normal.array), 3));
+  out.morphAttributes = { position: geometry.morphAttributes.position ?? [] };
+  if (!out.morphAttributes.position!.length) out.morphAttributes = {};
+  out.morphTargetsRelative = true;
+  return out;
+}
+
+function sparse(attribute: BufferAttribute): Morph {
+  const all = attribute.array;
+  const rows: number[] = [];
+  for (let v = 0; v < attribute.count; v++) if (all[3 * v] || all[3 * v + 1] || all[3 * v + 2]) rows.push(v);
+  return { rows: Uint32Array.from(rows), deltas: Float32Array.from(rows.flatMap((v) => [...all.slice(3 * v, 3 * v + 3)])) };
+}
+
+/** For every vertex the first one at the same place: the two sides of a texture seam are one point of the skin. */
+function twins(positions: Float32Array): Uint32Array {
+  const first = new Map<string, number>();
+  const out = new Uint32Array(positions.length / 3);
+  for (let v = 0; v < out.length; v++) {
+    const key = `${positions[3 * v]},${positions[3 * v + 1]},${positions[3 * v + 2]}`;
+    out[v] = first.get(key) ?? v;
+    if (out[v] === v) first.set(key, v);
+  }
+  return out;
+}
