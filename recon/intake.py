@@ -1,0 +1,292 @@
+"""Intake: a video or photos become a Capture: upright chosen frames, their landmarks, and a verdict on their quality.
+
+    folder/frames/*.jpg      the chosen frames, without any metadata
+    folder/capture.json      kind, frames, angles
+    folder/landmarks.npz     points (F,478,2) px and confidence (F,478), to the last bit
+    folder/quality.json      verdict, checks with values and advice
+    folder/quality.png       the same for people
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from core.capture import Capture, Frame
+from core.errors import InputRefused, PrevisageError
+from core.files import disk_errors, read_json, sha256, write_json
+from core.landmarks import MEDIAPIPE478, Landmarks2D
+from core.progress import Progress, part, silent
+from core.records import record
+from core.store import save_npz
+from recon.decode import DecodeOptions, Video
+from recon.detect import DetectOptions, Detector, Face
+from recon.keyframes import KeyframeOptions, choose
+from recon.photos import read_photo
+from recon.probe import MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
+from recon.quality import USUAL_FOCAL, Check, Counts, Measure, checks, measure, sentence
+from recon.sheet import draw_sheet
+
+TRY_TURNS_EVERY = 8
+"""While no face has been found, every so many frames the other three orientations are tried."""
+
+
+@record
+class IntakeOptions:
+    """How a capture is taken in.
+
+    least_turn_deg: total turn of the head below which 3D is refused. rivals: share of the looked-at frames with a second
+    large face above which the capture is refused. rival_every: a video's frames are searched for a second face at this
+    stride. photo_longest_px: larger photos are reduced. jpeg_quality: of the frames written.
+    """
+
+    limits: Limits = Limits()
+    decode: DecodeOptions = DecodeOptions()
+    detect: DetectOptions = DetectOptions()
+    keyframes: KeyframeOptions = KeyframeOptions()
+    least_turn_deg: float = 30.0
+    least_photos: int = 3
+    rivals: float = 0.15
+    rival_every: int = 6
+    photo_longest_px: int = 1920
+    jpeg_quality: int = 97
+
+
+@record
+class Candidate:
+    """A frame that shows the face and is written in the folder."""
+
+    path: str
+    source: str
+    time_s: float
+    size_wh: tuple[int, int]
+    focal_hint_px: float | None
+    measure: Measure
+
+
+@record
+class Taken:
+    """All candidates of a capture, and what happened on the way (sentences for people; facts for quality.json)."""
+
+    candidates: tuple[Candidate, ...]
+    given: int
+    analysed: int
+    notes: tuple[str, ...]
+    facts: dict
+
+
+def describe_inputs(inputs: Sequence[Path], limits: Limits = Limits()) -> list[tuple[str, str]]:
+    """Name and checksum of every file that would be used: the key by which a stage knows its inputs."""
+    return [(f.path.name, sha256(f.path)) for f in gather(inputs, limits).files]
+
+
+def take_in(inputs: Sequence[Path], folder: Path, options: IntakeOptions = IntakeOptions(),
+            progress: Progress = silent) -> Capture:
+    """Fill `folder` (existing, empty) with a capture; InputRefused, with what to do, when no 3D head can come of it."""
+    found = gather(inputs, options.limits)
+    with disk_errors(folder):
+        (folder / "frames").mkdir()
+    progress(0.0, "Loading the landmark detector")
+    detector = Detector(options.detect)
+    take = film if found.kind == "video" else album
+    taken = take(found, folder, detector, options, part(progress, 0.03, 0.93))
+    usable(taken, found, options)
+    progress(0.94, "Choosing frames")
+    capture = keep(taken, found, folder, options)
+    progress(1.0, "Capture ready")
+    return capture
+
+
+def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions, progress: Progress) -> Taken:
+    """Decode a video and follow the face through it."""
+    candidates: list[Candidate] = []
+    last: Face | None = None
+    turns = analysed = looked = rivals = 0
+    hdr = False
+    with Video(found.files[0], options.limits, options.decode) as video:
+        for frame in video.frames():
+            expected = max(1, min(video.packets, options.decode.frames))
+            progress(min(analysed / expected, 1.0), f"Finding the face, frame {analysed + 1} of {expected}")
+            hdr = hdr or frame.was_hdr
+            if not candidates and analysed and analysed % TRY_TURNS_EVERY == 0:
+                turns = detector.turns_to_upright([frame.picture])
+            picture = np.ascontiguousarray(np.rot90(frame.picture, turns))
+            boxes = detector.boxes(picture) if last is None or analysed % options.rival_every == 0 else []
+            face = detector.follow(picture, last, boxes or None)
+            if face is not None and boxes:
+                looked += 1
+                rivals += detector.has_rival(picture, face, boxes)
+            if face is not None:
+                candidates.append(candidate(folder, picture, face, options.jpeg_quality, f"{analysed:04d}",
+                                            f"{video.name}#{frame.index}", frame.time_s, None))
+            last, analysed = face or last, analysed + 1
+    refuse_rivals(rivals, looked, options)
+    notes = film_notes(video, hdr, turns, candidates, analysed)
+    return Taken(candidates=tuple(candidates), given=video.decoded, analysed=analysed, notes=tuple(notes), facts={
+        "codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets, "decoded": video.decoded,
+        "damaged": video.damaged, "hdr_converted": hdr, "quarter_turns": turns})
+
+
+def film_notes(video: Video, hdr: bool, turns: int, candidates: Sequence[Candidate], analysed: int) -> list[str]:
+    """What a person should know about how the video was read."""
+    notes = []
+    if video.damaged:
+        notes.append(f"The file is cut off or damaged; its good part ({video.decoded} frames) was used.")
+    if hdr:
+        notes.append("The video is HDR; its colours were converted to standard range.")
+    if turns:
+        notes.append(f"The picture was turned by {turns * 90} degrees: the file does not say which way is up.")
+    if candidates and len(candidates) < 0.9 * analysed:
+        notes.append(f"The face is lost in {analysed - len(candidates)} of {analysed} frames; the others were used.")
+    return notes
+
+
+def album(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions, progress: Progress) -> Taken:
+    """Read photos one by one; those without a face are left out with a word."""
+    candidates: list[Candidate] = []
+    without, rivals, seen = [], 0, set()
+    turns = photo_turns(found.files, detector, options)
+    notes = [f"The photos were turned by {turns * 90} degrees: they do not say which way is up."] if turns else []
+    for k, file in enumerate(found.files):
+        progress(k / len(found.files), f"Finding the face, photo {k + 1} of {len(found.files)}")
+        mark = sha256(file.path)
+        if mark in seen:
+            notes.append(f"{file.path.name} is a copy of another photo and was left out.")
+            continue
+        seen.add(mark)
+        photo = read_photo(file, options.limits, options.photo_longest_px)
+        picture = np.ascontiguousarray(np.rot90(photo.picture, turns))
+        boxes = detector.boxes(picture)
+        face = detector.follow(picture, None, boxes)
+        if face is None:
+            without.append(photo.name)
+            continue
+        rivals += detector.has_rival(picture, face, boxes)
+        candidates.append(candidate(folder, picture, face, options.jpeg_quality, f"{k:04d}", photo.name, float(k),
+                                    photo.focal_hint_px))
+    refuse_rivals(rivals, len(candidates), options)
+    if without:
+        notes.append("No face was found in " + ", ".join(without[:6]) + (" and others" if len(without) > 6 else "")
+                     + " (full profiles are often lost); they were left out.")
+    return Taken(candidates=tuple(candidates), given=len(found.files), analysed=len(seen), notes=tuple(notes),
+                 facts={"quarter_turns": turns, "without_face": without})
+
+
+def photo_turns(files: Sequence[Sniffed], detector: Detector, options: IntakeOptions) -> int:
+    """Which way is up in a set of photos, judged on up to eight of them."""
+    some = [files[k] for k in np.unique(np.linspace(0, len(files) - 1, min(8, len(files))).astype(int))]
+    small = [read_photo(f, options.limits, 640).picture for f in some]
+    return detector.turns_to_upright(small)
+
+
+def candidate(folder: Path, picture: UInt8[np.ndarray, "h w 3"], face: Face, quality: int, name: str, source: str,
+              time_s: float, focal_hint_px: float | None) -> Candidate:
+    """Measure a frame and write it down."""
+    path = f"frames/{name}.jpg"
+    write_jpeg(folder / path, picture, quality)
+    return Candidate(path=path, source=source, time_s=time_s, size_wh=(picture.shape[1], picture.shape[0]),
+                     focal_hint_px=focal_hint_px, measure=measure(picture, face))
+
+
+def write_jpeg(path: Path, picture: UInt8[np.ndarray, "h w 3"], quality: int) -> None:
+    """A JPEG with full colour resolution and no metadata."""
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), settings)
+    if not done:
+        raise PrevisageError("jpeg_failed", f"{path.name} could not be encoded.", "Report this with the input's format.")
+    with disk_errors(path):
+        path.write_bytes(data.tobytes())
+
+
+def refuse_rivals(rivals: int, looked: int, options: IntakeOptions) -> None:
+    """Refuse a capture of two people: which one is the patient cannot be guessed."""
+    if rivals > options.rivals * max(looked, 1):
+        raise InputRefused("two_people", "Two people of similar size are in the picture.",
+                           "Film or photograph the patient alone.")
+
+
+def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
+    """Refuse captures without a face, without enough frames of it, or without a turn of the head."""
+    count = len(taken.candidates)
+    film = found.kind == "video"
+    if count == 0:
+        raise InputRefused("no_face", f"No face was found in {found.files[0].path.name}." if film
+                           else f"No face was found in any of the {taken.analysed} photos.", MAKE_A_VIDEO)
+    yaw = np.array([c.measure.angles_deg[0] for c in taken.candidates])
+    turn = float(np.ptp(yaw))
+    if not film and count < options.least_photos:
+        raise InputRefused("too_few_faces", f"A face was found in only {count} of {taken.analysed} photos.",
+                           f"3D needs at least {options.least_photos} photos from different sides (front and "
+                           "three-quarter views), or a head rotation video.")
+    if count < options.limits.video_frames and film:
+        raise InputRefused("face_lost", f"The face is seen in only {count} of {taken.analysed} frames.", MAKE_A_VIDEO)
+    if turn < options.least_turn_deg:
+        lost = film and count < 0.9 * taken.analysed
+        what = f"The face is lost half way, and in the part that shows it the head turns by only {turn:.0f} degrees" \
+            if lost else f"The head turns by only {turn:.0f} degrees"
+        raise InputRefused("no_rotation", f"{what}; 3D needs at least {options.least_turn_deg:.0f}.",
+                           "Film a slow turn to both sides. A single view can be used in the photo path (the 2D baseline).")
+
+
+def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> Capture:
+    """Choose, delete the rest, write the files of the capture."""
+    measures = [c.measure for c in taken.candidates]
+    film = found.kind == "video"
+    chosen = choose(measures, options.keyframes) if film or len(measures) > options.keyframes.frames[1] \
+        else list(range(len(measures)))
+    for k in set(range(len(measures))) - set(chosen):
+        (folder / taken.candidates[k].path).unlink()
+    kept = [taken.candidates[k] for k in chosen]
+    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=len(chosen))
+    focal = float(np.median([c.focal_hint_px or USUAL_FOCAL * max(c.size_wh) for c in kept]))
+    results = checks(found.kind, measures, chosen, counts, focal)
+    quality = quality_record(results, counts, taken, found, kept)
+    write_capture(folder, found.kind, kept)
+    write_json(folder / "quality.json", quality)
+    draw_sheet(folder, [c.path for c in kept], [c.measure for c in kept], measures, results, quality)
+    return load_capture(folder)
+
+
+def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found: Inputs, kept: Sequence[Candidate]) -> dict:
+    """What quality.json says."""
+    verdict, plain_sentence = sentence(results)
+    yaw, pitch = (np.array([c.measure.angles_deg[k] for c in kept]) for k in (0, 1))
+    return {
+        "verdict": verdict, "sentence": plain_sentence,
+        "film_again": [c.advice for c in results if c.level != "green"], "notes": list(taken.notes),
+        "checks": [{"name": c.name, "value": c.value, "level": c.level, "advice": c.advice} for c in results],
+        "frames": {"given": counts.given, "analysed": counts.analysed, "with_face": counts.with_face,
+                   "chosen": counts.chosen},
+        "yaw_deg": [yaw.min(), yaw.max()], "pitch_deg": [pitch.min(), pitch.max()],
+        "face_height_px": float(np.median([c.measure.face.height_px for c in kept])),
+        "sharpness": float(np.median([c.measure.sharpness for c in kept])), "input": taken.facts,
+        "ignored_files": list(found.ignored)}
+
+
+def write_capture(folder: Path, kind: str, kept: Sequence[Candidate]) -> None:
+    """capture.json and landmarks.npz."""
+    marks = [c.measure.face.landmarks() for c in kept]
+    save_npz(folder / "landmarks.npz", points=np.array([m.points for m in marks]),
+             confidence=np.array([m.confidence for m in marks]))
+    write_json(folder / "capture.json", {"kind": kind, "scheme": MEDIAPIPE478, "frames": [
+        {"path": c.path, "source": c.source, "time_s": c.time_s, "size_wh": c.size_wh, "sharpness": c.measure.sharpness,
+         "focal_hint_px": c.focal_hint_px, "angles_deg": [round(a, 2) for a in c.measure.angles_deg]} for c in kept]})
+
+
+def load_capture(folder: Path) -> Capture:
+    """Read a capture back; PrevisageError when a file is missing or damaged."""
+    content, quality = read_json(folder / "capture.json"), read_json(folder / "quality.json")
+    try:
+        with np.load(folder / "landmarks.npz") as marks:
+            points, confidence = marks["points"], marks["confidence"]
+        frames = tuple(
+            Frame(path=f["path"], source=f["source"], time_s=float("nan") if f["time_s"] is None else f["time_s"],
+                  size_wh=tuple(f["size_wh"]), sharpness=f["sharpness"], focal_hint_px=f["focal_hint_px"],
+                  landmarks=Landmarks2D(scheme=content["scheme"], points=points[k], confidence=confidence[k]))
+            for k, f in enumerate(content["frames"]))
+        return Capture(folder=folder, kind=content["kind"], frames=frames, quality=quality)
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise PrevisageError("case_damaged", f"A file of {folder} is missing or damaged.",
+                             "Run `previsage reconstruct` again with the same arguments.") from error

@@ -1,0 +1,168 @@
+"""MediaPipe's two networks as plain functions of a picture: where faces are, and the 478 points of one cropped face.
+
+The graphs come from the `mediapipe` wheel. The landmark graph is fed crops that we cut, turned and reduced ourselves, so
+that a 70 px face and a 2 000 px face look the same to it, and so that one face can be looked at several times.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from core.errors import PrevisageError
+from core.records import freeze, record
+
+CROP_PX = 192
+"""Input of MediaPipe's landmark network."""
+
+PRESENCE = "facelandmarkcpu__face_presence_score"
+GRAPH = """
+input_stream: "image"
+input_stream: "roi"
+input_side_packet: "with_attention"
+output_stream: "landmarks"
+node {
+  calculator: "FaceLandmarkCpu"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:roi"
+  input_side_packet: "WITH_ATTENTION:with_attention"
+  output_stream: "LANDMARKS:landmarks"
+}
+"""
+
+
+@record
+class Region:
+    """A square of a picture: centre (px), side (px) and the angle by which its content is turned clockwise (rad)."""
+
+    center_px: Float[np.ndarray, "2"]
+    side_px: float
+    roll_rad: float
+
+    def __post_init__(self) -> None:
+        freeze(self, center_px=(self.center_px, float))
+
+    def picture_from_crop(self, crop_px: int) -> Float[np.ndarray, "2 3"]:
+        """Affine map from the crop's pixel centres to the picture's."""
+        s, c, n = self.side_px / crop_px, np.cos(self.roll_rad), np.sin(self.roll_rad)
+        turn = s * np.array([[c, -n], [n, c]])
+        return np.column_stack([turn, self.center_px - turn @ np.full(2, (crop_px - 1) / 2)])
+
+
+@record
+class FaceBox:
+    """A face found in a whole picture. score in [0, 1]; side_px: side of its square box."""
+
+    center_px: Float[np.ndarray, "2"]
+    side_px: float
+    roll_rad: float
+    score: float
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what C++ libraries print while they load off the terminal."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+class LandmarkNet:
+    """The 478-point network on one crop."""
+
+    def __init__(self) -> None:
+        with quiet_stderr():
+            self._graph, self._whole = build_graph()
+            self(np.zeros((CROP_PX, CROP_PX, 3), np.uint8))  # what the first run prints is hidden too
+
+    def __call__(self, crop: UInt8[np.ndarray, "n n 3"]) -> tuple[Float[np.ndarray, "478 3"] | None, float]:
+        """Points in the crop's pixels (z in the same unit) and the probability that it shows a face."""
+        out = self._graph.process({"image": np.ascontiguousarray(crop), "roi": self._whole})
+        presence = float(getattr(out, PRESENCE))
+        if out.landmarks is None:
+            return None, presence
+        points = np.array([(p.x, p.y, p.z) for p in out.landmarks.landmark]) * len(crop)
+        return points - [0.5, 0.5, 0.0], presence  # MediaPipe counts from the corner, we from the first pixel's centre
+
+
+def build_graph() -> tuple:
+    """The wheel's landmark graph with its presence score let out, and the region that means "the whole crop"."""
+    os.environ.setdefault("GLOG_minloglevel", "3")
+    try:
+        import mediapipe
+        from google.protobuf import text_format
+        from mediapipe.framework import calculator_pb2
+        from mediapipe.framework.formats import rect_pb2
+        from mediapipe.python import _framework_bindings as bindings
+        from mediapipe.python.solution_base import PacketDataType, SolutionBase
+    except ImportError as error:
+        raise PrevisageError("no_mediapipe", "The landmark detector is not installed.",
+                             "Run: pip install mediapipe==0.10.21") from error
+    bindings.resource_util.set_resource_dir(str(Path(mediapipe.__file__).parents[1]))
+    valid = bindings.validated_graph_config.ValidatedGraphConfig()
+    valid.initialize(graph_config=text_format.Parse(GRAPH, calculator_pb2.CalculatorGraphConfig()))
+    config = calculator_pb2.CalculatorGraphConfig.FromString(valid.binary_config)
+    config.output_stream.append(PRESENCE)
+    graph = SolutionBase(
+        graph_config=config, side_inputs={"with_attention": True}, outputs=["landmarks", PRESENCE],
+        stream_type_hints={"image": PacketDataType.IMAGE, "roi": PacketDataType.PROTO,
+                           "landmarks": PacketDataType.PROTO, PRESENCE: PacketDataType.FLOAT})
+    return graph, rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0, rotation=0.0)
+
+
+class FaceFinder:
+    """Faces in a whole picture: the short-range network (a face fills the picture) and the full-range one (it does not)."""
+
+    def __init__(self, least_score: float = 0.5) -> None:
+        with quiet_stderr():
+            os.environ.setdefault("GLOG_minloglevel", "3")
+            from mediapipe.python.solutions.face_detection import FaceDetection
+
+            self._networks = [FaceDetection(model_selection=k, min_detection_confidence=least_score) for k in (0, 1)]
+            self(np.zeros((CROP_PX, CROP_PX, 3), np.uint8))
+
+    def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> list[FaceBox]:
+        """Boxes, the largest first; one per face."""
+        found: list[FaceBox] = []
+        for network in self._networks:
+            for detection in network.process(np.ascontiguousarray(picture)).detections or []:
+                box = face_box(detection, picture.shape[1], picture.shape[0])
+                if not any(same_face(box, other) for other in found):
+                    found.append(box)
+        return sorted(found, key=lambda b: -b.side_px)
+
+
+def face_box(detection: object, width: int, height: int) -> FaceBox:
+    """A detection in pixels; the roll comes from its two eyes."""
+    where = detection.location_data  # type: ignore[attr-defined]
+    b = where.relative_bounding_box
+    right, left = ((p.x * width, p.y * height) for p in where.relative_keypoints[:2])
+    return FaceBox(center_px=np.array([(b.xmin + b.width / 2) * width, (b.ymin + b.height / 2) * height]),
+                   side_px=float(max(b.width * width, b.height * height)),
+                   roll_rad=float(np.arctan2(left[1] - right[1], left[0] - right[0])),
+                   score=float(detection.score[0]))  # type: ignore[attr-defined]
+
+
+def same_face(a: FaceBox, b: FaceBox) -> bool:
+    """Two boxes show one face when the centre of the smaller lies well inside the larger."""
+    return bool(np.linalg.norm(a.center_px - b.center_px) < 0.5 * max(a.side_px, b.side_px))
+
+
+def cut(picture: UInt8[np.ndarray, "h w 3"], region: Region) -> UInt8[np.ndarray, "n n 3"]:
+    """The region as a crop of CROP_PX, averaged down (never skipping pixels); outside, the border is repeated."""
+    times = int(np.clip(round(region.side_px / CROP_PX), 1, 6))
+    n = CROP_PX * times
+    crop = cv2.warpAffine(picture, region.picture_from_crop(n), (n, n), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_REPLICATE)
+    return crop if times == 1 else cv2.resize(crop, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
