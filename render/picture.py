@@ -57,6 +57,7 @@ class Skin:
     def __init__(self, surface: Surface, camera: Camera, texture: Texture | Mipmap | None, options: PictureOptions,
                  before: Surface | None = None) -> None:
         self.surface, self.options = surface, options
+        self.background = np.array(options.background, np.float32)  # one colour, or a picture (H,W,3)
         self.mipmap = Mipmap(texture) if isinstance(texture, Texture) else texture
         to_camera = -camera.cam_from_head[2, :3]  # head axes
         up = -camera.cam_from_head[1, :3]
@@ -64,6 +65,9 @@ class Skin:
         self.room_light = unit(np.array([0.0, 0.45, 0.9])).astype(np.float32)  # windows and lamps: in front, above
         changed = before is not None and not np.array_equal(before.mesh.vertices_mm, surface.mesh.vertices_mm)
         self.before = before if changed and self.mipmap is not None else None  # clay carries no light to correct
+        if self.before is not None:
+            turned = (surface.normals != self.before.normals).any(1)
+            self.turned_face = turned[surface.mesh.faces].any(1)
 
     def uv(self, hits: Hits) -> Float[np.ndarray, "n 2"]:
         """Texture coordinates of hits."""
@@ -81,8 +85,11 @@ class Skin:
         if self.options.light == "headlight":
             factor = self._shade(self.surface, self.light, hits)
         if self.before is not None:
-            ratio = self._shade(self.surface, self.room_light, hits) / self._shade(self.before, self.room_light, hits)
-            factor = ratio if factor is None else factor * ratio
+            turned = np.flatnonzero(self.turned_face[hits.face])
+            some = Hits(face=hits.face[turned], bary=hits.bary[turned], depth_mm=hits.depth_mm[turned])
+            factor = np.ones(len(hits.face), np.float32) if factor is None else factor
+            factor[turned] *= (self._shade(self.surface, self.room_light, some)
+                               / self._shade(self.before, self.room_light, some))
         return factor
 
     def _shade(self, surface: Surface, light: np.ndarray, hits: Hits) -> np.ndarray:
@@ -113,11 +120,12 @@ def photograph(rasterizer: Rasterizer, camera: Camera, texture: Texture | Mipmap
     return smooth(rasterizer, camera, Skin(rasterizer.surface, camera, texture, options, before), fragments)
 
 
-def smooth(rasterizer: Rasterizer, camera: Camera, skin: Skin, fragments: Fragments) -> UInt8[np.ndarray, "h w 3"]:
-    """Shade every pixel once and the pixels at edges many times."""
+def smooth(rasterizer: Rasterizer, camera: Camera, skin: Skin, fragments: Fragments,
+           edge_side: int = EDGE_SIDE) -> UInt8[np.ndarray, "h w 3"]:
+    """Shade every pixel once, and pixels at edges with `edge_side` squared rays."""
     color, level = shaded(fragments, skin)
     edge = edges(fragments)
-    color[edge] = edge_colors(rasterizer, camera, skin, np.argwhere(edge)[:, ::-1], level[edge])
+    color[edge] = edge_colors(rasterizer, camera, skin, np.argwhere(edge)[:, ::-1], level[edge], edge_side)
     return as_bytes(color)
 
 
@@ -125,7 +133,7 @@ def shaded(fragments: Fragments, skin: Skin) -> tuple[Float[np.ndarray, "h w 3"]
     """Colours 0..255 at pixel centres, and the level of detail of each pixel."""
     height, width = fragments.face.shape
     color = np.empty((height, width, 3), np.float32)
-    color[:] = skin.options.background
+    color[:] = skin.background
     level = np.zeros((height, width), np.float32)
 
     columns = np.flatnonzero(fragments.covered.any(0))
@@ -180,16 +188,17 @@ def edges(fragments: Fragments) -> Bool[np.ndarray, "h w"]:
 
 
 def edge_colors(rasterizer: Rasterizer, camera: Camera, skin: Skin, pixels: np.ndarray,
-                level: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 3"]:
+                level: Float[np.ndarray, "n"], side: int) -> Float[np.ndarray, "n 3"]:
     """Mean colour of a grid of rays in each of N pixels (x, y), background included."""
-    step = (np.arange(EDGE_SIDE) + 0.5) / EDGE_SIDE - 0.5
+    step = (np.arange(side) + 0.5) / side - 0.5
     offsets = np.stack(np.meshgrid(step, step), -1).reshape(-1, 2)
     points = (pixels[:, None] + offsets).reshape(-1, 2).astype(float)
     if not len(points):
         return np.zeros((0, 3), np.float32)
     hits = rasterizer.at(points, camera)
     color = np.empty((len(points), 3), np.float32)
-    color[:] = skin.options.background
+    at_pixel = skin.background if skin.background.ndim == 1 else skin.background[pixels[:, 1], pixels[:, 0]][:, None]
+    color.reshape(len(pixels), -1, 3)[:] = at_pixel
     seen = hits.face >= 0
     met = Hits(face=hits.face[seen], bary=hits.bary[seen], depth_mm=hits.depth_mm[seen])
     shown = np.full((len(met.face), 3), skin.options.clay, np.float32)

@@ -9,7 +9,7 @@ from core.mesh import Mesh
 
 
 class Surface:
-    """A mesh, its smooth unit normals (V,3) and the texture coordinates of its faces' corners (F,3,2)."""
+    """A mesh, its smooth unit normals (V,3), and the texture coordinates of its faces' corners (F,3,2)."""
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
@@ -18,6 +18,11 @@ class Surface:
     def normals(self) -> Float[np.ndarray, "v 3"]:
         """Unit normals, head axes, single precision."""
         return self.mesh.vertex_normals().astype(np.float32)
+
+    @cached_property
+    def vertices_mm(self) -> Float[np.ndarray, "v 3"]:
+        """Positions, single precision."""
+        return self.mesh.vertices_mm.astype(np.float32)
 
     @cached_property
     def corner_uv(self) -> Float[np.ndarray, "f 3 2"]:
