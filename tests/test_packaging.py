@@ -1,4 +1,4 @@
-"""What a user installs: declared and pinned dependencies, a wheel that carries the pages and tables, the client's build."""
+"""What a user installs: declared and pinned dependencies, a wheel with the pages and tables, the client's build."""
 
 import importlib.metadata
 import re
@@ -184,8 +184,8 @@ def test_the_client_is_built_once_and_again_when_a_source_changes(tree: Path, np
     (client / "node_modules" / "x.js").write_text("not a source")
     hook(tree).initialize("editable", {})
     assert len(npm_calls) == 2, "nothing changed"
-    changes = [lambda: (client / "src" / "main.ts").write_text("2"), lambda: (client / "src" / "new.ts").write_text("3"),
-               lambda: (client / "src" / "new.ts").unlink(),
+    changes = [lambda: (client / "src" / "main.ts").write_text("2"),
+               lambda: (client / "src" / "new.ts").write_text("3"), lambda: (client / "src" / "new.ts").unlink(),
                lambda: (client.parent / "static" / "index.html").unlink()]
     for number, change in enumerate(changes, 2):
         change()
@@ -241,8 +241,9 @@ def test_no_node_is_asked_for_when_the_machine_has_one_or_nothing_is_stale(
     assert hook(tree).dependencies() == []
 
 
-@pytest.mark.parametrize("version, good", [("v20.19.0", True), ("v20.20.2\n", True), ("v22.12.1", True), ("v25.0.0", True),
-                                           ("v18.20.0", False), ("v20.18.3", False), ("v21.7.0", False),
-                                           ("v22.11.0", False), ("", False), ("node", False)])
+@pytest.mark.parametrize("version, good", [
+    ("v20.19.0", True), ("v20.20.2\n", True), ("v22.12.1", True), ("v25.0.0", True), ("v18.20.0", False),
+    ("v20.18.3", False), ("v21.7.0", False), ("v22.11.0", False), ("", False), ("node", False),
+])
 def test_old_nodes_are_not_used(version: str, good: bool) -> None:
     assert hatch_build.is_recent(version) is good
