@@ -42,6 +42,7 @@ class Rasterizer:
         self.surface = Surface(mesh)
         vertices = mesh.vertices_mm
         self._origin_mm = (vertices.min(0) + vertices.max(0)) / 2  # single precision is best near zero
+        self._radius_mm = float(np.linalg.norm(vertices - self._origin_mm, axis=1).max())
         self._scene = o3d.t.geometry.RaycastingScene()
         self._scene.add_triangles(o3d.core.Tensor((vertices - self._origin_mm).astype(np.float32)),
                                   o3d.core.Tensor(mesh.faces.astype(np.uint32)))
@@ -70,8 +71,9 @@ class Rasterizer:
 
     def _cast(self, direction: Float[np.ndarray, "n 3"], camera: Camera) -> Hits:
         """Follow rays from the camera centre; directions in head axes with unit length along the optical axis."""
+        start_mm = self._start_mm(camera)
         rays = np.empty((len(direction), 6), np.float32)
-        rays[:, :3] = camera.position_mm - self._origin_mm
+        rays[:, :3] = direction * start_mm + (camera.position_mm - self._origin_mm)
         rays[:, 3:] = direction
         cast = self._scene.cast_rays(o3d.core.Tensor.from_numpy(rays))
         uv = cast["primitive_uvs"].numpy()
@@ -80,7 +82,13 @@ class Rasterizer:
         bary[:, 0] = 1 - uv[:, 0] - uv[:, 1]
         face = cast["primitive_ids"].numpy().view(np.int32)  # Embree's invalid id is all ones: -1
         bary[face < 0] = 0
-        return Hits(face=face, bary=bary, depth_mm=cast["t_hit"].numpy())
+        return Hits(face=face, bary=bary, depth_mm=cast["t_hit"].numpy() + np.float32(start_mm))
+
+    def _start_mm(self, camera: Camera) -> float:
+        """Depth just in front of the mesh: rays that start there keep single precision good to a thousandth px."""
+        towards = camera.cam_from_head[2, :3]
+        nearest = self._origin_mm @ towards + camera.cam_from_head[2, 3] - self._radius_mm
+        return max(0.0, float(nearest) - 1.0)
 
     def visible(self, points_mm: Float[np.ndarray, "n 3"], camera: Camera, tolerance_mm: float = 1.0
                 ) -> Bool[np.ndarray, "n"]:

@@ -1,0 +1,197 @@
+"""Desktop: a window with the textured head, a slider per step, before and after at a key (`previsage view`).
+
+PyVista comes with the extra `desktop`. What the window shows is worked out in `DesktopHead`, which needs no window.
+"""
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Float
+
+from core.camera import Camera
+from core.case import Case
+from core.errors import PrevisageError, UsageError
+from core.glb import split_seams
+from core.prediction import Prediction
+from core.reconstruction import Reconstruction
+from core.store import load_prediction, load_reconstruction
+from render.draw import MARK
+from render.views import VIEWS, standard_cameras
+
+WINDOW_WH = (1100, 1000)
+"""Window and screenshot size in px."""
+
+KEYS = {"f": "frontal", "o": "left_oblique", "l": "left_lateral", "p": "right_oblique", "k": "right_lateral",
+        "b": "basal", "c": "cephalic"}
+"""Keys of the standard views; space is before/after, r resets the sliders, h turns the lamp on and off."""
+
+HELP = "   ".join(["space before/after", "r reset", "h light", *(f"{k} {VIEWS[v].label.lower()}" for k, v in KEYS.items())])
+
+
+class DesktopHead:
+    """A head and its steps, ready to draw: seams split, a position for any slider values, a camera for any view."""
+
+    def __init__(self, head: Reconstruction, prediction: Prediction | None) -> None:
+        self.head = head
+        vertex, corner, self.triangles = split_seams(head.mesh)
+        self._vertex = vertex
+        self.uv = head.mesh.uv[corner]
+        empty = np.zeros((0, len(head.mesh.vertices_mm), 3))
+        self.steps_mm = empty if prediction is None else prediction.displacement_mm
+        self.labels = () if prediction is None else prediction.step_labels
+        self.units = () if prediction is None else prediction.step_units
+        self.planned = np.zeros(0) if prediction is None else np.array(prediction.step_values)
+        self.cameras = standard_cameras(head.mesh, WINDOW_WH, head.anatomy)
+
+    def points_mm(self, values: Float[np.ndarray, "s"]) -> Float[np.ndarray, "n 3"]:
+        """Drawn positions when the steps stand at `values` (mm or degrees); all zero is the head as reconstructed."""
+        share = np.divide(values, self.planned, out=np.zeros(len(values)), where=self.planned != 0)
+        return (self.head.mesh.vertices_mm + np.tensordot(share, self.steps_mm, 1))[self._vertex]
+
+    def camera(self, view: str) -> Camera:
+        """A standard view by name; UsageError lists them."""
+        if view not in self.cameras:
+            raise UsageError("unknown_view", f"There is no view called {view!r}.",
+                             f"Known: {', '.join(self.cameras)}.")
+        return self.cameras[view]
+
+
+def load_head(case: Path, plan_id: str | None) -> DesktopHead:
+    """The head of a case with one plan's steps; without an id the newest plan, or none when there is none."""
+    opened = Case.open(case)
+    head = load_reconstruction(opened.recon)
+    known = opened.plan_ids()
+    if plan_id is not None and plan_id not in known:
+        raise UsageError("unknown_plan", f"The case has no plan called {plan_id!r}.",
+                         f"Known: {', '.join(known) or 'none; run `previsage predict` first'}.")
+    chosen = plan_id or (known[-1] if known else None)
+    return DesktopHead(head, None if chosen is None else load_prediction(opened.plan(chosen)))
+
+
+def pyvista() -> ModuleType:
+    """The PyVista package, or what to install."""
+    try:
+        import pyvista as package
+    except ImportError as error:
+        raise PrevisageError("no_pyvista", "The desktop viewer needs PyVista, which is not installed.",
+                             "Run `pip install previsage[desktop]`, or use `previsage serve`.") from error
+    return package
+
+
+def need_display() -> None:
+    """Refuse to open a window where there is no screen; VTK would end the whole process."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise PrevisageError("no_display", "There is no screen to open a window on.",
+                             "Use --screenshot PNG for a picture, or `previsage serve` and a browser.")
+
+
+class Stage:
+    """The drawn scene: plotter, the head's drawing, and whether it stands before or after."""
+
+    def __init__(self, shown: DesktopHead, off_screen: bool) -> None:
+        pv = pyvista()
+        self.shown = shown
+        self.values = np.array(shown.planned, float)
+        self.after = len(self.values) > 0
+        self.plotter = pv.Plotter(off_screen=off_screen, window_size=list(WINDOW_WH), lighting="light kit")
+        self.plotter.set_background((0.93, 0.935, 0.94))
+        self.surface = pv.PolyData.from_regular_faces(shown.points_mm(self._now()), shown.triangles)
+        self.surface.active_texture_coordinates = np.column_stack([shown.uv[:, 0], 1 - shown.uv[:, 1]])
+        texture = pv.numpy_to_texture(np.ascontiguousarray(shown.head.texture.rgb))
+        self.actor = self.plotter.add_mesh(self.surface, texture=texture, lighting=False)
+        self.words = self.plotter.add_text("", position="upper_left", font_size=11, color="black")
+        if self.after:
+            self.plotter.add_text(MARK, position="lower_right", font_size=10, color=(0.66, 0.11, 0.11))
+        self.refresh()
+
+    def _now(self) -> np.ndarray:
+        return self.values if self.after else np.zeros(len(self.values))
+
+    def refresh(self) -> None:
+        """Draw the head at the sliders' values, or as it was."""
+        self.surface.points = self.shown.points_mm(self._now())
+        self.words.set_text("upper_left", "after" if self.after else "before")
+        self.plotter.render()
+
+    def toggle(self) -> None:
+        """Before to after and back."""
+        self.after = not self.after and len(self.values) > 0
+        self.refresh()
+
+    def set_step(self, step: int, value: float) -> None:
+        """Move one slider; shows the result at once."""
+        self.values[step] = value
+        self.after = True
+        self.refresh()
+
+    def look(self, view: str) -> None:
+        """Go to a standard view, with its perspective."""
+        camera = self.shown.camera(view)
+        _, height = camera.size_wh
+        to_head = camera.cam_from_head[:3, :3].T
+        eye = self.plotter.camera
+        eye.position = tuple(camera.position_mm)
+        eye.focal_point = tuple(camera.position_mm + to_head[:, 2] * np.linalg.norm(camera.cam_from_head[:3, 3]))
+        eye.up = tuple(-to_head[:, 1])
+        eye.view_angle = float(np.degrees(2 * np.arctan(height / (2 * camera.K_px[1, 1]))))
+        self.plotter.reset_camera_clipping_range()
+        self.plotter.render()
+
+    def light(self) -> None:
+        """Shade the head by its form, or show the texture as it is."""
+        self.actor.prop.lighting = not self.actor.prop.lighting
+        self.plotter.render()
+
+
+def add_controls(stage: Stage) -> None:
+    """Sliders, one per step, and the keys."""
+    sliders = []
+    for step, (label, unit, planned) in enumerate(zip(stage.shown.labels, stage.shown.units, stage.shown.planned,
+                                                      strict=True)):
+        if planned == 0:
+            continue  # a step the plan leaves out has no direction to slide along
+        y = 0.95 - 0.085 * step
+        sliders.append((step, stage.plotter.add_slider_widget(
+            lambda value, step=step: stage.set_step(step, value), sorted((0.0, 1.5 * float(planned))),
+            value=float(planned), title=f"{label} ({unit})", pointa=(0.66, y), pointb=(0.97, y), style="modern",
+            title_height=0.018, fmt="%.1f")))
+
+    def reset() -> None:
+        for step, slider in sliders:
+            slider.GetRepresentation().SetValue(float(stage.shown.planned[step]))
+        stage.values[:] = stage.shown.planned
+        stage.refresh()
+
+    stage.plotter.add_key_event("space", stage.toggle)
+    stage.plotter.add_key_event("r", reset)
+    stage.plotter.add_key_event("h", stage.light)
+    for key, view in KEYS.items():
+        stage.plotter.add_key_event(key, lambda view=view: stage.look(view))
+    stage.plotter.add_text(HELP, position="lower_left", font_size=7, color="black")
+
+
+def view(case: Path, plan_id: str | None = None) -> None:
+    """Open the window and wait until it is closed. PrevisageError without PyVista or without a screen."""
+    pyvista()
+    need_display()
+    stage = Stage(load_head(case, plan_id), off_screen=False)
+    stage.look("frontal")
+    add_controls(stage)
+    stage.plotter.show(title=f"Previsage: {Path(case).name}")
+
+
+def screenshot(case: Path, plan_id: str | None, png: Path, view: str = "frontal") -> Path:
+    """Draw one standard view without a window: the operation when the case has a plan, else the head as it is."""
+    shown = load_head(case, plan_id)
+    shown.camera(view)
+    stage = Stage(shown, off_screen=True)
+    try:
+        stage.look(view)
+        png.parent.mkdir(parents=True, exist_ok=True)
+        stage.plotter.screenshot(str(png))
+    finally:
+        stage.plotter.close()
+    return png
