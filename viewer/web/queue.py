@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import core
@@ -68,25 +69,22 @@ class Queue:
         if job is None or job.state in FINAL:
             raise Refused(409, "not_running", "Nothing is running for this case.")
         self._cancelled.add(case)
-        if self._case == case and self._child is not None:
+        ours = self._case == case
+        if ours and self._child is not None:
             await end(self._child.pid, self._child)
-        elif job.pid is not None and await asyncio.to_thread(is_worked_on, case):
+        elif not ours and job.pid is not None and await asyncio.to_thread(is_worked_on, case):
             await end(job.pid, None)
-            await self._freed(case)
-        if self._case == case and self._task is not None:
-            await self._settled(case)
+            await self._until(lambda: not is_worked_on(case))
+        if ours:
+            await self._until(lambda: self._case != case)  # `_work` settles its own job
         else:
             self._settle(case, job)
         return read_job(case) or job
 
-    async def _freed(self, case: Path) -> None:
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition, but not for ever."""
         deadline = time.monotonic() + PATIENCE_S
-        while await asyncio.to_thread(is_worked_on, case) and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
-
-    async def _settled(self, case: Path) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while self._case == case and time.monotonic() < deadline:
+        while not await asyncio.to_thread(condition) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
     async def _loop(self) -> None:

@@ -6,7 +6,7 @@ folder that others read, so the parts are written where they stay.
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -28,24 +28,28 @@ class Upload:
         self.folder = folder
         self.files: list[str] = []
         self.fields: dict[str, str] = {}
+        self.complete = False
         self._headers: dict[bytes, bytes] = {}
         self._header = [b"", b""]
         self._name = ""
         self._text = b""
         self._file: BinaryIO | None = None
 
-    def callbacks(self) -> dict:
+    def callbacks(self) -> Any:
         """What the parser calls."""
         return {"on_part_begin": self._begin, "on_header_field": lambda d, a, b: self._add_header(0, d[a:b]),
                 "on_header_value": lambda d, a, b: self._add_header(1, d[a:b]), "on_header_end": self._header_end,
                 "on_headers_finished": self._open, "on_part_data": lambda d, a, b: self._data(d[a:b]),
-                "on_part_end": self._end}
+                "on_part_end": self._end, "on_end": self._finish}
 
     def close(self) -> None:
         """Close the file that is being written."""
         if self._file:
             self._file.close()
             self._file = None
+
+    def _finish(self) -> None:
+        self.complete = True
 
     def _begin(self) -> None:
         self._headers, self._header = {}, [b"", b""]
@@ -113,6 +117,8 @@ async def receive_form(
         raise Refused(400, "damaged_form", "The upload is damaged.", "Send it again.") from error
     finally:
         upload.close()
+    if not upload.complete:
+        raise Refused(400, "cut_off", "The upload ended too early.", "Send it again.")
     check_files(upload)
     return upload
 

@@ -78,8 +78,8 @@ export interface ProcedureStep {
   typical: number;
   maximum: number;
   clamp: [number, number];
-  mark: string;
-  source: string;
+  preset: boolean;
+  evidence: { typical: { mark: string; source: string } };
 }
 
 export interface Procedure {

@@ -120,7 +120,7 @@ class CasePage {
       h("section", { class: "card", "aria-label": "Plan" }, h("h2", {}, plan ? this.titleOf(plan) : "Original"), panel,
         ...(plan ? facts(plan) : [])),
       this.busy() ? h("p", { class: "muted" }, "A new plan can be asked for when the work is done.")
-        : predictForm(this.id, this.procedures, () => void this.draw()),
+        : predictForm(this.id, this.procedures, plan?.plan.procedures[0]?.procedure, () => void this.draw()),
       ...this.details());
     if (this.stage) await this.stage.show(plan);
     else this.root.querySelector(".stage")?.replaceChildren(pictures(this.item, plan));

@@ -13,6 +13,7 @@ import {
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 
 const CLAY = 0xcfc4bb;
+const NECK_M = -0.145; // below this the neck and shoulders are not framed; the origin lies between the eyes
 
 /** One morph target: the vertices it moves and how far, in metres. */
 interface Morph {
@@ -48,9 +49,7 @@ export class Head {
     this.clays = [0, 1].map(() => new MeshStandardMaterial({ color: CLAY, roughness: 0.62, side: DoubleSide }));
     this.before = new Mesh(shared(geometry, false), this.skins[0]);
     this.after = new Mesh(shared(geometry, true), this.skins[1]); // its morphTargetInfluences are its own
-    geometry.computeBoundingSphere();
-    this.center.copy(geometry.boundingSphere!.center);
-    this.radius = geometry.boundingSphere!.radius;
+    this.radius = portrait(this.base, this.center);
   }
 
   static async load(url: string): Promise<Head> {
@@ -147,6 +146,20 @@ function shared(geometry: BufferGeometry, morphing: boolean): BufferGeometry {
   if (!out.morphAttributes.position!.length) out.morphAttributes = {};
   out.morphTargetsRelative = true;
   return out;
+}
+
+/** Centre and radius of the head without neck and shoulders, as a portrait frames it. */
+function portrait(positions: Float32Array, center: Vector3): number {
+  const low = new Vector3(Infinity, Infinity, Infinity);
+  const high = low.clone().negate();
+  const point = new Vector3();
+  for (let k = 0; k < positions.length; k += 3) {
+    if (positions[k + 1]! < NECK_M) continue;
+    low.min(point.fromArray(positions, k));
+    high.max(point);
+  }
+  center.copy(low).add(high).multiplyScalar(0.5);
+  return high.y - low.y > 0 ? Math.max(high.y - low.y, high.z - low.z) / 2 : 0.15;
 }
 
 function sparse(attribute: BufferAttribute): Morph {

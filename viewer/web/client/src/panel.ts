@@ -15,6 +15,7 @@ export function sliders(
   const weights = plan.steps.map(() => 1);
   const setters: ((share: number) => void)[] = [];
   const rows = plan.steps.map((step, n) => {
+    if (step.value === 0) return null; // the plan leaves it alone, so its morph has no direction to move in
     const { element, set } = slider(step, steps.get(step.name), (weight) => {
       weights[n] = weight;
       changed(weights);
@@ -23,7 +24,7 @@ export function sliders(
     return element;
   });
   const all = (share: number): void => setters.forEach((set) => set(share));
-  return h("div", { class: "sliders" }, ...rows,
+  return h("div", { class: "sliders" }, ...rows.filter((row) => row !== null),
     h("div", { class: "row" },
       button("As planned", () => all(1)),
       button("Reset to original", () => all(0))));
@@ -35,15 +36,14 @@ function slider(
   const [low, high] = range(step, known);
   const id = freshId();
   const shown = h("output", { for: id, class: "value" });
-  const fixed = step.value === 0; // a step the plan leaves alone has no direction to move in
   const input = h("input", { id, type: "range", min: low, max: high, step: step.unit === "mm" ? 0.1 : 0.5,
-    "data-step": step.name, disabled: fixed });
+    "data-step": step.name });
   const tell = (): void => {
     const value = Number(input.value);
     shown.textContent = quantity(value, step.unit);
     input.setAttribute("aria-valuetext", quantity(value, step.unit));
     // the planned value need not lie on the slider's raster
-    moved(fixed ? 0 : Math.abs(value - step.value) < Number(input.step) / 2 ? 1 : value / step.value);
+    moved(Math.abs(value - step.value) < Number(input.step) / 2 ? 1 : value / step.value);
   };
   input.addEventListener("input", tell);
   input.value = String(step.value);
@@ -53,7 +53,7 @@ function slider(
     h("label", { for: id }, step.label), shown, input,
     h("span", { class: "ends" },
       h("span", {}, quantity(low, step.unit)),
-      h("span", {}, fixed ? "not in this plan" : `planned ${quantity(step.value, step.unit)}`),
+      h("span", {}, `planned ${quantity(step.value, step.unit)}`),
       h("span", {}, quantity(high, step.unit))));
   return {
     element,

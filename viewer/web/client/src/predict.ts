@@ -4,12 +4,17 @@ import { type PlannedProcedure, predict, type Procedure, type ProcedureStep } fr
 import { button, errorCard, freshId, h, quantity } from "./dom";
 
 const TYPICAL = 55;
+const EVIDENCE: Record<string, string> = {
+  M: "measured", V: "review", P: "practice", T: "textbook", D: "derived", E: "engineering assumption",
+};
 
-/** `started` is called once the server has taken the request. */
-export function predictForm(id: string, procedures: Record<string, Procedure>, started: () => void): HTMLElement {
+/** `first` is the operation chosen at the start; `started` is called once the server has taken the request. */
+export function predictForm(
+  id: string, procedures: Record<string, Procedure>, first: string | undefined, started: () => void,
+): HTMLElement {
   const known = Object.values(procedures);
   const choice = h("select", { id: freshId(), name: "procedure" },
-    ...known.map((p) => h("option", { value: p.name }, p.label)));
+    ...known.map((p) => h("option", { value: p.name, selected: p.name === first }, p.label)));
   const strength = h("input", { id: freshId(), name: "intensity", type: "range", min: 0, max: 100, step: 5, value: TYPICAL });
   const shown = h("output", { class: "value", for: strength.id });
   const about = h("p", { class: "muted" });
@@ -62,13 +67,16 @@ function stepField(step: ProcedureStep, fields: Map<ProcedureStep, HTMLInputElem
     inputmode: "decimal", "data-step": step.name });
   field.addEventListener("input", touched);
   fields.set(step, field);
-  return h("label", { for: field.id, title: step.source },
-    h("span", {}, step.label, " ", h("small", {}, `${quantity(step.clamp[0], step.unit)} to ${quantity(step.clamp[1], step.unit)}`)),
+  const { mark, source } = step.evidence.typical;
+  const limits = `${quantity(step.clamp[0], step.unit)} to ${quantity(step.clamp[1], step.unit)}`;
+  return h("label", { for: field.id, title: source },
+    h("span", {}, step.label, " ", h("small", {}, `${limits} · ${EVIDENCE[mark] ?? mark}`)),
     field);
 }
 
-/** The catalogue's rule: linear, the maximum at 100. */
-const at = (step: ProcedureStep, intensity: number): string => String(Math.round(step.maximum * intensity) / 100);
+/** The catalogue's rule: linear, the maximum at 100; some steps are left alone unless they are named. */
+const at = (step: ProcedureStep, intensity: number): string =>
+  String(step.preset ? Math.round(step.maximum * intensity) / 100 : 0);
 
 function asked(
   procedure: Procedure, intensity: number, fields: Map<ProcedureStep, HTMLInputElement> | null,

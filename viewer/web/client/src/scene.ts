@@ -7,7 +7,7 @@ import { Head } from "./head";
 export type Mode = "after" | "before" | "split" | "side";
 
 const FIELD_OF_VIEW_DEG = 20; // a long lens: what a portrait photographer would use, so that the nose keeps its size
-const MARGIN = 1.06;
+const MARGIN = 1.12;
 const PIXEL_RATIO_CAP = 2;
 const TURN_RAD = Math.PI / 36;
 const BACKGROUND = 0xe9eef0;
@@ -74,7 +74,6 @@ export class HeadScene {
     this.scene.add(head.before, head.after);
     if (first) this.look("front");
     this.canvas.dataset.textured = String(head.textured);
-    await this.renderer.compileAsync(this.scene, this.camera);
     this.render();
     this.canvas.dataset.ready = url;
     return head;

@@ -37,7 +37,8 @@ export class Stage {
       ...Object.entries(VIEWS).map(([name, { label }]) =>
         button(label, () => this.scene.look(name), "small", { "data-view": name })));
     this.element = h("section", { class: "stage", "aria-label": "Head" },
-      h("div", { class: "frame" }, this.canvas, ...this.tags, this.divider, this.said),
+      h("div", { class: "frame" }, this.canvas, ...this.tags, this.divider, this.said,
+        h("span", { class: "mark", "aria-hidden": "true" }, "Simulation, not a promise of the result")),
       h("div", { class: "tools" }, views, this.compare,
         h("div", { class: "row" }, this.closer, clay, button("Save picture", () => void this.save()))));
     this.dragDivider();
