@@ -9,7 +9,7 @@ MARK = "SIMULATION - not a promise of the result"
 
 INK, PAPER, RED = (28, 32, 36), (255, 255, 255), (168, 28, 28)
 
-Corner = tuple[float, float]
+Corner = tuple[int | float, int | float]
 
 
 def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

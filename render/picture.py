@@ -37,12 +37,14 @@ class PictureOptions:
     """How a head is shown.
 
     light: `as_seen` shows the texture's own colours, `headlight` adds gentle shading from the camera's side.
-    ambient: light that reaches every normal, 0..1, for the headlight and for relighting.
+    ambient: the headlight's share, 0..1, that reaches every normal. room_ambient: the same of the capture's light, by
+    which changed skin is lit anew; rooms are softer.
     background: sRGB bytes around the head. clay: sRGB bytes of the skin when no texture is given.
     """
 
     light: Literal["as_seen", "headlight"] = "as_seen"
-    ambient: float = 0.55
+    ambient: float = 0.3
+    room_ambient: float = 0.55
     background: tuple[int, int, int] = (236, 238, 240)
     clay: tuple[int, int, int] = (206, 200, 194)
 
@@ -83,20 +85,19 @@ class Skin:
     def _light_factor(self, hits: Hits) -> np.ndarray | None:
         factor = None
         if self.options.light == "headlight":
-            factor = self._shade(self.surface, self.light, hits)
+            factor = self._shade(self.surface, self.light, self.options.ambient, hits)
         if self.before is not None:
             turned = np.flatnonzero(self.turned_face[hits.face])
             some = Hits(face=hits.face[turned], bary=hits.bary[turned], depth_mm=hits.depth_mm[turned])
             factor = np.ones(len(hits.face), np.float32) if factor is None else factor
-            factor[turned] *= (self._shade(self.surface, self.room_light, some)
-                               / self._shade(self.before, self.room_light, some))
+            factor[turned] *= (self._shade(self.surface, self.room_light, self.options.room_ambient, some)
+                               / self._shade(self.before, self.room_light, self.options.room_ambient, some))
         return factor
 
-    def _shade(self, surface: Surface, light: np.ndarray, hits: Hits) -> np.ndarray:
+    def _shade(self, surface: Surface, light: np.ndarray, ambient: float, hits: Hits) -> np.ndarray:
         corners = surface.normals[surface.mesh.faces[hits.face]]
         n = unit(np.einsum("nk,nkc->nc", hits.bary, corners))
-        ambient = np.float32(self.options.ambient)
-        return ambient + (1 - ambient) * np.maximum(n @ light, 0)
+        return np.float32(ambient) + np.float32(1 - ambient) * np.maximum(n @ light, 0)
 
 
 def picture(fragments: Fragments, mesh: Mesh, camera: Camera, texture: Texture | Mipmap | None,

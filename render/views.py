@@ -45,13 +45,13 @@ class StandardView:
 
 
 VIEWS: dict[str, StandardView] = {
-    "frontal": StandardView(label="Frontal", azimuth_deg=0, elevation_deg=0),
-    "left_oblique": StandardView(label="Left oblique", azimuth_deg=45, elevation_deg=0),
-    "left_lateral": StandardView(label="Left lateral", azimuth_deg=90, elevation_deg=0),
-    "right_oblique": StandardView(label="Right oblique", azimuth_deg=-45, elevation_deg=0),
-    "right_lateral": StandardView(label="Right lateral", azimuth_deg=-90, elevation_deg=0),
-    "basal": StandardView(label="Basal", azimuth_deg=0, elevation_deg=-60),
-    "cephalic": StandardView(label="Cephalic", azimuth_deg=0, elevation_deg=55),
+    "frontal": StandardView(label="Frontal", azimuth_deg=0.0, elevation_deg=0.0),
+    "left_oblique": StandardView(label="Left oblique", azimuth_deg=45.0, elevation_deg=0.0),
+    "left_lateral": StandardView(label="Left lateral", azimuth_deg=90.0, elevation_deg=0.0),
+    "right_oblique": StandardView(label="Right oblique", azimuth_deg=-45.0, elevation_deg=0.0),
+    "right_lateral": StandardView(label="Right lateral", azimuth_deg=-90.0, elevation_deg=0.0),
+    "basal": StandardView(label="Basal", azimuth_deg=0.0, elevation_deg=-60.0),
+    "cephalic": StandardView(label="Cephalic", azimuth_deg=0.0, elevation_deg=55.0),
 }
 """In the order of a contact sheet."""
 

@@ -28,7 +28,8 @@ KEYS = {"f": "frontal", "o": "left_oblique", "l": "left_lateral", "p": "right_ob
         "b": "basal", "c": "cephalic"}
 """Keys of the standard views; space is before/after, r resets the sliders, h turns the lamp on and off."""
 
-HELP = "   ".join(["space before/after", "r reset", "h light", *(f"{k} {VIEWS[v].label.lower()}" for k, v in KEYS.items())])
+HELP = "   ".join(["space before/after", "r reset", "h light",
+                   *(f"{key} {VIEWS[name].label.lower()}" for key, name in KEYS.items())])
 
 
 class DesktopHead:

@@ -70,9 +70,9 @@ def test_slow_twin_agrees(distortion: tuple[float, ...]) -> None:
     corners = rng.uniform(-60, 60, (14, 3, 3))
     faces = np.arange(42).reshape(14, 3)
     mesh = Mesh(vertices_mm=corners.reshape(-1, 3), faces=faces, uv=np.zeros((42, 2)), faces_uv=faces)
-    camera = front_camera(120.0, (28, 21), 320.0, distortion, head_rotation(0.3, -0.2, 0.1))
+    camera = front_camera(80.0, (18, 14), 320.0, distortion, head_rotation(0.3, -0.2, 0.1))
     fast, slow = rasterize(mesh, camera), slow_rasterize(mesh, camera)
-    assert 100 < slow.covered.sum() < slow.covered.size
+    assert 40 < slow.covered.sum() < slow.covered.size
     assert np.array_equal(fast.face, slow.face)
     assert np.abs(fast.bary - slow.bary).max() < 1e-4
     assert np.abs(fast.depth_mm[slow.covered] - slow.depth_mm[slow.covered]).max() < 1e-3

@@ -99,11 +99,16 @@ def test_without_a_screen_it_names_the_screenshot(case: Path, monkeypatch: pytes
 def test_off_screen_picture_has_the_sides_right(case: Path, tmp_path: Path) -> None:
     """The globe's left half is red: at the right of the frontal picture, and all of a left profile."""
     pytest.importorskip("pyvista", reason="the extra [desktop] is not installed")
-    front = np.asarray(Image.open(desktop.screenshot(case, "nose", tmp_path / "front.png")).convert("RGB")).astype(int)
+    front = drawn(desktop.screenshot(case, "nose", tmp_path / "front.png"))
     assert front.shape[:2] == desktop.WINDOW_WH[::-1]
     middle_row = front[front.shape[0] // 2]
     quarter = front.shape[1] // 4
     assert middle_row[3 * quarter, 0] > 150 > middle_row[quarter, 0]
     assert middle_row[quarter, 2] > 150 > middle_row[3 * quarter, 2]
-    side = np.asarray(Image.open(desktop.screenshot(case, "nose", tmp_path / "side.png", "left_lateral")).convert("RGB"))
+    side = drawn(desktop.screenshot(case, "nose", tmp_path / "side.png", "left_lateral"))
     assert side[side.shape[0] // 2, side.shape[1] // 2, 0] > 150
+
+
+def drawn(png: Path) -> np.ndarray:
+    with Image.open(png) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
