@@ -1,4 +1,4 @@
-"""Decode: upright RGB frames of a video, decoded by a child process that may crash, swell or hang without harm to us."""
+"""Decode: upright RGB frames of a video, from a child process that may crash, swell or hang without harm to us."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from jaxtyping import UInt8
 
-from core.errors import InputRefused, PrevisageError
+from core.errors import InputRefused
 from core.records import record
 from recon.probe import Limits, Sniffed, VideoFacts, check_duration, check_facts, video_facts
 
@@ -38,9 +38,12 @@ class DecodeOptions:
     wait_s: float = 60.0
 
 
+DEFAULTS = DecodeOptions()
+
+
 @record
 class VideoFrame:
-    """One upright frame. index: its number in the stream. time_s: from the first frame (NaN when the file has no times)."""
+    """One upright frame. index: its number in the stream. time_s: since the first frame (NaN when not stated)."""
 
     index: int
     time_s: float
@@ -54,7 +57,7 @@ class Video:
     `facts` are the headers; `packets`, `decoded` and `damaged` are known after the last frame.
     """
 
-    def __init__(self, source: Sniffed, limits: Limits, options: DecodeOptions = DecodeOptions()) -> None:
+    def __init__(self, source: Sniffed, limits: Limits, options: DecodeOptions = DEFAULTS) -> None:
         self.name = source.path.name
         self.limits = limits
         self.options = options
@@ -76,7 +79,8 @@ class Video:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -132,7 +136,8 @@ class Video:
         h, w = int(f["height"]), int(f["width"])
         if len(payload) != h * w * 3:
             raise self._broken()
-        return VideoFrame(index=int(f["index"]), time_s=float(f["time_s"]), was_hdr=bool(f["hdr"]),
+        time_s = float("nan") if f["time_s"] is None else float(f["time_s"])
+        return VideoFrame(index=int(f["index"]), time_s=time_s, was_hdr=bool(f["hdr"]),
                           picture=np.frombuffer(payload, np.uint8).reshape(h, w, 3))
 
     def _send(self, request: dict) -> None:
@@ -147,7 +152,12 @@ class Video:
         """The next message; the child is killed when it does not come in time."""
         assert self._child.stdout is not None
         late = threading.Event()
-        timer = threading.Timer(self.options.wait_s, lambda: (late.set(), kill(self._child)))
+
+        def give_up() -> None:
+            late.set()
+            kill(self._child)
+
+        timer = threading.Timer(self.options.wait_s, give_up)
         timer.daemon = True
         timer.start()
         try:
@@ -171,7 +181,7 @@ class Video:
         return InputRefused("decoder_stopped", f"The decoder gave up on {self.name}: the file is damaged.",
                             "Copy it again from the phone, or film again.")
 
-    def _too_slow(self) -> PrevisageError:
+    def _too_slow(self) -> InputRefused:
         return InputRefused("decoder_timeout", f"Decoding {self.name} took too long.",
                             "Export it as an ordinary 1080p MP4, or film again.")
 

@@ -1,10 +1,10 @@
-"""The decoding child: opens one video with FFmpeg and writes messages to stdout. It runs alone and imports nothing of ours.
+"""The decoding child: opens one video with FFmpeg and writes messages to stdout. It imports nothing of ours.
 
     decode_child.py FILE DEMUXER MEMORY_BYTES CPU_S
 
 A damaged or hostile file may crash or swell FFmpeg; only this process suffers. Each message is a line of JSON, followed
-by `bytes` raw bytes when the line says so. The child first tells the headers, then waits for one line on stdin that says
-how to decode, then streams upright RGB frames.
+by as many raw bytes as its `bytes` says. The child tells the headers; waits for a line on stdin that says how to
+decode; tells what a scan of the packets found; waits for leave; then streams upright RGB frames.
 
 Letters: E scene light and L display light, both linear, R'G'B' the coded signal in [0, 1].
 """
@@ -13,10 +13,13 @@ import contextlib
 import json
 import os
 import sys
+from typing import Any
 
 import numpy as np
 
-CORRUPT_AT_MOST = 200
+ERRORS_AT_MOST = 200
+"""After so many undecodable packets the rest of the file is given up."""
+
 PQ, HLG = 16, 18  # AVColorTransferCharacteristic
 WHITE_NITS = 203.0  # diffuse white of HDR pictures (ITU-R BT.2408)
 RGB709_FROM_2020 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
@@ -33,7 +36,7 @@ def limit_resources(memory_bytes: int, cpu_s: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def say(message: dict, payload: bytes | memoryview = b"") -> None:
+def say(message: dict, payload: bytes = b"") -> None:
     """Write one message."""
     line = json.dumps({**message, "bytes": len(payload)}).encode() + b"\n"
     sys.stdout.buffer.write(line)
@@ -41,7 +44,7 @@ def say(message: dict, payload: bytes | memoryview = b"") -> None:
     sys.stdout.buffer.flush()
 
 
-def describe(container) -> dict:  # noqa: ANN001 (av is imported late, under the limits)
+def describe(container: Any) -> dict:
     """The headers: every video stream, whether there is sound, the container's duration."""
     streams = []
     for s in container.streams.video:
@@ -55,7 +58,7 @@ def describe(container) -> dict:  # noqa: ANN001 (av is imported late, under the
             "duration_s": None if container.duration is None else container.duration / 1e6}
 
 
-def scan(container, stream, most: int) -> tuple[list[int], bool]:  # noqa: ANN001
+def scan(container: Any, stream: Any, most: int) -> tuple[list[int], bool]:
     """Presentation times of all packets in stream ticks, without decoding; whether the file broke off."""
     import av
 
@@ -80,7 +83,7 @@ def evenly_in_time(ticks: list[int], count: int) -> set[int]:
     return set(known[nearest].tolist())
 
 
-def display_matrix(frame) -> np.ndarray:  # noqa: ANN001
+def display_matrix(frame: Any) -> np.ndarray:
     """The linear part of the display matrix (2,2): display x, y = matrix @ coded x, y (y down)."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -115,7 +118,7 @@ def pq_to_light(signal: np.ndarray) -> np.ndarray:
 
 
 def light_to_srgb(light_2020: np.ndarray) -> np.ndarray:
-    """Display light in BT.2020 to sRGB bytes; above 0.8 of white a shoulder rolls highlights off instead of clipping."""
+    """Display light in BT.2020 to sRGB bytes; above 0.8 of white a shoulder rolls highlights off."""
     light = np.maximum(light_2020 @ RGB709_FROM_2020.T, 0)
     knee = 0.8
     over = np.maximum(light - knee, 0)
@@ -132,7 +135,7 @@ def to_srgb(coded: np.ndarray, transfer: int) -> np.ndarray:
     return np.concatenate(strips)
 
 
-def rgb(frame, longest_px: int, aspect: float) -> tuple[np.ndarray, bool]:  # noqa: ANN001
+def rgb(frame: Any, longest_px: int, aspect: float) -> tuple[np.ndarray, bool]:
     """An upright 8-bit sRGB picture, its longer side at most `longest_px`; whether HDR was converted."""
     w, h = frame.width * max(aspect, 1.0), frame.height * max(1 / aspect, 1.0)
     scale = min(1.0, longest_px / max(w, h))
@@ -145,7 +148,7 @@ def rgb(frame, longest_px: int, aspect: float) -> tuple[np.ndarray, bool]:  # no
     return np.ascontiguousarray(upright(picture, display_matrix(frame))), hdr
 
 
-def stream_frames(container, stream, request: dict) -> dict:  # noqa: ANN001
+def stream_frames(container: Any, stream: Any, request: dict) -> dict:
     """Decode, send the wanted frames, return the closing account."""
     import av
 
@@ -156,7 +159,7 @@ def stream_frames(container, stream, request: dict) -> dict:  # noqa: ANN001
     decoded = errors = 0
     broke_off = False
     packets = container.demux(stream)
-    while errors < CORRUPT_AT_MOST:
+    while errors < ERRORS_AT_MOST:
         try:
             frames = next(packets).decode()
         except StopIteration:
@@ -171,13 +174,13 @@ def stream_frames(container, stream, request: dict) -> dict:  # noqa: ANN001
                 errors += frame.is_corrupt
                 continue
             picture, hdr = rgb(frame, request["longest_px"], aspect)
-            time_s = float((frame.pts - start) * stream.time_base) if frame.pts is not None else -1.0
+            time_s = float((frame.pts - start) * stream.time_base) if frame.pts is not None else None
             say({"frame": {"index": index, "time_s": time_s, "height": picture.shape[0], "width": picture.shape[1],
-                           "hdr": hdr}}, memoryview(picture).cast("B"))
+                           "hdr": hdr}}, picture.tobytes())
     return {"decoded": decoded, "errors": errors, "broke_off": broke_off}
 
 
-def open_video(path: str, demuxer: str):  # noqa: ANN201
+def open_video(path: str, demuxer: str) -> Any:
     """Open with one demuxer only, so that no playlist or concatenation file can name other files."""
     import av
 

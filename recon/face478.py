@@ -1,4 +1,4 @@
-"""The 478-point face as a shape: its mirror image, its triangles, its rough pose and its expression, all from one detection.
+"""The 478-point face as a shape: mirror image, triangles, rough pose and expression, all from one detection.
 
 Points are (478, 3) in px, camera axes: x right, y down, z away from the camera (MediaPipe's weak-perspective depth).
 """
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from core.landmarks import COUNT, MEDIAPIPE478
 from core.records import record
-from core.transforms import OPENCV_FROM_HEAD, head_angles_rad, rigid
+from core.transforms import head_angles_rad, rigid
 
 TABLE = Path(__file__).parents[1] / "data" / "landmarks" / "mediapipe478.json"
 
@@ -33,11 +33,15 @@ PITCH_OF_FACE_PLANE_RAD = 0.045
 
 @record
 class Topology:
-    """mirror: the number of each point's mirror image; left: points on the patient's left, without those of the midline;
-    triangles: wound so that normals leave the face."""
+    """Facts about the scheme.
+
+    mirror: the number of each point's mirror image. left: points on the patient's left, without the midline. outline:
+    points of the face's oval. triangles: wound so that normals leave the face.
+    """
 
     mirror: Int[np.ndarray, "478"]
     left: Int[np.ndarray, "p"]
+    outline: Int[np.ndarray, "o"]
     triangles: Int[np.ndarray, "t 3"]
 
 
@@ -50,7 +54,8 @@ def topology() -> Topology:
         raise ValueError(f"{TABLE.name}: the mirror does not map 478 points onto themselves")
     if triangles.shape[1] != 3 or triangles.max() >= len(mirror):
         raise ValueError(f"{TABLE.name}: a triangle names a point that is not there")
-    return Topology(mirror=mirror, left=np.array(table["left"]), triangles=triangles)
+    return Topology(mirror=mirror, left=np.array(table["left"]), outline=np.array(table["outline"]),
+                    triangles=triangles)
 
 
 def cam_from_head_rotation(points_px: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "3 3"]:
@@ -115,7 +120,7 @@ def distance(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> float:
 
 
 def facing(points_px: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478"]:
-    """Cosine between each point's surface normal and the way to the camera: 1 seen face on, 0 at the outline, < 0 hidden.
+    """Cosine between each point's surface normal and the way to the camera: 1 face on, 0 edge on, < 0 facing away.
 
     The iris points, which lie on no triangle, take the mean of their eye's corners.
     """

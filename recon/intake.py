@@ -26,7 +26,7 @@ from recon.detect import DetectOptions, Detector, Face
 from recon.keyframes import KeyframeOptions, choose
 from recon.photos import read_photo
 from recon.probe import MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
-from recon.quality import USUAL_FOCAL, Check, Counts, Measure, checks, measure, sentence
+from recon.quality import Check, Counts, Measure, checks, lens_of, measure, sentence
 from recon.sheet import draw_sheet
 
 TRY_TURNS_EVERY = 8
@@ -37,9 +37,10 @@ TRY_TURNS_EVERY = 8
 class IntakeOptions:
     """How a capture is taken in.
 
-    least_turn_deg: total turn of the head below which 3D is refused. rivals: share of the looked-at frames with a second
-    large face above which the capture is refused. rival_every: a video's frames are searched for a second face at this
-    stride. photo_longest_px: larger photos are reduced. jpeg_quality: of the frames written.
+    least_turn_deg: total turn of the head below which 3D is refused. least_photos: the same for photos with a face.
+    rivals: share of the looked-at frames with a second large face above which the capture is refused. rival_every: a
+    video's frames are searched for a second face at this stride. photo_longest_px: larger photos are reduced.
+    jpeg_quality: of the frames written.
     """
 
     limits: Limits = Limits()
@@ -54,10 +55,14 @@ class IntakeOptions:
     jpeg_quality: int = 97
 
 
+DEFAULTS = IntakeOptions()
+
+
 @record
 class Candidate:
-    """A frame that shows the face and is written in the folder."""
+    """A frame that shows the face and is written in the folder. order: its number among the analysed frames."""
 
+    order: int
     path: str
     source: str
     time_s: float
@@ -77,12 +82,12 @@ class Taken:
     facts: dict
 
 
-def describe_inputs(inputs: Sequence[Path], limits: Limits = Limits()) -> list[tuple[str, str]]:
+def describe_inputs(inputs: Sequence[Path], limits: Limits = DEFAULTS.limits) -> list[tuple[str, str]]:
     """Name and checksum of every file that would be used: the key by which a stage knows its inputs."""
     return [(f.path.name, sha256(f.path)) for f in gather(inputs, limits).files]
 
 
-def take_in(inputs: Sequence[Path], folder: Path, options: IntakeOptions = IntakeOptions(),
+def take_in(inputs: Sequence[Path], folder: Path, options: IntakeOptions = DEFAULTS,
             progress: Progress = silent) -> Capture:
     """Fill `folder` (existing, empty) with a capture; InputRefused, with what to do, when no 3D head can come of it."""
     found = gather(inputs, options.limits)
@@ -119,14 +124,26 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
                 looked += 1
                 rivals += detector.has_rival(picture, face, boxes)
             if face is not None:
-                candidates.append(candidate(folder, picture, face, options.jpeg_quality, f"{analysed:04d}",
+                candidates.append(candidate(folder, picture, face, options.jpeg_quality, analysed,
                                             f"{video.name}#{frame.index}", frame.time_s, None))
             last, analysed = face or last, analysed + 1
     refuse_rivals(rivals, looked, options)
-    notes = film_notes(video, hdr, turns, candidates, analysed)
-    return Taken(candidates=tuple(candidates), given=video.decoded, analysed=analysed, notes=tuple(notes), facts={
+    steady = without_glimpses(candidates)
+    notes = film_notes(video, hdr, turns, steady, analysed)
+    return Taken(candidates=tuple(steady), given=video.decoded, analysed=analysed, notes=tuple(notes), facts={
         "codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets, "decoded": video.decoded,
         "damaged": video.damaged, "hdr_converted": hdr, "quarter_turns": turns})
+
+
+def without_glimpses(candidates: Sequence[Candidate], shortest: int = 3) -> list[Candidate]:
+    """Drop faces that are seen for a moment only, or at a quite different size: the network was fooled."""
+    if not candidates:
+        return []
+    usual = float(np.median([c.measure.face.height_px for c in candidates]))
+    sized = [c for c in candidates if 0.5 < c.measure.face.height_px / usual < 2]
+    breaks = np.flatnonzero(np.diff([c.order for c in sized]) > 1) + 1
+    runs = np.split(np.arange(len(sized)), breaks)
+    return [sized[k] for run in runs if len(run) >= shortest for k in run]
 
 
 def film_notes(video: Video, hdr: bool, turns: int, candidates: Sequence[Candidate], analysed: int) -> list[str]:
@@ -164,7 +181,7 @@ def album(found: Inputs, folder: Path, detector: Detector, options: IntakeOption
             without.append(photo.name)
             continue
         rivals += detector.has_rival(picture, face, boxes)
-        candidates.append(candidate(folder, picture, face, options.jpeg_quality, f"{k:04d}", photo.name, float(k),
+        candidates.append(candidate(folder, picture, face, options.jpeg_quality, k, photo.name, float(k),
                                     photo.focal_hint_px))
     refuse_rivals(rivals, len(candidates), options)
     if without:
@@ -181,21 +198,23 @@ def photo_turns(files: Sequence[Sniffed], detector: Detector, options: IntakeOpt
     return detector.turns_to_upright(small)
 
 
-def candidate(folder: Path, picture: UInt8[np.ndarray, "h w 3"], face: Face, quality: int, name: str, source: str,
+def candidate(folder: Path, picture: UInt8[np.ndarray, "h w 3"], face: Face, quality: int, order: int, source: str,
               time_s: float, focal_hint_px: float | None) -> Candidate:
     """Measure a frame and write it down."""
-    path = f"frames/{name}.jpg"
+    path = f"frames/{order:04d}.jpg"
     write_jpeg(folder / path, picture, quality)
-    return Candidate(path=path, source=source, time_s=time_s, size_wh=(picture.shape[1], picture.shape[0]),
+    return Candidate(order=order, path=path, source=source, time_s=time_s, size_wh=(picture.shape[1], picture.shape[0]),
                      focal_hint_px=focal_hint_px, measure=measure(picture, face))
 
 
 def write_jpeg(path: Path, picture: UInt8[np.ndarray, "h w 3"], quality: int) -> None:
     """A JPEG with full colour resolution and no metadata."""
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality,
+                cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), settings)
     if not done:
-        raise PrevisageError("jpeg_failed", f"{path.name} could not be encoded.", "Report this with the input's format.")
+        raise PrevisageError("jpeg_failed", f"{path.name} could not be encoded.",
+                             "Report this with the input's format.")
     with disk_errors(path):
         path.write_bytes(data.tobytes())
 
@@ -211,7 +230,7 @@ def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
     """Refuse captures without a face, without enough frames of it, or without a turn of the head."""
     count = len(taken.candidates)
     film = found.kind == "video"
-    if count == 0:
+    if count == 0 or (film and count < 0.05 * taken.analysed):
         raise InputRefused("no_face", f"No face was found in {found.files[0].path.name}." if film
                            else f"No face was found in any of the {taken.analysed} photos.", MAKE_A_VIDEO)
     yaw = np.array([c.measure.angles_deg[0] for c in taken.candidates])
@@ -227,7 +246,8 @@ def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
         what = f"The face is lost half way, and in the part that shows it the head turns by only {turn:.0f} degrees" \
             if lost else f"The head turns by only {turn:.0f} degrees"
         raise InputRefused("no_rotation", f"{what}; 3D needs at least {options.least_turn_deg:.0f}.",
-                           "Film a slow turn to both sides. A single view can be used in the photo path (the 2D baseline).")
+                           "Film a slow turn to both sides, up to 60 degrees each. One view is enough only for the "
+                           "photo path (the 2D baseline).")
 
 
 def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> Capture:
@@ -236,12 +256,12 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
     film = found.kind == "video"
     chosen = choose(measures, options.keyframes) if film or len(measures) > options.keyframes.frames[1] \
         else list(range(len(measures)))
-    for k in set(range(len(measures))) - set(chosen):
-        (folder / taken.candidates[k].path).unlink()
     kept = [taken.candidates[k] for k in chosen]
+    for written in {p.name for p in (folder / "frames").iterdir()} - {Path(c.path).name for c in kept}:
+        (folder / "frames" / written).unlink()
     counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=len(chosen))
-    focal = float(np.median([c.focal_hint_px or USUAL_FOCAL * max(c.size_wh) for c in kept]))
-    results = checks(found.kind, measures, chosen, counts, focal)
+    lens = lens_of([c.focal_hint_px for c in kept], [max(c.size_wh) for c in kept])
+    results = checks(found.kind, measures, chosen, counts, lens)
     quality = quality_record(results, counts, taken, found, kept)
     write_capture(folder, found.kind, kept)
     write_json(folder / "quality.json", quality)
@@ -249,7 +269,8 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
     return load_capture(folder)
 
 
-def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found: Inputs, kept: Sequence[Candidate]) -> dict:
+def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found: Inputs,
+                   kept: Sequence[Candidate]) -> dict:
     """What quality.json says."""
     verdict, plain_sentence = sentence(results)
     yaw, pitch = (np.array([c.measure.angles_deg[k] for c in kept]) for k in (0, 1))

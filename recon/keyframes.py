@@ -24,7 +24,7 @@ class KeyframeOptions:
 
 
 def worth(measures: Sequence[Measure]) -> Float[np.ndarray, "n"]:
-    """Value of each frame: sharpness against the frames from about the same side, less for grimaces, none for blinks."""
+    """Value of each frame: sharpness against frames from about the same side, less for grimaces and blinks."""
     yaw = np.array([m.angles_deg[0] for m in measures])
     sharp = np.array([m.sharpness for m in measures])
     drift = drifts(measures)
@@ -35,7 +35,10 @@ def worth(measures: Sequence[Measure]) -> Float[np.ndarray, "n"]:
     return value
 
 
-def choose(measures: Sequence[Measure], options: KeyframeOptions = KeyframeOptions()) -> list[int]:
+DEFAULTS = KeyframeOptions()
+
+
+def choose(measures: Sequence[Measure], options: KeyframeOptions = DEFAULTS) -> list[int]:
     """Indices of the chosen frames, in time.
 
     Frames are taken best first; each keeps others nearer than the spacing away, so that every side is shown by the best
@@ -56,7 +59,19 @@ def choose(measures: Sequence[Measure], options: KeyframeOptions = KeyframeOptio
     while len(chosen) > high:
         spacing *= 1.1
         chosen = spread(ranked, angles, spacing)
-    return sorted(chosen)
+    return sorted(fill(chosen, ranked, angles, 0.7 * spacing, high))
+
+
+def fill(taken: list[int], ranked: np.ndarray, angles_deg: Float[np.ndarray, "n 2"], spacing_deg: float,
+         most: int) -> list[int]:
+    """Add the frames that lie farthest from all taken ones while they still close a gap."""
+    taken = list(taken)
+    while len(taken) < most:
+        gaps = np.linalg.norm(angles_deg[ranked][:, None] - angles_deg[taken], axis=2).min(1)
+        if gaps.max() < spacing_deg:
+            break
+        taken.append(int(ranked[gaps.argmax()]))
+    return taken
 
 
 def spread(ranked: np.ndarray, angles_deg: Float[np.ndarray, "n 2"], spacing_deg: float) -> list[int]:

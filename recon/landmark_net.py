@@ -1,7 +1,7 @@
 """MediaPipe's two networks as plain functions of a picture: where faces are, and the 478 points of one cropped face.
 
-The graphs come from the `mediapipe` wheel. The landmark graph is fed crops that we cut, turned and reduced ourselves, so
-that a 70 px face and a 2 000 px face look the same to it, and so that one face can be looked at several times.
+The graphs come from the `mediapipe` wheel. The landmark graph is fed crops that we cut, turned and reduced ourselves,
+so that a 70 px face and a 2 000 px face look the same to it, and one face can be looked at several times.
 """
 
 import contextlib
@@ -122,7 +122,7 @@ def build_graph() -> tuple:
 
 
 class FaceFinder:
-    """Faces in a whole picture: the short-range network (a face fills the picture) and the full-range one (it does not)."""
+    """Faces in a whole picture: MediaPipe's short-range network (large faces) and its full-range one (small ones)."""
 
     def __init__(self, least_score: float = 0.5) -> None:
         with quiet_stderr():
@@ -159,10 +159,42 @@ def same_face(a: FaceBox, b: FaceBox) -> bool:
     return bool(np.linalg.norm(a.center_px - b.center_px) < 0.5 * max(a.side_px, b.side_px))
 
 
-def cut(picture: UInt8[np.ndarray, "h w 3"], region: Region) -> UInt8[np.ndarray, "n n 3"]:
-    """The region as a crop of CROP_PX, averaged down (never skipping pixels); outside, the border is repeated."""
-    times = int(np.clip(round(region.side_px / CROP_PX), 1, 6))
-    n = CROP_PX * times
-    crop = cv2.warpAffine(picture, region.picture_from_crop(n), (n, n), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REPLICATE)
-    return crop if times == 1 else cv2.resize(crop, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
+@record
+class Patch:
+    """A part of a picture, averaged down by a whole factor so that a face crop needs no further filtering.
+
+    offset_px: the picture's pixel at the patch's upper left corner.
+    """
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    offset_px: Float[np.ndarray, "2"]
+    factor: int
+
+    def region(self, r: Region) -> Region:
+        """A region of the picture in the patch's pixels."""
+        center = (r.center_px - self.offset_px + 0.5) / self.factor - 0.5
+        return Region(center_px=center, side_px=r.side_px / self.factor, roll_rad=r.roll_rad)
+
+    def to_picture(self, xy_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        """Points of the patch in the picture's pixels."""
+        return (xy_px + 0.5) * self.factor - 0.5 + self.offset_px
+
+
+def patch_around(picture: UInt8[np.ndarray, "h w 3"], region: Region, margin: float = 1.9) -> Patch:
+    """The patch that holds a region and the moves of the looks (a square of `margin` times its side)."""
+    height, width = picture.shape[:2]
+    half = 0.5 * margin * region.side_px
+    x0, y0 = np.clip(np.floor(region.center_px - half), 0, [width - 2, height - 2]).astype(int)
+    x1, y1 = np.clip(np.ceil(region.center_px + half), [x0 + 2, y0 + 2], [width, height]).astype(int)
+    part = picture[y0:y1, x0:x1]
+    factor = int(np.clip(region.side_px / CROP_PX, 1, max(1, min(part.shape[:2]) // 2)))
+    if factor > 1:
+        h, w = (n // factor * factor for n in part.shape[:2])
+        part = cv2.resize(part[:h, :w], (w // factor, h // factor), interpolation=cv2.INTER_AREA)
+    return Patch(picture=np.ascontiguousarray(part), offset_px=np.array([x0, y0], float), factor=factor)
+
+
+def cut(patch: Patch, region: Region) -> UInt8[np.ndarray, "n n 3"]:
+    """A region of the patch (in the patch's pixels) as the network's crop; outside, the border is repeated."""
+    return cv2.warpAffine(patch.picture, region.picture_from_crop(CROP_PX), (CROP_PX, CROP_PX),
+                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)

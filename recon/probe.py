@@ -127,8 +127,8 @@ def gather(inputs: Sequence[Path], limits: Limits) -> Inputs:
             elif folder:
                 ignored.append(file.name)
             else:
-                raise InputRefused("not_a_picture", f"{file.name} is neither a video nor a photo, whatever its name says.",
-                                   MAKE_A_VIDEO)
+                raise InputRefused("not_a_picture", f"{file.name} is neither a video nor a photo, whatever its name "
+                                   "says.", MAKE_A_VIDEO)
     return one_capture(found, ignored, limits)
 
 
@@ -165,8 +165,8 @@ def check_size(path: Path, limits: Limits) -> None:
     """Refuse files above the size limit."""
     size = path.stat().st_size
     if size > limits.file_bytes:
-        raise InputRefused("file_too_large", f"{path.name} has {size / 1e6:.0f} MB; {limits.file_bytes / 1e6:.0f} MB is the "
-                           "limit.", "Film at 1080p for 10 to 20 seconds, or cut the clip on the phone.")
+        raise InputRefused("file_too_large", f"{path.name} has {size / 1e6:.0f} MB; {limits.file_bytes / 1e6:.0f} MB "
+                           "is the limit.", "Film at 1080p for 10 to 20 seconds, or cut the clip on the phone.")
 
 
 @record
@@ -188,8 +188,8 @@ def video_facts(message: dict, name: str) -> VideoFacts:
         raise InputRefused("no_video_stream", f"{name} {what}.", MAKE_A_VIDEO)
     usable = [s for s in streams if s["codec"] in CODECS]
     if not usable:
-        raise InputRefused("codec_refused", f"{name} is coded as {streams[0]['codec'] or 'something unknown'}, which is "
-                           "not accepted.", "Export it as MP4 with H.264 or HEVC.")
+        raise InputRefused("codec_refused", f"{name} is coded as {streams[0]['codec'] or 'something unknown'}, which "
+                           "is not accepted.", "Export it as MP4 with H.264 or HEVC.")
     if len(usable) > 1:
         raise InputRefused("several_video_streams", f"{name} holds {len(usable)} video tracks.",
                            "Export it as an ordinary video with one track (not cinematic or spatial).")

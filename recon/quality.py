@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from core.records import record
 from recon.detect import Face
-from recon.face478 import EYE_WIDTH, IRIS_WIDTH, Expression, expression
+from recon.face478 import IRIS_WIDTH, Expression, expression
 
 Level = Literal["green", "amber", "red"]
 SHARPNESS_PX = 256
@@ -24,7 +24,7 @@ USUAL_FOCAL = 0.72  # of the longer side: a phone's main camera while filming (2
 
 @record
 class Measure:
-    """What one frame is worth. angles_deg: yaw, pitch, roll. luma: mean face brightness 0..255; clipped: share burnt out."""
+    """What a frame is worth. angles_deg: yaw, pitch, roll. luma: the face's mean, 0..255. clipped: share burnt out."""
 
     face: Face
     angles_deg: tuple[float, float, float]
@@ -62,7 +62,7 @@ def face_patch(picture: UInt8[np.ndarray, "h w 3"], face: Face) -> tuple[UInt8[n
 
 @record
 class Drift:
-    """How far a frame's expression lies from the person's own usual one, seen from the same side; 1 is clearly different."""
+    """How far an expression lies from the person's usual one seen from the same side; 1 is clearly different."""
 
     amount: float
     blink: bool
@@ -105,8 +105,23 @@ def level(value: float, green: float, amber: float) -> Level:
     return "green" if value >= green else "amber" if value >= amber else "red"
 
 
-def checks(kind: str, measures: Sequence[Measure], chosen: Sequence[int], counts: Counts,
-           focal_px: float) -> list[Check]:
+@record
+class Lens:
+    """Focal length in px, and whether the files stated it (else it is a phone's usual one)."""
+
+    focal_px: float
+    stated: bool
+
+
+def lens_of(hints_px: Sequence[float | None], longest_px: Sequence[int]) -> Lens:
+    """The median stated focal length, or a phone's usual one for pictures of that size."""
+    known = [f for f in hints_px if f is not None]
+    if known:
+        return Lens(focal_px=float(np.median(known)), stated=True)
+    return Lens(focal_px=USUAL_FOCAL * float(np.median(longest_px)), stated=False)
+
+
+def checks(kind: str, measures: Sequence[Measure], chosen: Sequence[int], counts: Counts, lens: Lens) -> list[Check]:
     """Every check of a capture, in the order a person would ask."""
     yaw = np.array([measures[k].angles_deg[0] for k in chosen])
     pitch = np.array([measures[k].angles_deg[1] for k in chosen])
@@ -117,31 +132,34 @@ def checks(kind: str, measures: Sequence[Measure], chosen: Sequence[int], counts
     sharp = float(np.median([measures[k].sharpness for k in chosen]))
     calm = float(np.mean([drift[k].amount < 1 and not drift[k].blink for k in chosen]))
     lost = 1 - counts.with_face / max(1, counts.analysed)
-    far = distance_mm(measures, focal_px)
+    far = distance_mm(measures, lens.focal_px)
+    near = (280, 180) if lens.stated else (140, 0)  # a guessed focal length is off by up to a half
     gap = widest_gap(yaw)
     film = kind == "video"
+    enough = 40 if film else 28  # three-quarter photos are taken at about 35 degrees
     return [
-        Check(name="turn to the left", value=f"{max(yaw.max(), 0):.0f} degrees", level=level(yaw.max(), 40, 12),
+        Check(name="turn to the left", value=f"{max(yaw.max(), 0):.0f} degrees", level=level(yaw.max(), enough, 12),
               advice="Turn the head further to the patient's left, until the far ear disappears."),
-        Check(name="turn to the right", value=f"{max(-yaw.min(), 0):.0f} degrees", level=level(-yaw.min(), 40, 12),
+        Check(name="turn to the right", value=f"{max(-yaw.min(), 0):.0f} degrees", level=level(-yaw.min(), enough, 12),
               advice="Turn the head further to the patient's right, until the far ear disappears."),
         Check(name="largest gap between views", value=f"{gap:.0f} degrees",
               level=level(-gap, -12 if film else -45, -25 if film else -60),
               advice="Turn more slowly and evenly." if film else "Add photos from the sides in between."),
-        Check(name="nod", value=f"{np.ptp(pitch):.0f} degrees", level=level(float(np.ptp(pitch)), 15 if film else 0, 0),
-              advice="Nod once, up and down, at the end."),
+        *([Check(name="nod", value=f"{np.ptp(pitch):.0f} degrees", level=level(float(np.ptp(pitch)), 15, 0),
+                 advice="Nod once, up and down, at the end.")] if film else []),
         Check(name="face in view", value=f"{counts.with_face} of {counts.analysed}",
               level=level(-lost, -0.05 if film else -0.45, -0.6),
               advice="Keep the whole face in the picture, and do not turn to a full profile."),
         Check(name="size of the face", value=f"{size:.0f} px", level=level(size, 280, 140),
               advice="Come closer, or film at a higher resolution."),
-        Check(name="sharpness", value=f"{sharp:.0f}", level=level(sharp, 12, 4),
+        Check(name="sharpness", value={"green": "sharp", "amber": "soft", "red": "blurred"}[level(sharp, 12, 4)],
+              level=level(sharp, 12, 4),
               advice="Move more slowly, in brighter light, and wipe the lens."),
         Check(name="light", value=f"{luma:.0f} of 255", level=light_level(luma, clipped),
               advice="Use soft, even light from the front; not against a window."),
         Check(name="calm face", value=f"{100 * calm:.0f} %", level=level(calm, 0.8, 0.5),
               advice="Keep the mouth closed, the eyes open and the face at rest."),
-        Check(name="distance", value=f"about {far / 10:.0f} cm", level=level(far, 280, 180),
+        Check(name="distance", value=f"about {far / 10:.0f} cm", level=level(far, *near),
               advice="Hold the camera about 40 to 60 cm away: nearer distorts the nose."),
     ]
 
@@ -182,5 +200,3 @@ def listing(results: Sequence[Check]) -> str:
     return ", ".join(f"{c.name} {c.value}" for c in results)
 
 
-__all__ = ["EYE_WIDTH", "Check", "Counts", "Drift", "Level", "Measure", "checks", "distance_mm", "drifts", "measure",
-           "sentence", "widest_gap"]

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from core.store import save_png
 from recon.quality import Check, Measure
 
-WIDTH, HEIGHT = 1500, 1060
+WIDTH, TALLEST = 1500, 1800
 COLORS = {"green": (38, 142, 84), "amber": (214, 140, 20), "red": (196, 48, 43)}
 VERDICTS = {"good": ("green", "Good capture"), "usable": ("amber", "Usable capture"), "poor": ("red", "Poor capture")}
 INK, SOFT, LINE, PAPER = (28, 32, 38), (104, 112, 122), (218, 222, 227), (255, 255, 255)
@@ -25,13 +25,13 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 def draw_sheet(folder: Path, paths: Sequence[str], kept: Sequence[Measure], everything: Sequence[Measure],
                results: Sequence[Check], quality: dict) -> None:
     """Draw and write quality.png."""
-    sheet = Image.new("RGB", (WIDTH, HEIGHT), PAPER)
+    sheet = Image.new("RGB", (WIDTH, TALLEST), PAPER)
     draw = ImageDraw.Draw(sheet)
-    bottom = heading(draw, quality)
-    arc(draw, (390, bottom + 330), 290, kept, everything)
-    table(draw, (790, bottom + 20), results)
-    thumbnails(sheet, (40, HEIGHT - 270), folder, paths, kept)
-    save_png(folder / "quality.png", np.asarray(sheet))
+    top = heading(draw, quality) + 24
+    arc(draw, (375, top + 70), 290, kept, everything)
+    bottom = max(top + 420, table(draw, (770, top), results)) + 20
+    bottom = thumbnails(sheet, (40, bottom), folder, paths, kept)
+    save_png(folder / "quality.png", np.asarray(sheet)[:bottom + 40])
 
 
 def heading(draw: ImageDraw.ImageDraw, quality: dict) -> int:
@@ -49,7 +49,7 @@ def heading(draw: ImageDraw.ImageDraw, quality: dict) -> int:
         for line in wrap(draw, note, 20, WIDTH - 80):
             draw.text((40, y), line, font=font(20), fill=SOFT)
             y += 28
-    return min(y, 260)
+    return y
 
 
 def wrap(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> list[str]:
@@ -82,16 +82,16 @@ def arc(draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float, k
             (244, 214, 212) if needed else (238, 240, 243)
         draw.pieslice(box, 90 - start - 5 + 0.4, 90 - start - 0.4, fill=fill)
     inner = radius * 0.72
-    draw.ellipse((x - inner, y - inner, x + inner, y + inner), fill=PAPER)
+    draw.pieslice((x - inner, y - inner, x + inner, y + inner), 0, 180, fill=PAPER)
     for angle in yaw:
         draw.line((polar(center, inner - 4, angle), polar(center, inner - 22, angle)), fill=INK, width=2)
-    head_from_above(draw, center, radius * 0.3)
+    head_from_above(draw, center, radius * 0.24)
     for angle in (-90, -60, -30, 0, 30, 60, 90):
         draw.text(polar(center, radius + 26, angle), f"{abs(angle)}°", font=font(20), fill=SOFT, anchor="mm")
-    draw.text((x - radius * 0.55, y - 50), f"to the right\n{max(-yaw.min(), 0):.0f}°", font=font(24), fill=INK, anchor="mm",
-              align="center")
-    draw.text((x + radius * 0.55, y - 50), f"to the left\n{max(yaw.max(), 0):.0f}°", font=font(24), fill=INK, anchor="mm",
-              align="center")
+    for side, name, turn in ((-1, "right", -yaw.min()), (1, "left", yaw.max())):
+        draw.text((x + side * radius * 0.46, y + 34), f"{name}\n{max(turn, 0):.0f}°", font=font(24), fill=INK,
+                  anchor="mm", align="center")
+    draw.text((x, y + radius * 0.5), "seen from above", font=font(18), fill=SOFT, anchor="mm")
 
 
 def polar(center: tuple[float, float], radius: float, yaw_deg: float) -> tuple[float, float]:
@@ -110,14 +110,14 @@ def head_from_above(draw: ImageDraw.ImageDraw, center: tuple[float, float], r: f
     draw.ellipse((x - r * 0.8, y - r, x + r * 0.8, y + r), fill=(221, 225, 230))
 
 
-def table(draw: ImageDraw.ImageDraw, corner: tuple[float, float], results: Sequence[Check]) -> None:
-    """One line per check: a lamp, its name and value; the advice where the lamp is not green."""
+def table(draw: ImageDraw.ImageDraw, corner: tuple[int, int], results: Sequence[Check]) -> int:
+    """One line per check: a lamp, its name and value; advice where the lamp is not green. Returns where it ends."""
     x, y = corner
     for check in results:
         good = check.level == "green"
         draw.ellipse((x, y + 4, x + 22, y + 26), fill=COLORS[check.level])
         draw.text((x + 38, y), check.name, font=font(24), fill=INK)
-        draw.text((x + 420, y), check.value, font=font(24), fill=INK)
+        draw.text((x + 350, y), check.value, font=font(24), fill=INK)
         if not good:
             draw.text((WIDTH - 40, y + 3), SIGNS[check.level], font=font(20), fill=COLORS[check.level], anchor="ra")
             for line in wrap(draw, check.advice, 19, WIDTH - 80 - int(x)):
@@ -125,11 +125,12 @@ def table(draw: ImageDraw.ImageDraw, corner: tuple[float, float], results: Seque
                 draw.text((x + 38, y + 3), line, font=font(19), fill=SOFT)
         y += 40
         draw.line((x, y - 6, WIDTH - 40, y - 6), fill=LINE)
+    return y
 
 
 def thumbnails(sheet: Image.Image, corner: tuple[int, int], folder: Path, paths: Sequence[str],
-               kept: Sequence[Measure]) -> None:
-    """Faces of some chosen frames, from the patient's right to the left."""
+               kept: Sequence[Measure]) -> int:
+    """Faces of some chosen frames, from the patient's right to the left. Returns where they end."""
     draw = ImageDraw.Draw(sheet)
     order = np.argsort([m.angles_deg[0] for m in kept])
     some = order[np.unique(np.linspace(0, len(order) - 1, min(THUMBS, len(order))).astype(int))]
@@ -139,6 +140,7 @@ def thumbnails(sheet: Image.Image, corner: tuple[int, int], folder: Path, paths:
         sheet.paste(face_square(folder / paths[k], kept[k], side), (left, corner[1]))
         draw.text((left + side / 2, corner[1] + side + 20), view_name(kept[k].angles_deg[0]), font=font(18), fill=SOFT,
                   anchor="mm")
+    return corner[1] + side + 36
 
 
 def face_square(path: Path, measure: Measure, side: int) -> Image.Image:
