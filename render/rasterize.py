@@ -44,8 +44,7 @@ class Rasterizer:
         self._origin_mm = (vertices.min(0) + vertices.max(0)) / 2  # single precision is best near zero
         self._radius_mm = float(np.linalg.norm(vertices - self._origin_mm, axis=1).max())
         self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(o3d.core.Tensor((vertices - self._origin_mm).astype(np.float32)),
-                                  o3d.core.Tensor(mesh.faces.astype(np.uint32)))
+        self._scene.add_triangles(tensor(vertices - self._origin_mm, np.float32), tensor(mesh.faces, np.uint32))
 
     def __call__(self, camera: Camera) -> Fragments:
         """Every pixel of the camera."""
@@ -75,7 +74,7 @@ class Rasterizer:
         rays = np.empty((len(direction), 6), np.float32)
         rays[:, :3] = direction * start_mm + (camera.position_mm - self._origin_mm)
         rays[:, 3:] = direction
-        cast = self._scene.cast_rays(o3d.core.Tensor.from_numpy(rays))
+        cast = self._scene.cast_rays(tensor(rays, np.float32))
         uv = cast["primitive_uvs"].numpy()
         bary = np.empty((len(rays), 3), np.float32)
         bary[:, 1:] = uv
@@ -98,7 +97,7 @@ class Rasterizer:
         distance = np.linalg.norm(towards, axis=1)
         direction = towards / np.maximum(distance, 1e-9)[:, None]  # a point at the camera centre has no direction
         rays = np.concatenate([np.broadcast_to(start - self._origin_mm, towards.shape), direction], 1)
-        met = self._scene.cast_rays(o3d.core.Tensor(rays.astype(np.float32)))["t_hit"].numpy()
+        met = self._scene.cast_rays(tensor(rays, np.float32))["t_hit"].numpy()
         px = camera.px_from_points(points_mm)
         with np.errstate(invalid="ignore"):  # NaN behind the camera compares false
             inside = np.all((px >= -0.5) & (px < np.array(camera.size_wh) - 0.5), axis=1)
@@ -108,6 +107,11 @@ class Rasterizer:
 def rasterize(mesh: Mesh, camera: Camera) -> Fragments:
     """See a mesh through one camera (`core.fragments.Rasterize`); for many cameras keep a `Rasterizer`."""
     return Rasterizer(mesh)(camera)
+
+
+def tensor(values: np.ndarray, dtype: type) -> o3d.core.Tensor:
+    """Open3D's view of an array, copied only when its type or order must change."""
+    return o3d.core.Tensor.from_numpy(np.ascontiguousarray(values, dtype))
 
 
 def pixel_grid_rays(x: Float[np.ndarray, "w"], y: Float[np.ndarray, "h"], camera: Camera) -> Float[np.ndarray, "n 3"]:

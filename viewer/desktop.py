@@ -47,10 +47,18 @@ class DesktopHead:
         self.planned = np.zeros(0) if prediction is None else np.array(prediction.step_values)
         self.cameras = standard_cameras(head.mesh, WINDOW_WH, head.anatomy)
 
-    def points_mm(self, values: Float[np.ndarray, "s"]) -> Float[np.ndarray, "n 3"]:
-        """Drawn positions when the steps stand at `values` (mm or degrees); all zero is the head as reconstructed."""
+    def vertices_mm(self, values: Float[np.ndarray, "s"]) -> Float[np.ndarray, "v 3"]:
+        """The mesh's positions when the steps stand at `values` (mm or degrees); all zero is the reconstructed head."""
         share = np.divide(values, self.planned, out=np.zeros(len(values)), where=self.planned != 0)
-        return (self.head.mesh.vertices_mm + np.tensordot(share, self.steps_mm, 1))[self._vertex]
+        return self.head.mesh.vertices_mm + np.tensordot(share, self.steps_mm, 1)
+
+    def points_mm(self, values: Float[np.ndarray, "s"]) -> Float[np.ndarray, "n 3"]:
+        """Drawn positions: the mesh's, once for every side of a texture seam."""
+        return self.vertices_mm(values)[self._vertex]
+
+    def normals(self, values: Float[np.ndarray, "s"]) -> Float[np.ndarray, "n 3"]:
+        """Drawn normals, smooth across texture seams."""
+        return self.head.mesh.with_vertices(self.vertices_mm(values)).vertex_normals()[self._vertex]
 
     def camera(self, view: str) -> Camera:
         """A standard view by name; UsageError lists them."""
@@ -82,6 +90,13 @@ def pyvista() -> ModuleType:
     return package
 
 
+def quiet() -> None:
+    """Without a screen VTK tries X11 first and warns before it draws off screen: that is no news to anyone."""
+    from vtkmodules.vtkCommonCore import vtkLogger
+
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
+
+
 def need_display() -> None:
     """Refuse to open a window where there is no screen; VTK would end the whole process."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -103,6 +118,7 @@ class Stage:
         self.surface.active_texture_coordinates = np.column_stack([shown.uv[:, 0], 1 - shown.uv[:, 1]])
         texture = pv.numpy_to_texture(np.ascontiguousarray(shown.head.texture.rgb))
         self.actor = self.plotter.add_mesh(self.surface, texture=texture, lighting=False)
+        self.actor.prop.interpolation = "Phong"
         self.words = self.plotter.add_text("", position="upper_left", font_size=11, color="black")
         if self.after:
             self.plotter.add_text(MARK, position="lower_right", font_size=10, color=(0.66, 0.11, 0.11))
@@ -114,6 +130,7 @@ class Stage:
     def refresh(self) -> None:
         """Draw the head at the sliders' values, or as it was."""
         self.surface.points = self.shown.points_mm(self._now())
+        self.surface.point_data.active_normals = self.shown.normals(self._now())
         self.words.set_text("upper_left", "after" if self.after else "before")
         self.plotter.render()
 
@@ -154,11 +171,17 @@ def add_controls(stage: Stage) -> None:
                                                       strict=True)):
         if planned == 0:
             continue  # a step the plan leaves out has no direction to slide along
-        y = 0.95 - 0.085 * step
-        sliders.append((step, stage.plotter.add_slider_widget(
+        y = 0.92 - min(0.1, 0.85 / len(stage.shown.labels)) * step
+        slider = stage.plotter.add_slider_widget(
             lambda value, step=step: stage.set_step(step, value), sorted((0.0, 1.5 * float(planned))),
-            value=float(planned), title=f"{label} ({unit})", pointa=(0.66, y), pointb=(0.97, y), style="modern",
-            title_height=0.018, fmt="%.1f")))
+            value=float(planned), title=f"{label} ({unit})", pointa=(0.68, y), pointb=(0.97, y), style="modern",
+            title_height=0.016, fmt="%.1f")
+        drawn = slider.GetRepresentation()
+        drawn.SetTubeWidth(0.008)
+        drawn.SetSliderWidth(0.022)
+        drawn.SetSliderLength(0.012)
+        drawn.SetLabelHeight(0.016)
+        sliders.append((step, slider))
 
     def reset() -> None:
         for step, slider in sliders:
@@ -171,7 +194,7 @@ def add_controls(stage: Stage) -> None:
     stage.plotter.add_key_event("h", stage.light)
     for key, view in KEYS.items():
         stage.plotter.add_key_event(key, lambda view=view: stage.look(view))
-    stage.plotter.add_text(HELP, position="lower_left", font_size=7, color="black")
+    stage.plotter.add_text(HELP, position="lower_left", font_size=8, color="black")
 
 
 def view(case: Path, plan_id: str | None = None) -> None:
@@ -188,6 +211,8 @@ def screenshot(case: Path, plan_id: str | None, png: Path, view: str = "frontal"
     """Draw one standard view without a window: the operation when the case has a plan, else the head as it is."""
     shown = load_head(case, plan_id)
     shown.camera(view)
+    pyvista()
+    quiet()
     stage = Stage(shown, off_screen=True)
     try:
         stage.look(view)
