@@ -112,10 +112,9 @@ def filmed(mesh: Mesh, texture: Texture, cameras: list[Camera], background: Floa
     for number, camera in enumerate(cameras):
         progress(number / len(cameras), "filming the demo head")
         skin = FilmedSkin(rasterizer.surface, camera, mipmap, background)
-        clean = smooth(rasterizer, camera, skin, rasterizer(camera), EDGE_SIDE)
+        frame = smooth(rasterizer, camera, skin, rasterizer(camera), EDGE_SIDE)
         grain = noise[rng.integers(NOISE_PICTURES)]
         shift = int(rng.integers(background.shape[0]))
-        frame = clean.astype(np.float32)
         frame[:len(frame) - shift] += grain[shift:]
         frame[len(frame) - shift:] += grain[:shift]
         yield as_bytes(frame)

@@ -90,7 +90,8 @@ def heat_map(rasterizer: Rasterizer, camera: Camera, displacement_mm: Float[np.n
              options: HeatOptions = HEAT, fragments: Fragments | None = None) -> UInt8[np.ndarray, "h w 3"]:
     """The head before the operation, coloured by its motion. `fragments` may be handed in when they are known."""
     fragments = rasterizer(camera) if fragments is None else fragments
-    return smooth(rasterizer, camera, HeatSkin(rasterizer.surface, camera, displacement_mm, options), fragments)
+    skin = HeatSkin(rasterizer.surface, camera, displacement_mm, options)
+    return as_bytes(smooth(rasterizer, camera, skin, fragments))
 
 
 def color_bar(width: int, height: int, options: HeatOptions = HEAT) -> UInt8[np.ndarray, "h w 3"]:

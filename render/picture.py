@@ -118,16 +118,16 @@ def photograph(rasterizer: Rasterizer, camera: Camera, texture: Texture | Mipmap
     before: the surface the texture was seen on (`Rasterizer.surface` of the unchanged head), to light what has changed.
     """
     fragments = rasterizer(camera) if fragments is None else fragments
-    return smooth(rasterizer, camera, Skin(rasterizer.surface, camera, texture, options, before), fragments)
+    return as_bytes(smooth(rasterizer, camera, Skin(rasterizer.surface, camera, texture, options, before), fragments))
 
 
 def smooth(rasterizer: Rasterizer, camera: Camera, skin: Skin, fragments: Fragments,
-           edge_side: int = EDGE_SIDE) -> UInt8[np.ndarray, "h w 3"]:
-    """Shade every pixel once, and pixels at edges with `edge_side` squared rays."""
+           edge_side: int = EDGE_SIDE) -> Float[np.ndarray, "h w 3"]:
+    """Shade every pixel once, and pixels at edges with `edge_side` squared rays; sRGB 0..255."""
     color, level = shaded(fragments, skin)
     edge = edges(fragments)
     color[edge] = edge_colors(rasterizer, camera, skin, np.argwhere(edge)[:, ::-1], level[edge], edge_side)
-    return as_bytes(color)
+    return color
 
 
 def shaded(fragments: Fragments, skin: Skin) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
@@ -211,4 +211,5 @@ def edge_colors(rasterizer: Rasterizer, camera: Camera, skin: Skin, pixels: np.n
 
 def as_bytes(color: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """Colours 0..255 rounded to bytes."""
-    return np.clip(np.rint(color), 0, 255).astype(np.uint8)
+    shifted = color + np.float32(0.5)
+    return np.clip(shifted, 0, 255.5, out=shifted).astype(np.uint8)
