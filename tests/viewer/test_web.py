@@ -1,4 +1,4 @@
-"""The server: who may ask, what may be fetched, uploads to disk, jobs as child processes, events that can be resumed."""
+"""The server: who may ask, what may be fetched, uploads, jobs as child processes, events that can be resumed."""
 
 import gzip
 import json
@@ -148,9 +148,11 @@ class TestWhatMayBeFetched:
         assert web.get(url).headers["content-type"] == "image/jpeg"
 
     @pytest.mark.parametrize("name", [
-        "case.json", "recon/surface.npz", "job.json", "upload/0001.mp4", "../prepared/recon/head.glb", "..%2f..%2fsecret",
+        "case.json", "recon/surface.npz", "job.json", "upload/0001.mp4", "../prepared/recon/head.glb",
+        "..%2f..%2fsecret",
         "plans/..%2f..%2frecon/predicted.glb", "plans/../predicted.glb", "views/..%2fcase.json", "%2fetc%2fpasswd",
-        "plans/rhinoplasty-1/views/..%5c..%5ccase.json", "plans/rhinoplasty-1/views/front.txt", "head.glb/", "HEAD.GLB"])
+        "plans/rhinoplasty-1/views/..%5c..%5ccase.json", "plans/rhinoplasty-1/views/front.txt", "head.glb/",
+        "HEAD.GLB"])
     def test_nothing_else_can_be_fetched(self, web: TestClient, root: Path, name: str) -> None:
         prepare(root)
         (root.parent / "secret").write_text("secret")

@@ -50,7 +50,11 @@ class CasePage {
     this.root.replaceChildren(h("div", { class: "page" }, this.heading(), this.item.head ? this.body() : this.work));
     this.follow();
     if (!this.item.head) return;
-    this.procedures = await getProcedures();
+    try {
+      this.procedures = await getProcedures();
+    } catch (error) {
+      this.work.append(errorCard(error)); // what is predicted already can still be looked at
+    }
     if (this.left) return;
     await this.choose(this.item.plans.find((p) => p.id === selected) ?? this.item.plans.at(-1) ?? null);
   }
@@ -119,7 +123,7 @@ class CasePage {
       ...(this.item.plans.length ? [this.tabs(plan)] : []),
       h("section", { class: "card", "aria-label": "Plan" }, h("h2", {}, plan ? this.titleOf(plan) : "Original"), panel,
         ...(plan ? facts(plan) : [])),
-      this.busy() ? h("p", { class: "muted" }, "A new plan can be asked for when the work is done.")
+      !Object.keys(this.procedures).length ? "" : this.busy() ? h("p", { class: "muted" }, "A new plan can be asked for when the work is done.")
         : predictForm(this.id, this.procedures, plan?.plan.procedures[0]?.procedure, () => void this.draw()),
       ...this.details());
     if (this.stage) await this.stage.show(plan);

@@ -33,6 +33,7 @@ export class Head {
   private readonly index: ArrayLike<number>;
   private readonly morphs: Morph[];
   private readonly twin: Uint32Array;
+  private readonly still: { stored: Float32Array; computed: Float32Array };
 
   private constructor(loaded: Mesh) {
     const geometry = loaded.geometry;
@@ -50,6 +51,7 @@ export class Head {
     this.before = new Mesh(shared(geometry, false), this.skins[0]);
     this.after = new Mesh(shared(geometry, true), this.skins[1]); // its morphTargetInfluences are its own
     this.radius = portrait(this.base, this.center);
+    this.still = { stored: geometry.attributes.normal!.array as Float32Array, computed: this.normals(this.base) };
   }
 
   static async load(url: string): Promise<Head> {
@@ -101,7 +103,7 @@ export class Head {
     this.after.geometry.dispose();
   }
 
-  /** Normals of the morphed surface: morph targets carry positions only, and vertices along a seam stay smooth. */
+  /** Light for the morphed surface: morph targets carry positions only. What does not move keeps its stored normal. */
   private shade(weights: readonly number[]): void {
     const at = this.base.slice();
     this.morphs.forEach(({ rows, deltas }, m) => {
@@ -110,6 +112,16 @@ export class Head {
         for (let c = 0; c < 3; c++) at[3 * row + c]! += w * deltas[3 * k + c]!;
       });
     });
+    const now = this.normals(at);
+    const { stored, computed } = this.still;
+    const normal = this.after.geometry.attributes.normal as BufferAttribute;
+    const out = normal.array as Float32Array;
+    for (let k = 0; k < out.length; k++) out[k] = stored[k]! + (now[k]! - computed[k]!);
+    normal.needsUpdate = true;
+  }
+
+  /** Area-weighted unit normals; the vertices on the two sides of a texture seam are one. */
+  private normals(at: Float32Array): Float32Array {
     const sums = new Float32Array(at.length);
     const { index, twin } = this;
     for (let f = 0; f < index.length; f += 3) {
@@ -124,13 +136,13 @@ export class Head {
         sums[t + 2]! += nz;
       }
     }
-    const normal = this.after.geometry.attributes.normal as BufferAttribute;
+    const out = new Float32Array(at.length);
     for (let v = 0; v < twin.length; v++) {
       const t = 3 * twin[v]!;
       const length = Math.hypot(sums[t]!, sums[t + 1]!, sums[t + 2]!) || 1;
-      normal.setXYZ(v, sums[t]! / length, sums[t + 1]! / length, sums[t + 2]! / length);
+      for (let c = 0; c < 3; c++) out[3 * v + c] = sums[t + c]! / length;
     }
-    normal.needsUpdate = true;
+    return out;
   }
 }
 

@@ -39,11 +39,12 @@ function slider(
   const input = h("input", { id, type: "range", min: low, max: high, step: step.unit === "mm" ? 0.1 : 0.5,
     "data-step": step.name });
   const tell = (): void => {
-    const value = Number(input.value);
+    // the planned value need not lie on the slider's raster, and is meant when the thumb stands nearest to it
+    const raw = Number(input.value);
+    const value = Math.abs(raw - step.value) <= Number(input.step) / 2 + 1e-9 ? step.value : raw;
     shown.textContent = quantity(value, step.unit);
     input.setAttribute("aria-valuetext", quantity(value, step.unit));
-    // the planned value need not lie on the slider's raster
-    moved(Math.abs(value - step.value) < Number(input.step) / 2 ? 1 : value / step.value);
+    moved(value / step.value);
   };
   input.addEventListener("input", tell);
   input.value = String(step.value);
