@@ -18,8 +18,8 @@ class FaceModel:
     identity_basis_mm (K,V,3): one standard deviation of each mode (so coefficients are unit-variance);
     expression_basis_mm (E,V,3): each action at full strength; coefficients in [0, 1].
     view_pins: where the 478-point detector's points really fall on the surface, per head yaw
-    (`view_yaw_rad` (Y,), `view_offset_mm` (Y,478,3) from the pins, in the head frame); `pin_sd_mm` (478,) is the
-    detector's own scatter on the surface.
+    (`view_yaw_rad` (Y,), `view_offset_mm` (Y,478,3) from the pins, in the head frame) and how much they scatter there
+    (`view_sd_mm` (Y,478), inf where a point was not seen).
     """
 
     name: str
@@ -35,14 +35,14 @@ class FaceModel:
     anatomy: Anatomy
     view_yaw_rad: Float[np.ndarray, "y"]
     view_offset_mm: Float[np.ndarray, "y 478 3"]
-    pin_sd_mm: Float[np.ndarray, "478"]
+    view_sd_mm: Float[np.ndarray, "y 478"]
 
     def __post_init__(self) -> None:
         freeze(self, template_mm=(self.template_mm, float), faces=(self.faces, np.int32), uv=(self.uv, float),
                faces_uv=(self.faces_uv, np.int32), identity_basis_mm=(self.identity_basis_mm, np.float32),
                expression_basis_mm=(self.expression_basis_mm, np.float32), joints_mm=(self.joints_mm, float),
                view_yaw_rad=(self.view_yaw_rad, float), view_offset_mm=(self.view_offset_mm, float),
-               pin_sd_mm=(self.pin_sd_mm, float))
+               view_sd_mm=(self.view_sd_mm, float))
 
     def shape(self, identity: Float[np.ndarray, "k"]) -> "Shaped":
         """Fix the identity: K unit-variance coefficients."""

@@ -1,0 +1,293 @@
+"""Bundle adjustment of a head model to landmarks: one identity, one lens per camera, a pose per view, free landmarks.
+
+Letters: N views, L = 478 landmarks, K identity modes, E facial actions, G lenses.
+Each landmark is   X_l = model_l(identity) + offset_l(yaw of the view) + d_l,   d_l ~ N(0, s_l^2 I)
+where the offset says how the detector's points slide over the surface as the head turns (measured on the model,
+`FaceModel.view_offset_mm`) and d_l is this person's own departure, shared by all views. Residuals are reprojections over
+their spread; Cauchy weights. The d_l are eliminated (3x3 Schur complements), the rest is solved densely:
+Gauss-Newton with Levenberg's damping (Triggs et al., Bundle Adjustment: A Modern Synthesis, 2000, section 6).
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import cho_factor, cho_solve
+
+from core.camera import Camera
+from core.face_model import FaceModel
+from core.progress import Progress, silent
+from core.records import freeze, record
+from core.transforms import head_angles_rad, rotation_from_vector
+from recon.observations import Observations
+from recon.pnp import first_poses
+
+IRISES = slice(468, 478)
+CAUCHY = 2.0
+"""Residuals beyond this many spreads lose weight."""
+
+
+@record
+class BundleOptions:
+    """How strongly the fit trusts what.
+
+    rounds: Gauss-Newton steps. noise_share: detector's own noise as a share of the face's height (1 sd).
+    own_mm: spread of a person's landmark about the model's pin. slide: share of the model's view scatter that is noise.
+    expression_sd: spread of each facial action's strength per view; expression_rounds: how often they are refined.
+    """
+
+    rounds: int = 25
+    noise_share: float = 0.006
+    own_mm: float = 1.5
+    slide: float = 0.7
+    expression_sd: float = 0.08
+    expression_every: int = 4
+
+
+DEFAULTS = BundleOptions()
+
+
+@record
+class Bundle:
+    """The result, in model units (mm up to the capture's true scale).
+
+    identity (K,), expression (N,E), cam_from_head (N,4,4), focal_px (G,), landmarks (478,3) with own departures,
+    landmark_sd (478,) mm, identity_cov (K,K), reprojection_px (N,) median error per view, weight (N,478) final weights.
+    """
+
+    identity: Float[np.ndarray, "k"]
+    expression: Float[np.ndarray, "n e"]
+    cam_from_head: Float[np.ndarray, "n 4 4"]
+    focal_px: Float[np.ndarray, "g"]
+    landmarks: Float[np.ndarray, "478 3"]
+    landmark_sd: Float[np.ndarray, "478"]
+    identity_cov: Float[np.ndarray, "k k"]
+    reprojection_px: Float[np.ndarray, "n"]
+    weight: Float[np.ndarray, "n 478"]
+
+    def __post_init__(self) -> None:
+        freeze(self, **{k: (getattr(self, k), float) for k in self.__dataclass_fields__})
+
+    def camera(self, view: int, seen: Observations) -> Camera:
+        """The camera of one view."""
+        return Camera(K_px=intrinsics(self.focal_px[seen.lens[view]], seen.size_wh[view]),
+                      cam_from_head=self.cam_from_head[view], size_wh=(int(seen.size_wh[view, 0]),
+                                                                       int(seen.size_wh[view, 1])))
+
+
+def intrinsics(focal_px: float, size_wh: np.ndarray) -> Float[np.ndarray, "3 3"]:
+    """Square pixels, principal point in the middle."""
+    return np.array([[focal_px, 0, (size_wh[0] - 1) / 2], [0, focal_px, (size_wh[1] - 1) / 2], [0, 0, 1.0]])
+
+
+class Problem:
+    """The model restricted to its 478 pins, and the observations."""
+
+    def __init__(self, model: FaceModel, seen: Observations, options: BundleOptions) -> None:
+        pins = model.anatomy.pins478
+        self.model, self.seen, self.options = model, seen, options
+        self.mean = pins.on(model.template_mm, model.faces)
+        self.identity = np.stack([pins.on(b, model.faces) for b in model.identity_basis_mm])
+        self.expression = np.stack([pins.on(b, model.faces) for b in model.expression_basis_mm])
+        height = np.ptp(seen.points_px[..., 1], axis=1)
+        self.noise_px = options.noise_share * height
+        visible = seen.visible.copy()
+        visible[:, IRISES] = 0  # gaze moves them
+        self.visible = visible
+        self.center = (seen.size_wh - 1) / 2
+
+    def at_yaw(self, yaw_rad: float) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets (478,3) and scatter (478,) mm of the detector at one yaw, linear between the measured bins."""
+        bins = self.model.view_yaw_rad
+        x = np.clip(np.interp(yaw_rad, bins, np.arange(len(bins))), 0, len(bins) - 1 - 1e-9)
+        low, share = int(x), x - int(x)
+        offset = (1 - share) * self.model.view_offset_mm[low] + share * self.model.view_offset_mm[low + 1]
+        return offset, np.maximum(self.model.view_sd_mm[low], self.model.view_sd_mm[low + 1])
+
+
+class State:
+    """The unknowns while they move; a plain mutable bag inside this module."""
+
+    def __init__(self, problem: Problem) -> None:
+        seen = problem.seen
+        self.identity = np.zeros(len(problem.identity))
+        self.expression = np.zeros((len(seen.points_px), len(problem.expression)))
+        self.own = np.zeros((478, 3))
+        self.log_focal = np.log(seen.focal_px)
+        self.pose = first_poses(problem.mean, seen, problem.visible)
+
+    def copy(self) -> "State":
+        """An independent copy."""
+        other = object.__new__(State)
+        for name, value in self.__dict__.items():
+            setattr(other, name, value.copy())
+        return other
+
+
+def predict_view(problem: Problem, state: State, view: int) -> tuple[np.ndarray, ...]:
+    """Camera-frame points (478,3), projected px (478,2), spread px (478,), and the head-frame points."""
+    pose = state.pose[view]
+    offset, scatter = problem.at_yaw(head_angles_rad(pose)[0])
+    head = (problem.mean + np.tensordot(state.identity, problem.identity, 1)
+            + np.tensordot(state.expression[view], problem.expression, 1) + offset + state.own)
+    cam = head @ pose[:3, :3].T + pose[:3, 3]
+    focal = np.exp(state.log_focal[problem.seen.lens[view]])
+    px = focal * cam[:, :2] / cam[:, 2:] + problem.center[view]
+    spread = np.hypot(problem.noise_px[view], problem.options.slide * scatter * focal / cam[:, 2])
+    return cam, px, spread, head
+
+
+def residuals(problem: Problem, state: State, view: int) -> tuple[np.ndarray, ...]:
+    """Residual px (478,2), robust weight 1/px^2 (478,) and camera points of one view."""
+    cam, px, spread, head = predict_view(problem, state, view)
+    r = px - problem.seen.points_px[view]
+    u = (r**2).sum(1) / spread**2
+    w = np.where(np.isfinite(spread), problem.visible[view] / spread**2 / (1 + u / CAUCHY**2), 0)
+    return r, w, cam, head
+
+
+def objective(problem: Problem, state: State) -> float:
+    """Cauchy cost of all views plus the priors."""
+    total = 0.0
+    for view in range(len(state.pose)):
+        cam, px, spread, _ = predict_view(problem, state, view)
+        if (cam[:, 2] <= 1).any():
+            return np.inf
+        u = ((px - problem.seen.points_px[view]) ** 2).sum(1) / spread**2
+        total += float((problem.visible[view] * CAUCHY**2 * np.log1p(u / CAUCHY**2))[np.isfinite(spread)].sum())
+    o, seen = problem.options, problem.seen
+    return (total + (state.identity**2).sum() + (state.own**2).sum() / o.own_mm**2
+            + (((state.log_focal - np.log(seen.focal_px)) / seen.focal_sd) ** 2).sum()
+            + (state.expression**2).sum() / o.expression_sd**2)
+
+
+def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
+    """Gauss-Newton blocks: H (C,C), g (C,), per-landmark Hd (478,3,3), gd (478,3), coupling B (C,478,3).
+
+    C = K + G + 6 N: identity, log focal, then rotation and translation of each view (left perturbation).
+    """
+    seen, n = problem.seen, len(state.pose)
+    k, lenses = len(state.identity), len(state.log_focal)
+    size = k + lenses + 6 * n
+    H, g = np.zeros((size, size)), np.zeros(size)
+    Hd, gd, B = np.zeros((478, 3, 3)), np.zeros((478, 3)), np.zeros((size, 478, 3))
+    for view in range(n):
+        r, w, cam, _ = residuals(problem, state, view)
+        focal = np.exp(state.log_focal[seen.lens[view]])
+        z = cam[:, 2]
+        to_cam = np.zeros((478, 2, 3))
+        to_cam[:, 0, 0] = to_cam[:, 1, 1] = focal / z
+        to_cam[:, :, 2] = -focal * cam[:, :2] / z[:, None] ** 2
+        to_head = to_cam @ state.pose[view][:3, :3]
+        J = np.zeros((478, 2, k + 1 + 6))
+        J[:, :, :k] = np.einsum("lij,klj->lik", to_head, problem.identity, optimize=True)
+        J[:, :, k] = focal * cam[:, :2] / z[:, None]
+        about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
+        turned = np.stack([np.cross(axis, about) for axis in np.eye(3)], 2)  # d(cam)/d(rotation), (478,3,3)
+        J[:, :, k + 1:k + 4] = to_cam @ turned
+        J[:, :, k + 4:] = to_cam
+        index = np.concatenate([np.arange(k), [k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
+        Jw = J * w[:, None, None]
+        flat, flat_w = J.reshape(-1, J.shape[2]), Jw.reshape(-1, J.shape[2])
+        H[np.ix_(index, index)] += flat_w.T @ flat
+        g[index] += flat_w.T @ r.ravel()
+        Hd += np.einsum("lia,lib->lab", to_head * w[:, None, None], to_head)
+        gd += np.einsum("lia,li->la", to_head * w[:, None, None], r)
+        B[index] += np.einsum("lic,lia->cla", Jw, to_head, optimize=True)
+    o = problem.options
+    H[np.arange(k), np.arange(k)] += 1
+    g[:k] += state.identity
+    lens = k + np.arange(lenses)
+    H[lens, lens] += 1 / seen.focal_sd**2
+    g[lens] += (state.log_focal - np.log(seen.focal_px)) / seen.focal_sd**2
+    Hd += np.eye(3) / o.own_mm**2
+    gd += state.own / o.own_mm**2
+    return H, g, Hd, gd, B
+
+
+def solve(blocks: tuple[np.ndarray, ...], damping: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Step of the C shared unknowns, steps (478,3) of the free landmarks, and the reduced matrix."""
+    H, g, Hd, gd, B = blocks
+    inverse = np.linalg.inv(Hd * (1 + damping * np.eye(3)))
+    half = np.einsum("cla,lab->clb", B, inverse, optimize=True)
+    size = len(g)
+    reduced = H + damping * np.diag(np.diag(H)) - half.reshape(size, -1) @ B.reshape(size, -1).T
+    right = -g + np.einsum("cla,la->c", half, gd)
+    step = cho_solve(cho_factor(reduced + 1e-9 * np.diag(np.diag(H))), right)
+    own = -np.einsum("lab,lb->la", inverse, gd + np.einsum("cla,c->la", B, step))
+    return step, own, reduced
+
+
+def moved(problem: Problem, state: State, step: np.ndarray, own: np.ndarray) -> State:
+    """The state after a step."""
+    new, k, lenses = state.copy(), len(state.identity), len(state.log_focal)
+    new.identity += step[:k]
+    new.log_focal += step[k:k + lenses]
+    new.own += own
+    for view, move in enumerate(step[k + lenses:].reshape(-1, 6)):
+        new.pose[view, :3, :3] = rotation_from_vector(move[:3]) @ state.pose[view, :3, :3]
+        new.pose[view, :3, 3] += move[3:]
+    return new
+
+
+def refine_expression(problem: Problem, state: State) -> State:
+    """Each view's facial actions, everything else held: a ridge solve per view, strengths within [-0.3, 1]."""
+    new = state.copy()
+    for view in range(len(state.pose)):
+        r, w, cam, _ = residuals(problem, state, view)
+        focal = np.exp(state.log_focal[problem.seen.lens[view]])
+        to_cam = np.zeros((478, 2, 3))
+        to_cam[:, 0, 0] = to_cam[:, 1, 1] = focal / cam[:, 2]
+        to_cam[:, :, 2] = -focal * cam[:, :2] / cam[:, 2, None] ** 2
+        J = np.einsum("lij,elj->lie", to_cam @ state.pose[view][:3, :3], problem.expression, optimize=True)
+        flat = J.reshape(-1, J.shape[2])
+        weight = np.repeat(w, 2)
+        ridge = np.eye(J.shape[2]) / problem.options.expression_sd**2
+        right = flat.T @ (weight * r.ravel()) + ridge @ state.expression[view]
+        step = np.linalg.solve(flat.T @ (flat * weight[:, None]) + ridge, right)
+        new.expression[view] = np.clip(state.expression[view] - step, -0.3, 1)
+    return new
+
+
+def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAULTS,
+           progress: Progress = silent) -> Bundle:
+    """Fit identity, expressions, poses, lenses and landmarks to the observations."""
+    problem = Problem(model, seen, options)
+    state = State(problem)
+    cost, damping = objective(problem, state), 1e-3
+    for turn in range(options.rounds):
+        progress(turn / options.rounds, f"Fitting the head, round {turn + 1}")
+        blocks = normal_equations(problem, state)
+        before = cost
+        for _ in range(6):
+            step, own, _ = solve(blocks, damping)
+            trial = moved(problem, state, step, own)
+            trial_cost = objective(problem, trial)
+            if trial_cost < cost:
+                state, cost, damping = trial, trial_cost, max(damping / 5, 1e-9)
+                break
+            damping *= 8
+        if turn % options.expression_every == options.expression_every - 1:
+            trial = refine_expression(problem, state)
+            trial_cost = objective(problem, trial)
+            if trial_cost < cost:
+                state, cost = trial, trial_cost
+        elif before - cost < 1e-4 * cost and turn > options.expression_every:
+            break
+    return finished(problem, state)
+
+
+def finished(problem: Problem, state: State) -> Bundle:
+    """Collect the result with its covariances."""
+    blocks = normal_equations(problem, state)
+    _, _, reduced = solve(blocks, 0.0)
+    k = len(state.identity)
+    covariance = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(blocks[0])))
+    error, weight = [], []
+    for view in range(len(state.pose)):
+        r, w, _, _ = residuals(problem, state, view)
+        error.append(np.median(np.linalg.norm(r[w > 0], axis=1)))
+        weight.append(w)
+    return Bundle(
+        identity=state.identity, expression=state.expression, cam_from_head=state.pose,
+        focal_px=np.exp(state.log_focal), landmarks=problem.mean + np.tensordot(state.identity, problem.identity, 1)
+        + state.own, landmark_sd=np.sqrt(np.trace(np.linalg.inv(blocks[2]), axis1=1, axis2=2) / 3),
+        identity_cov=covariance[:k, :k], reprojection_px=np.array(error), weight=np.stack(weight))

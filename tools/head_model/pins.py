@@ -1,0 +1,163 @@
+"""Where the 478-point detector's points fall on the model: rendered from many sides, detected, cast back, averaged.
+
+Letters: Y yaw bins, L = 478 landmarks, H random heads. A detection on any head is carried to the template through
+the shared topology (triangle and barycentrics), so averages over heads are averages of anatomy.
+"""
+
+import numpy as np
+import open3d as o3d
+
+from core.mesh import Mesh
+from core.surface import SurfacePoints
+from tools.head_model.paint import BROW, LIP, SKIN, Studio, camera_about
+
+SIZE = 480
+YAW_BINS_RAD = np.radians(np.arange(-60, 61, 10))
+MIN_SEEN = 0.5
+LIPS = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
+BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 336, 285, 295, 282, 283, 276])
+
+
+def detector():
+    """Previsage's own detector (the pins must be where *it* puts the points): picture -> (478,2) px, or None."""
+    from recon.detect import Detector
+
+    seen = Detector()
+
+    def detect(picture):
+        face = seen.follow(picture, None)
+        return None if face is None else face.points_px[:, :2]
+
+    return detect
+
+
+def closest(mesh: Mesh, points_mm) -> SurfacePoints:
+    """The nearest surface points of a mesh."""
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.core.Tensor(mesh.vertices_mm.astype(np.float32)),
+                        o3d.core.Tensor(mesh.faces.astype(np.uint32)))
+    near = scene.compute_closest_points(o3d.core.Tensor(np.asarray(points_mm, np.float32)))
+    uv = near["primitive_uvs"].numpy().astype(float)
+    return SurfacePoints(face=near["primitive_ids"].numpy().astype(np.int32),
+                         bary=np.column_stack([1 - uv.sum(1), uv]))
+
+
+def inside_loop(uv_of_vertex, loop_uv, margin=0.0):
+    """Signed distance (in texture units, positive inside) of every vertex from a closed loop of texture points."""
+    import cv2
+
+    loop = (np.asarray(loop_uv) * 4096).astype(np.float32).reshape(-1, 1, 2)
+    return np.array([cv2.pointPolygonTest(loop, (float(u * 4096), float(v * 4096)), True) / 4096 + margin
+                     for u, v in uv_of_vertex])
+
+
+def painted(colors, uv_of_vertex, is_skin, pins_uv):
+    """Vertex colours with lips and brows along the pins found so far."""
+    out = colors.copy()
+    for loop, color in [(LIPS, LIP), *((b, BROW) for b in BROWS)]:
+        share = np.clip(inside_loop(uv_of_vertex, pins_uv[loop]) / 0.004 + 0.5, 0, 1) * is_skin
+        out = out * (1 - share[:, None]) + color * share[:, None]
+    return out
+
+
+def observe(model_mesh: Mesh, heads_mm, colors, yaw_rad, rng, detect):
+    """(H, 478, 3) template positions under the detections of every head at one yaw; NaN where missed."""
+    template = model_mesh.vertices_mm
+    out = np.full((len(heads_mm), 478, 3), np.nan)
+    for h, head in enumerate(heads_mm):
+        mesh = model_mesh.with_vertices(head)
+        tint = colors * rng.uniform(0.45, 1.1)
+        studio = Studio(head, mesh.faces, tint, mesh.vertex_normals())
+        K, cam = camera_about(yaw_rad + rng.uniform(-0.08, 0.08), rng.uniform(-0.2, 0.2), SIZE,
+                              rng.uniform(420, 900), centre_mm=(0, -25, 30))
+        light = rng.normal(0, 0.45, 3) + [0, -0.3, 1]
+        px = detect(studio.picture(K, cam, SIZE, light / np.linalg.norm(light)))
+        if px is None:
+            continue
+        tri, bary = studio.surface_under(px, K, cam)
+        point = np.einsum("nk,nkc->nc", bary, template[mesh.faces[tri]])
+        out[h] = np.where((tri >= 0)[:, None], point, np.nan)
+    return out
+
+
+def centre_and_scatter(points):
+    """Median (L,3) over heads, RMS scatter (L,) mm and share seen (L,)."""
+    seen = np.isfinite(points[..., 0]).mean(0)
+    with np.errstate(all="ignore"):
+        centre = np.nanmedian(points, 0)
+        spread = np.sqrt(np.nanmean(np.clip(((points - centre) ** 2).sum(2), 0, 15**2), 0))
+    return centre, spread, seen
+
+
+def mirror_index(detect):
+    """For each of the 478 landmarks its left-right partner: detect a portrait and its mirror image, pair by position."""
+    from scipy.optimize import linear_sum_assignment
+    from skimage.data import astronaut
+
+    portrait = np.repeat(np.repeat(astronaut()[:256, 96:352], 3, 0), 3, 1)
+    here = detect(portrait)
+    there = detect(np.ascontiguousarray(portrait[:, ::-1])) * [-1, 1] + [portrait.shape[1] - 1, 0]
+    partner = linear_sum_assignment(np.linalg.norm(here[:, None] - there, axis=2))[1]
+    if not np.array_equal(partner[partner], np.arange(478)):
+        raise ValueError("the detector's mirror image does not pair left with right")
+    return partner
+
+
+def find_pins(mean: Mesh, random_heads_mm, colors, uv_of_vertex, is_skin, seed=0):
+    """Pins, per-yaw offsets (Y,478,3) mm and scatter (Y,478) mm; symmetric left to right."""
+    detect = detector()
+    rng = np.random.default_rng(seed)
+    partner = mirror_index(detect)
+    first = observe(mean, np.repeat(mean.vertices_mm[None], 8, 0), painted(
+        np.where(is_skin[:, None], SKIN, colors), uv_of_vertex, is_skin * 0, np.zeros((478, 2))), 0.0, rng, detect)
+    pins = closest(mean, centre_and_scatter(first)[0])
+    pins_uv = pins.on(mean.uv, mean.faces_uv)
+    colors = painted(np.where(is_skin[:, None], SKIN, colors), uv_of_vertex, is_skin, pins_uv)
+    by_yaw = [centre_and_scatter(observe(mean, random_heads_mm, colors, yaw, rng, detect)) for yaw in YAW_BINS_RAD]
+    centre, spread, seen = (np.stack([b[k] for b in by_yaw]) for k in range(3))
+    spread = np.where(seen >= MIN_SEEN, np.maximum(spread, 0.3), np.inf)
+    front = len(YAW_BINS_RAD) // 2
+    flip = lambda c: c[::-1][:, partner] * [-1, 1, 1]  # noqa: E731
+    both = np.stack([centre, flip(centre)])
+    with np.errstate(all="ignore"):
+        centre = np.nanmean(both, 0)
+    spread = np.maximum(spread, spread[::-1][:, partner])
+    pins = closest(mean, centre[front])
+    offset = centre - pins.on(mean.vertices_mm, mean.faces)
+    return pins, fill_unseen(np.where(np.isfinite(spread)[..., None], offset, np.nan)), spread, colors
+
+
+def fill_unseen(offset):
+    """Offsets of yaw bins where a landmark was hidden: the nearest bin's that saw it (zero if none did)."""
+    out = offset.copy()
+    for landmark in range(offset.shape[1]):
+        known = np.flatnonzero(np.isfinite(offset[:, landmark, 0]))
+        if len(known) == 0:
+            out[:, landmark] = 0
+            continue
+        nearest = known[np.abs(np.arange(len(offset))[:, None] - known).argmin(1)]
+        out[:, landmark] = offset[nearest, landmark]
+    return out
+
+
+def reprojection_check(mean: Mesh, heads_mm, colors, pins, offset, rng):
+    """Median pin error on heads the pins were not made from: (px at 480, mm), frontal and at 30 degrees."""
+    detect = detector()
+    rows = {}
+    for yaw in np.radians([0, 30]):
+        px_error, mm_error = [], []
+        bin_offset = offset[np.argmin(np.abs(YAW_BINS_RAD - yaw))]
+        for head in heads_mm:
+            mesh = mean.with_vertices(head)
+            studio = Studio(head, mesh.faces, colors, mesh.vertex_normals())
+            K, cam = camera_about(yaw, 0.0, SIZE, 600, centre_mm=(0, -25, 30))
+            px = detect(studio.picture(K, cam, SIZE, np.array([0, -0.2, 0.98])))
+            if px is None:
+                continue
+            p = (mesh.points(pins) + bin_offset) @ cam[:3, :3].T + cam[:3, 3]
+            error = np.linalg.norm(p[:, :2] / p[:, 2:] * K[0, 0] + K[:2, 2] - px, axis=1)
+            px_error.append(np.median(error))
+            mm_error.append(np.median(error * p[:, 2] / K[0, 0]))
+        rows[f"yaw_{np.degrees(yaw):.0f}"] = {"px_at_480": float(np.median(px_error)),
+                                              "mm": float(np.median(mm_error)), "heads": len(px_error)}
+    return rows
