@@ -13,6 +13,7 @@ process because decoders can crash and must be stoppable with everything they st
 import contextlib
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -137,8 +138,13 @@ def is_worked_on(case: Path) -> bool:
 
 
 def stage_of(message: str) -> str:
-    """The stage a progress message belongs to: what stands before its colon."""
-    return message.partition(":")[0].strip()
+    """The stage a progress message belongs to: what stands before its first colon or comma."""
+    return re.split("[:,]", message, maxsplit=1)[0].strip()
+
+
+def named(stage: str, progress: Progress) -> Progress:
+    """A progress whose messages all belong to one stage."""
+    return lambda fraction, message: progress(fraction, f"{stage}: {message}")
 
 
 def reporter(case: Path, job: Job) -> tuple[Progress, Callable[[], Job]]:
@@ -165,7 +171,7 @@ def reconstruct(case: Path, job: Job, progress: Progress) -> None:
     options = {k: v for k, v in job.options.model_dump().items() if v is not None}
     previsage.reconstruct([case / name for name in job.inputs], case, previsage.ReconstructOptions(**options),
                           progress=part(progress, 0, 0.93))
-    previsage.render_views(case, None, "standard", None, progress=part(progress, 0.93, 1))
+    previsage.render_views(case, None, "standard", None, progress=named("Drawing the views", part(progress, 0.93, 1)))
 
 
 def predict(case: Path, job: Job, progress: Progress) -> None:
@@ -174,8 +180,9 @@ def predict(case: Path, job: Job, progress: Progress) -> None:
 
     if job.plan is None:
         raise PrevisageError("no_plan", "The request names no plan.", "Choose a procedure.")
-    previsage.predict(case, job.plan, progress=part(progress, 0, 0.7))
-    previsage.render_views(case, job.plan.id, "standard", None, progress=part(progress, 0.7, 1))
+    previsage.predict(case, job.plan, progress=named("Moving the skin", part(progress, 0, 0.7)))
+    previsage.render_views(case, job.plan.id, "standard", None,
+                           progress=named("Drawing the views", part(progress, 0.7, 1)))
 
 
 WORK: dict[str, Callable[[Path, Job, Progress], None]] = {"reconstruct": reconstruct, "predict": predict}

@@ -435,7 +435,7 @@ class TestJobProcess:
     def test_progress_is_monotone_and_names_the_stage(self, root: Path) -> None:
         case = prepare(root).folder
         progress, now = jobs.reporter(case, write_job(case, Job(kind="predict"), state="running"))
-        for fraction, message in ((0.1, "landmarks: frame 1"), (0.15, "landmarks: frame 2"), (0.05, "fit: shape"),
+        for fraction, message in ((0.1, "landmarks, frame 1"), (0.15, "landmarks, frame 2"), (0.05, "fit: shape"),
                                   (2.0, "texture")):
             progress(fraction, message)
         told = [(e["stage"], e["fraction"]) for e in jobs.read_events(case)][1:]

@@ -81,9 +81,10 @@ class CasePage {
     this.stopJob();
     const job = this.item.job;
     if (job && AT_WORK.includes(job.state)) {
-      const panel = jobPanel(this.id, job, (ended) => void this.ended(ended));
+      const quality = h("div", {}, ...this.qualityPicture());
+      const panel = jobPanel(this.id, job, () => void this.lookForQuality(quality), (ended) => void this.ended(ended));
       this.stopJob = panel.stop;
-      this.work.replaceChildren(panel.element, ...this.qualityPicture());
+      this.work.replaceChildren(panel.element, quality);
     } else if (job && job.state !== "done") {
       const error = job.error ?? { code: job.state, message: "The work was cancelled.", hint: "Start it again, or go back." };
       const again = job.state === "refused" ? null : button("Try again", () => void this.again(), "primary");
@@ -102,6 +103,14 @@ class CasePage {
     return [h("figure", { class: "card quality" },
       h("img", { src: fileUrl(this.id, "quality.png"), alt: "Quality of the capture" }),
       h("figcaption", {}, "Quality of the capture"))];
+  }
+
+  /** The capture's quality is known before the head is: show it as soon as it is there. */
+  private async lookForQuality(place: HTMLElement): Promise<void> {
+    if (this.item.quality || this.item.head) return;
+    const now = await getCase(this.id).catch(() => this.item); // the job's own events tell of a lost server
+    this.item.quality = now.quality;
+    place.replaceChildren(...this.qualityPicture());
   }
 
   private async ended(job: Job | null): Promise<void> {
@@ -126,8 +135,9 @@ class CasePage {
       !Object.keys(this.procedures).length ? "" : this.busy() ? h("p", { class: "muted" }, "A new plan can be asked for when the work is done.")
         : predictForm(this.id, this.procedures, plan?.plan.procedures[0]?.procedure, () => void this.draw()),
       ...this.details());
-    if (this.stage) await this.stage.show(plan);
-    else this.root.querySelector(".stage")?.replaceChildren(pictures(this.item, plan));
+    if (this.stage) return this.stage.show(plan);
+    this.root.querySelector(".stage")?.replaceChildren(pictures(this.item, plan));
+    this.plans.querySelectorAll<HTMLInputElement>(".sliders input, .sliders button").forEach((e) => (e.disabled = true));
   }
 
   private busy(): boolean {

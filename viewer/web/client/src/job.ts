@@ -8,8 +8,8 @@ export interface JobPanel {
   stop: () => void;
 }
 
-/** Show a job until it ends; `ended` hears how. Events of earlier jobs of the case are passed over. */
-export function jobPanel(id: string, job: Job, ended: (job: Job | null) => void): JobPanel {
+/** Show a job until it ends: `staged` hears of each new stage, `ended` how it went. Events of earlier jobs are passed over. */
+export function jobPanel(id: string, job: Job, staged: () => void, ended: (job: Job | null) => void): JobPanel {
   const bar = h("progress", { max: 1, value: job.fraction, "aria-label": "Progress" });
   const words = h("p", { class: "now", role: "status" }, sentence(job.message));
   const percent = h("span", { class: "percent" }, `${Math.round(job.fraction * 100)} %`);
@@ -35,6 +35,7 @@ export function jobPanel(id: string, job: Job, ended: (job: Job | null) => void)
     if (seen.at(-1) !== event.stage) {
       seen.push(event.stage);
       stages.append(h("li", {}, sentence(event.stage)));
+      staged();
     }
   };
   const stop = followJob(id, heard, ended, (connected) => (lost.hidden = connected));
