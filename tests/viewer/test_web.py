@@ -276,9 +276,9 @@ class TestJobs:
 
     def test_one_job_at_a_time_for_a_case(self, web: TestClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         prepare(root)
-        write_job(root / "prepared", Job(kind="predict", state="running"))
         with jobs.working_on(root / "prepared") as free:
             assert free
+            write_job(root / "prepared", Job(kind="predict", state="running"))
             asked = {"procedures": [{"procedure": "rhinoplasty"}]}
             answer = web.post(f"{API}/cases/prepared/predict", json=asked, headers=CHANGES)
             assert problem(answer) == (409, "busy")
@@ -409,11 +409,10 @@ class TestInterruptions:
     def test_a_living_child_of_a_killed_server_is_let_finish(self, root: Path) -> None:
         case = prepare(root).folder
         write_job(case, Job(kind="predict", state="running", attempt=1))
-        with TestClient(create_app(root), base_url="http://127.0.0.1:8000") as web:
-            with jobs.working_on(case):
-                time.sleep(1.2)
-                assert read_job(case).state == "running"
-                write_job(case, read_job(case), state="done")
+        with jobs.working_on(case) as free, TestClient(create_app(root), base_url="http://127.0.0.1:8000") as web:
+            time.sleep(1.2)  # the server looks every half second
+            assert free and read_job(case).state == "running"
+            write_job(case, read_job(case), state="done")
             assert web.get(f"{API}/cases/prepared").json()["state"] == "ready"
 
     def test_too_long_is_ended(self, web: TestClient, root: Path, slow: None, monkeypatch: pytest.MonkeyPatch) -> None:
