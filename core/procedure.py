@@ -41,9 +41,8 @@ class StepEvidence(Strict):
 
 
 class Point(Strict):
-    """A surface point that is no landmark: the nearest skin to a weighted mean of pins plus an offset (mm).
-
-    Every point needs its evidence, as any other number.
+    """A surface point that is no landmark: the nearest skin, well inside the regions that may move, to a weighted mean
+    of pins plus an offset (mm).
     """
 
     of: Annotated[dict[str, FiniteFloat], Field(min_length=1)]
@@ -64,23 +63,25 @@ class Handle(Strict):
     `pin` is an anthropometric landmark or one of the procedure's `points`; `_l`/`_r` are the patient's sides.
     `move` (x, y, z) is mm per unit in the head frame. `medial` moves mm per unit towards the mid-sagittal plane.
     A step in degrees turns the handle instead, about the head's x axis through the pin `rotate_about`; positive
-    lifts what lies in front, and `share` is the part of the angle that this handle follows.
+    lifts what lies in front, and `share` is the part of the angle that it turns. `follow` makes the handle go the part
+    `share` of what another handle of the step does.
     """
 
     pin: str
     move: Vector | None = None
     rotate_about: str | None = None
-    share: FiniteFloat = 1.0
     medial: FiniteFloat | None = None
+    follow: str | None = None
+    share: FiniteFloat = 1.0
     evidence: Evidence
 
     @model_validator(mode="after")
     def one_motion(self) -> "Handle":
         """A handle has exactly one kind of motion."""
-        if sum(v is not None for v in (self.move, self.rotate_about, self.medial)) != 1:
-            raise ValueError(f"handle {self.pin}: give exactly one of move, rotate_about, medial")
-        if self.rotate_about is None and self.share != 1:
-            raise ValueError(f"handle {self.pin}: share belongs to rotate_about; scale move or medial instead")
+        if sum(v is not None for v in (self.move, self.rotate_about, self.medial, self.follow)) != 1:
+            raise ValueError(f"handle {self.pin}: give exactly one of move, rotate_about, medial, follow")
+        if self.rotate_about is None and self.follow is None and self.share != 1:
+            raise ValueError(f"handle {self.pin}: share goes with rotate_about or follow; scale move or medial instead")
         return self
 
 
@@ -122,12 +123,15 @@ class Step(Strict):
         return self
 
     @model_validator(mode="after")
-    def unit_fits(self) -> "Step":
-        """Degrees turn, millimetres move; a pin is moved once."""
-        if any((h.rotate_about is not None) != (self.unit == "deg") for h in self.handles):
+    def handles_fit(self) -> "Step":
+        """Degrees turn, millimetres move; a pin is moved once; what is followed moves by itself."""
+        leaders = {h.pin: h for h in self.handles if h.follow is None}
+        if any((h.rotate_about is not None) != (self.unit == "deg") for h in leaders.values()):
             raise ValueError(f"step {self.name}: a step in degrees uses rotate_about, a step in mm move or medial")
         if len({h.pin for h in self.handles}) < len(self.handles):
             raise ValueError(f"step {self.name}: a pin may be moved only once")
+        if any(h.follow is not None and h.follow not in leaders for h in self.handles):
+            raise ValueError(f"step {self.name}: follow names a handle of the same step that does not follow itself")
         return self
 
     def at(self, intensity: float) -> float:

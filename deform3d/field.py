@@ -1,17 +1,19 @@
 """The displacement field of a procedure: joint interpolation of all its handles on the surface, still at the edge.
 
-Letters: h_j handle j, D_j the displacement it is asked to make (mm); d(v, h) distance along the surface (mm);
-phi kernel with support R; w window; f_j cardinal field of handle j.
+Letters: h_j handle j, D_j the displacement it is asked to make (mm); a_k anchor k of the ring that lies along the edge
+of the still part; c = h and a together; d(v, c) distance along the surface (mm); phi kernel with support R; w window.
 
     phi(d) = (1 - d/R)^4 (4 d/R + 1) for d < R, else 0          (Wendland, Adv. Comput. Math. 1995: C2, compact)
+    g      = phi(d(v, c)) phi(d(c, c))^-1                        1 at its own handle, 0 at all others and on the ring
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
-    K_vj   = w(v) phi(d(v, h_j)),  P_iv barycentric weights of handle i
-    f      = K (P K)^-1                                          so that P f = 1: f_j is 1 at h_j and 0 at the others
+    f      = w g (P w g)^-1,  P barycentric weights of the moved handles: P f = 1 on the mesh, whatever its triangles
     u(v)   = sum_j f_j(v) D_j
 
-Because P K is built from what the mesh really interpolates, every handle lands where it is asked to, up to rounding,
-also inside a triangle and under the window. f is computed once per mesh and procedure; a plan costs one product.
+The ring makes the interpolant itself die out towards the edge, so that the window has next to nothing to cut off.
+Because the last step is built from what the mesh really interpolates, every handle that any step moves lands where it
+is asked to, up to rounding; mere anchors are held by g, on the mesh to within the bend of a triangle. f is computed
+once per mesh and procedure; a plan costs one product.
 """
 
 import hashlib
@@ -30,8 +32,8 @@ from core.surface import SurfacePoints
 from deform3d.geodesic import Patch, distances_mm, patch_around, smoothstep
 from deform3d.handles import handle_points
 
-LEAST_REACH = 1e-3
-"""A handle where the window is below this cannot be moved without tearing at its neighbours."""
+LEAST_REACH = 0.2
+"""A moved handle that the window and its triangle let go less than this part would tear at its neighbours."""
 WORST_CONDITION = 1e6
 """Above this the cardinal fields swing by far more than the handles move; real heads give 10 to 1000."""
 
@@ -41,13 +43,15 @@ class FieldOptions:
     """How a handle's pull spreads.
 
     support_per_falloff: kernel support R over the procedure's falloff; at 1.5 the pull at the falloff is 4.5 %.
-    ramp_per_falloff: width of the window's rise from the still part, over the falloff.
+    ramp_per_falloff, ring_per_falloff: width of the window's rise from the still part and spacing of the anchors along
+    its edge, both over the falloff.
     still_weight: a vertex is still when a still region's weight reaches this, or the moving regions' stays below it.
     edge_mm: surface distances are solved on a copy refined to this mean edge length.
     """
 
     support_per_falloff: float = 1.5
-    ramp_per_falloff: float = 0.6
+    ramp_per_falloff: float = 0.4
+    ring_per_falloff: float = 0.4
     still_weight: float = 0.05
     edge_mm: float = 1.2
 
@@ -57,7 +61,7 @@ DEFAULT = FieldOptions()
 
 @record
 class Field:
-    """Cardinal fields f (V, H) of the handles `pins`; `points` are where these are pinned on the mesh."""
+    """Cardinal fields f (V, H) of the handles `pins`, zero for mere anchors; `points` are their places on the mesh."""
 
     pins: tuple[str, ...]
     points: SurfacePoints
@@ -96,31 +100,38 @@ def field_of(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, options: FieldO
 @lru_cache(maxsize=8)
 def solve(problem: Problem) -> Field:
     """Solve the joint system of all handles."""
-    mesh, procedure, options = problem.mesh, problem.procedure, problem.options
+    mesh, procedure = problem.mesh, problem.procedure
     pins, points = handle_points(mesh, problem.anatomy, procedure)
-    support = options.support_per_falloff * procedure.falloff_mm
-    score = still_score(problem.anatomy, procedure, options.still_weight)
-    patch = patch_around(mesh, points, support, options.edge_mm)
-    w, kernels = np.zeros((len(mesh.vertices_mm), 1)), np.zeros((len(mesh.vertices_mm), len(pins)))
-    away, edge = distances_mm(patch, still_on(patch, score))
-    moves = {h.pin for s in procedure.steps for h in s.handles}
-    nearest = away[[pin in moves for pin in pins]].min(0)
-    w[patch.kept, 0] = window(edge, nearest, options.ramp_per_falloff * procedure.falloff_mm)
-    kernels[patch.kept] = w[patch.kept] * wendland(away / support).T
-    free = moving_handles(procedure, pins, points.on(w, mesh.faces)[:, 0])
-    cardinal = np.zeros_like(kernels)
-    cardinal[:, free] = cardinal_fields(kernels[:, free], points[free].on(kernels[:, free], mesh.faces), procedure)
+    moved = np.isin(pins, [h.pin for s in procedure.steps for h in s.handles])
+    patch, w, g = interpolant(problem, points, moved)
+    smooth = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
+    smooth[patch.kept] = (w[:, None] * g)[:len(patch.kept)]
+    reach = points[moved].on(smooth, mesh.faces)
+    check_reach(procedure, np.array(pins)[moved], np.diag(reach))
+    cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
+    cardinal[:, moved] = smooth @ np.linalg.inv(reach)
     return Field(pins=pins, points=points, cardinal=cardinal)
 
 
-def cardinal_fields(kernels: Float[np.ndarray, "v m"], at_handles: Float[np.ndarray, "m m"],
-                    procedure: Procedure) -> Float[np.ndarray, "v m"]:
-    """f = K (P K)^-1; PrevisageError when two handles lie so close together that they cannot move apart."""
-    condition = np.linalg.cond(at_handles / np.abs(at_handles).max(1, keepdims=True))
+def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> tuple[
+        Patch, Float[np.ndarray, "w"], Float[np.ndarray, "w m"]]:
+    """The refined patch, its window w, and g of the moved handles there."""
+    procedure, options = problem.procedure, problem.options
+    support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
+    score = still_score(problem.anatomy, procedure, options.still_weight)
+    patch = patch_around(problem.mesh, points, support, options.edge_mm)
+    still = still_on(patch, score)
+    ring = edge_ring(patch, still, options.ring_per_falloff * falloff)
+    away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)])
+    w = window(apart[-1], away[moved].min(0), options.ramp_per_falloff * falloff)
+    centres = moved | (patch.points.on(w[:, None], patch.faces)[:, 0] > 0)  # anchors in the still part hold anyway
+    kernels = wendland(np.concatenate([away[centres], apart[:-1]]) / support).T
+    at_centres = np.concatenate([patch.points[centres].on(kernels, patch.faces), kernels[ring]])
+    condition = np.linalg.cond(at_centres)
     if not condition < WORST_CONDITION:
         raise PrevisageError("handles_coincide", f"Handles of {procedure.name} fall on the same spot of this head "
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
-    return np.linalg.solve(at_handles.T, kernels.T).T
+    return patch, w, kernels @ np.linalg.inv(at_centres)[:, np.flatnonzero(moved[centres])]
 
 
 def wendland(r: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
@@ -147,20 +158,31 @@ def still_on(patch: Patch, score: Float[np.ndarray, "v"]) -> Bool[np.ndarray, "w
     return still
 
 
-def window(edge_mm: Float[np.ndarray, "k"], moved_mm: Float[np.ndarray, "k"], ramp_mm: float) -> Float[np.ndarray, "k"]:
+def edge_ring(patch: Patch, still: Bool[np.ndarray, "w"], spacing_mm: float) -> Int[np.ndarray, "r"]:
+    """Refined vertices along the edge of the still part, at least `spacing_mm` apart, from the mid-plane outwards."""
+    mixed = still[patch.faces].any(1) & ~still[patch.faces].all(1)
+    edge = np.unique(patch.faces[mixed])
+    edge = edge[still[edge]]
+    position = patch.vertices_mm[edge]
+    ring: list[int] = []
+    for row in np.lexsort((position[:, 1], np.abs(position[:, 0]).round(6))):
+        if not ring or np.linalg.norm(position[ring] - position[row], axis=1).min() >= spacing_mm:
+            ring.append(row)
+    return edge[ring]
+
+
+def window(edge_mm: Float[np.ndarray, "w"], moved_mm: Float[np.ndarray, "w"], ramp_mm: float) -> Float[np.ndarray, "w"]:
     """w from the distances e to the still part and m to the nearest moved handle."""
-    inside, nowhere = edge_mm <= 0, np.isinf(edge_mm)
+    inside, nowhere = edge_mm <= 0, np.isinf(edge_mm)  # nowhere: no still part on this piece of the mesh
     finite = np.where(inside | nowhere, 1, edge_mm)
     share = np.where(inside, 0, np.where(nowhere, 1, finite / (finite + moved_mm)))
     return 1 - (1 - smoothstep(edge_mm / ramp_mm)) * (1 - smoothstep(share))
 
 
-def moving_handles(procedure: Procedure, pins: tuple[str, ...], reach: Float[np.ndarray, "h"]) -> Int[np.ndarray, "m"]:
-    """Numbers of the handles that the window lets move; an anchor in the still part holds without help."""
-    held = [pin for pin, w in zip(pins, reach, strict=True) if w < LEAST_REACH]
-    moved = {h.pin for s in procedure.steps for h in s.handles}
-    if moved.intersection(held):
+def check_reach(procedure: Procedure, pins: np.ndarray, reach: Float[np.ndarray, "m"]) -> None:
+    """PrevisageError when a moved handle can hardly move because its triangle must be still."""
+    stuck = [str(pin) for pin in pins[reach < LEAST_REACH]]
+    if stuck:
         raise PrevisageError(
-            "handle_in_still_part", f"{procedure.name} moves {', '.join(p for p in held if p in moved)}, which lies in "
-            "a part of this head that the procedure keeps still.", "Change `regions`, `immobile` or the handle.")
-    return np.flatnonzero(reach >= LEAST_REACH)
+            "handle_in_still_part", f"{procedure.name} moves {', '.join(stuck)}, which on this head lies in or at the "
+            "edge of a part that the procedure keeps still.", "Change `regions`, `immobile` or the handle.")

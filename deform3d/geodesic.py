@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import potpourri3d
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -82,22 +82,32 @@ def cut_out(mesh: Mesh, points: SurfacePoints, within_mm: float) -> tuple[
     return kept, faces.reshape(-1, 3).astype(np.int32), pinned
 
 
-def distances_mm(patch: Patch, inside: Bool[np.ndarray, "w"]) -> tuple[Float[np.ndarray, "n k"], Float[
-        np.ndarray, "k"]]:
-    """Surface distances to the patch's mesh vertices, inf on a connected piece without the source.
+def distances_mm(patch: Patch, sets: Sequence[Int[np.ndarray, "_"]]) -> tuple[Float[np.ndarray, "n w"], Float[
+        np.ndarray, "s w"]]:
+    """Surface distances to all refined vertices, inf on a connected piece without the source.
 
-    First from every point of the patch; second from the set of refined vertices `inside`, exactly 0 within it.
+    First from every point of the patch; second from sets of refined vertices, exactly 0 on the set.
     """
-    points, count = patch.points, len(patch.kept)
+    points = patch.points
     used = points.bary > 1e-9  # a corner without weight adds nothing but a solve
     corners, slot = np.unique(patch.faces[points.face][used], return_inverse=True)
-    heat = heat_mm(patch.vertices_mm, patch.faces, [*corners[:, None], np.flatnonzero(inside)])[:, :count]
-    far = np.zeros((len(points), count))
+    rims = [rim(patch.faces, members) for members in sets]
+    heat = heat_mm(patch.vertices_mm, patch.faces, [*corners[:, None], *rims])
+    far = np.zeros((len(points), len(patch.vertices_mm)))
     np.add.at(far, np.nonzero(used)[0], points.bary[used][:, None] * heat[slot])
-    straight = np.linalg.norm(patch.vertices_mm[:count] - points.on(patch.vertices_mm, patch.faces)[:, None], axis=2)
+    straight = np.linalg.norm(patch.vertices_mm - points.on(patch.vertices_mm, patch.faces)[:, None], axis=2)
     edges = far / mean_edge_mm(patch.vertices_mm, patch.faces)
     blend = smoothstep((edges - NEAR_EDGES[0]) / (NEAR_EDGES[1] - NEAR_EDGES[0]))
-    return straight + blend * (far - straight), np.where(inside[:count], 0, np.maximum(heat[-1], 0))
+    from_sets = np.maximum(heat[len(corners):], 0)
+    for row, members in zip(from_sets, sets, strict=True):
+        row[members] = 0
+    return straight + blend * (far - straight), from_sets
+
+
+def rim(faces: Int[np.ndarray, "g 3"], members: Int[np.ndarray, "_"]) -> Int[np.ndarray, "_"]:
+    """The members of a vertex set that touch others: a heat source without an inside, whose noise would bias it."""
+    inside = np.isin(faces, members)
+    return np.unique(faces[inside & ~inside.all(1, keepdims=True)])
 
 
 def heat_mm(vertices: Float[np.ndarray, "w 3"], faces: Int[np.ndarray, "g 3"],

@@ -15,6 +15,9 @@ from core.procedure import Handle, Point, Procedure, Step
 from core.surface import SurfacePoints
 from deform3d.nearest import nearest
 
+WELL_INSIDE = 0.5
+"""A procedure's own point lies on triangles whose corners all have at least this weight in a moving region."""
+
 
 def handle_points(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> tuple[tuple[str, ...], SurfacePoints]:
     """Names and surface points of all handles of a procedure, in the order of `procedure.pins()`.
@@ -42,30 +45,37 @@ def landmark(anatomy: Anatomy, pin: str, procedure: str) -> SurfacePoints:
 
 
 def skin_near(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, point: Point) -> SurfacePoints:
-    """The nearest place on the moving regions to a mean of pins plus an offset."""
+    """The nearest place well inside the moving regions to a mean of pins plus an offset."""
     target = np.array(point.offset_mm, float)
     for pin, weight in point.of.items():
         target = target + weight * mesh.points(landmark(anatomy, pin, procedure.name))[0]
     moving = np.max([anatomy.region(r) for r in procedure.regions if r in anatomy.region_names], axis=0, initial=0)
-    return nearest(mesh, target, np.flatnonzero((moving > 0)[mesh.faces].all(1)))
+    inside = np.flatnonzero((moving >= WELL_INSIDE)[mesh.faces].all(1))
+    if not len(inside):
+        raise PrevisageError("missing_region", f"This head has no skin in {' or '.join(procedure.regions)}, which the "
+                             f"procedure {procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")
+    return nearest(mesh, target, inside)
 
 
 def asked_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, step: Step, value: float,
              points: SurfacePoints) -> Float[np.ndarray, "h 3"]:
     """The displacement (mm) that a step asks of every handle of `procedure.pins()`; zero for those it does not move."""
-    position, out = mesh.points(points), np.zeros((len(points), 3))
+    pins, position, out = procedure.pins(), mesh.points(points), np.zeros((len(points), 3))
     for handle in step.handles:
-        row = procedure.pins().index(handle.pin)
-        pivot = position[row]
-        if handle.rotate_about is not None:
-            pivot = mesh.points(point_of(mesh, anatomy, procedure, handle.rotate_about))[0]
-        out[row] = motion_mm(handle, value, position[row], pivot)
+        if handle.follow is None:
+            row = pins.index(handle.pin)
+            pivot = position[row] if handle.rotate_about is None else mesh.points(
+                point_of(mesh, anatomy, procedure, handle.rotate_about))[0]
+            out[row] = motion_mm(handle, value, position[row], pivot)
+    for handle in step.handles:
+        if handle.follow is not None:
+            out[pins.index(handle.pin)] = handle.share * out[pins.index(handle.follow)]
     return out
 
 
 def motion_mm(handle: Handle, value: float, position: Float[np.ndarray, "3"], pivot: Float[np.ndarray, "3"]) -> Float[
         np.ndarray, "3"]:
-    """How far one handle goes at a step's value (mm or degrees)."""
+    """How far one handle that follows no other goes at a step's value (mm or degrees)."""
     if handle.move is not None:
         return value * np.array(handle.move)
     if handle.medial is not None:

@@ -1,5 +1,6 @@
 """The stage: a head and a plan in, the displacement of every step out."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import numpy as np
@@ -17,6 +18,8 @@ from deform3d.field import DEFAULT, Field, FieldOptions, field_of
 from deform3d.handles import asked_mm
 from deform3d.volume import added_removed_ml, spoiled
 
+OVERSHOOT = 1.5
+"""More motion than this many times the largest handle's is pointed out."""
 METHOD = "joint geodesic Wendland C2, 1"
 """Name and number of the deformation method; the number rises when results change."""
 
@@ -49,7 +52,9 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
         landed=tuple(item for (procedure, step, value), wish, u in zip(steps, asked, moved, strict=True) if value
                      for item in landed(mesh, procedure, step, fields[procedure.name], wish, u)),
         volume_added_ml=added, volume_removed_ml=removed,
-        warnings=warnings(mesh, total, [(procedure, step.notes) for procedure, step, value in steps if value]),
+        warnings=warnings(mesh, total, handles_total_mm(steps, asked),
+                          [f"{procedure.label}: {note}" for procedure, step, value in steps if value
+                           for note in step.notes]),
         versions={"deform3d": METHOD, "potpourri3d": version("potpourri3d"), "numpy": version("numpy"),
                   "procedures": {name: digest(catalogue[name].model_dump(mode="json")) for name in values}})
 
@@ -63,16 +68,31 @@ def landed(mesh: Mesh, procedure: Procedure, step: Step, field: Field, asked: Fl
                    landed_mm=triple(went[row])) for row in rows]
 
 
+def handles_total_mm(steps: Sequence[tuple[Procedure, Step, float]],
+                     asked: Sequence[Float[np.ndarray, "_ 3"]]) -> Float[np.ndarray, "a 3"]:
+    """What the plan asks of each handle of each procedure, summed over the steps."""
+    sums: dict[str, np.ndarray] = {}
+    for (procedure, _, _), wish in zip(steps, asked, strict=True):
+        sums[procedure.name] = sums.get(procedure.name, 0) + wish
+    return np.concatenate(list(sums.values()))
+
+
 def triple(vector: Float[np.ndarray, "3"]) -> tuple[float, float, float]:
     """A vector as plain numbers."""
     x, y, z = (float(v) for v in vector)
     return x, y, z
 
 
-def warnings(mesh: Mesh, total_mm: Float[np.ndarray, "v 3"], notes: list[tuple[Procedure, tuple[str, ...]]]) -> tuple[
-        str, ...]:
-    """What a person should know: spoiled triangles first, then the notes of the steps used."""
+def warnings(mesh: Mesh, total_mm: Float[np.ndarray, "v 3"], asked_mm: Float[np.ndarray, "a 3"],
+             notes: Sequence[str]) -> tuple[str, ...]:
+    """What a person should know: spoiled triangles and overshoot first, then the notes of the steps used.
+
+    asked_mm: the plan's sum at the handles.
+    """
     flipped, collapsed = spoiled(mesh, total_mm)
     out = [f"{count} triangles {what}; the shape is not to be trusted there." for what, count in
            (("are turned inside out", int(flipped.sum())), ("have collapsed", int(collapsed.sum()))) if count]
-    return (*out, *(f"{procedure.label}: {note}" for procedure, lines in notes for note in lines))
+    most, planned = (float(np.linalg.norm(u, axis=1).max()) for u in (total_mm, asked_mm))
+    if most > OVERSHOOT * planned:
+        out.append(f"The skin moves up to {most:.1f} mm between handles that move {planned:.1f} mm at most.")
+    return (*out, *notes)

@@ -142,7 +142,7 @@ def in_front(mesh: Mesh, skin_faces: np.ndarray, x: float, y: float) -> SurfaceP
 
 def regions(points: np.ndarray, skin_count: int, eye_count: int) -> dict:
     """Soft boxes in front view, and the eyeballs."""
-    boxes = {"nose": ((-24, 24), (-46, 6)), "lips": ((-29, 29), (-72, -52)), "eyelids_l": ((16, 47), (-8, 9)),
+    boxes = {"nose": ((-24, 24), (-46, 6)), "lips": ((-29, 29), (-70, -53)), "eyelids_l": ((16, 47), (-8, 9)),
              "eyelids_r": ((-47, -16), (-8, 9)), "brow_l": ((8, 50), (14, 22)), "brow_r": ((-50, -8), (14, 22)),
              "chin": ((-40, 40), (-112, -72)), "jaw": ((-70, 70), (-112, -72)), "cheek_l": ((26, 70), (-72, -12)),
              "cheek_r": ((-70, -26), (-72, -12)), "forehead": ((-60, 60), (24, 80))}
