@@ -85,12 +85,12 @@ def read_job(case: Path) -> Job | None:
 
 
 def write_job(case: Path, job: Job, **changes: Any) -> Job:
-    """Store a changed job, then append the change to the events."""
+    """Append the change to the events, then store the job: who reads that it has ended finds every event."""
     job = job.model_copy(update={**changes, "updated_s": time.time()})
-    write_json(case / JOB, job.model_dump(mode="json"))
     event = {"job": job.id, **job.model_dump(mode="json", include=set(SHOWN)), "time_s": job.updated_s}
     with open(case / EVENTS, "a", encoding="utf-8") as handle:
         handle.write(json.dumps(event, ensure_ascii=False) + "\n")
+    write_json(case / JOB, job.model_dump(mode="json"))
     return job
 
 
