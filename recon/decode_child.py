@@ -171,7 +171,7 @@ def stream_frames(container: Any, stream: Any, request: dict) -> dict:
         for frame in frames:
             index, decoded = decoded, decoded + 1
             if frame.is_corrupt or not (frame.pts in wanted if wanted else index % stride == 0):
-                errors += frame.is_corrupt
+                broke_off = broke_off or frame.is_corrupt
                 continue
             picture, hdr = rgb(frame, request["longest_px"], aspect)
             time_s = float((frame.pts - start) * stream.time_base) if frame.pts is not None else None

@@ -243,9 +243,9 @@ def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
         raise InputRefused("face_lost", f"The face is seen in only {count} of {taken.analysed} frames.", MAKE_A_VIDEO)
     if turn < options.least_turn_deg:
         lost = film and count < 0.9 * taken.analysed
-        what = f"The face is lost half way, and in the part that shows it the head turns by only {turn:.0f} degrees" \
-            if lost else f"The head turns by only {turn:.0f} degrees"
-        raise InputRefused("no_rotation", f"{what}; 3D needs at least {options.least_turn_deg:.0f}.",
+        what = f"The face is lost half way, and in the part that shows it the head turns by only {turn:.0f}°" \
+            if lost else f"The head turns by only {turn:.0f}°"
+        raise InputRefused("no_rotation", f"{what}; 3D needs at least {options.least_turn_deg:.0f}°.",
                            "Film a slow turn to both sides, up to 60 degrees each. One view is enough only for the "
                            "photo path (the 2D baseline).")
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from core.records import record
 from recon.detect import Face
@@ -45,19 +45,22 @@ def measure(picture: UInt8[np.ndarray, "h w 3"], face: Face) -> Measure:
                    expression=expression(face.points_px))
 
 
-def face_patch(picture: UInt8[np.ndarray, "h w 3"], face: Face) -> tuple[UInt8[np.ndarray, "n n"], np.ndarray]:
+def face_patch(picture: UInt8[np.ndarray, "h w 3"], face: Face,
+               ) -> tuple[UInt8[np.ndarray, "a b"], Bool[np.ndarray, "a b"]]:
     """The face in grey at a normalised size, and which of its pixels lie inside the (slightly shrunk) outline."""
     points = face.points_px[:468, :2]
-    low = points.min(0)
-    scale = SHARPNESS_PX / max(float(np.ptp(points, axis=0).max()), 1.0)
-    to = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
-    patch = cv2.warpAffine(picture, to, (SHARPNESS_PX, SHARPNESS_PX), borderMode=cv2.BORDER_REPLICATE,
-                           flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    mask = np.zeros((SHARPNESS_PX, SHARPNESS_PX), np.uint8)
+    height, width = picture.shape[:2]
+    low = np.clip(np.floor(points.min(0)), 0, [width - 2, height - 2]).astype(int)
+    high = np.clip(np.ceil(points.max(0)), low + 2, [width, height]).astype(int)
+    scale = SHARPNESS_PX / float(np.ptp(points, axis=0).max())
+    part = picture[low[1]:high[1], low[0]:high[0]]
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    patch = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    mask = np.zeros(patch.shape[:2], np.uint8)
     hull = cv2.convexHull(np.rint((points - low) * scale).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 1)
-    mask = cv2.erode(mask, np.ones((9, 9), np.uint8))
-    return cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY), mask.astype(bool)
+    shrunken = cv2.erode(mask, np.ones((9, 9), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY), (shrunken if shrunken.any() else mask).astype(bool)
 
 
 @record
@@ -100,7 +103,7 @@ class Counts:
     chosen: int
 
 
-def level(value: float, green: float, amber: float) -> Level:
+def level(value: float | int | np.floating, green: float | int, amber: float | int) -> Level:
     """green at or above `green`, amber at or above `amber`."""
     return "green" if value >= green else "amber" if value >= amber else "red"
 
@@ -145,6 +148,8 @@ def checks(kind: str, measures: Sequence[Measure], chosen: Sequence[int], counts
         Check(name="largest gap between views", value=f"{gap:.0f} degrees",
               level=level(-gap, -12 if film else -45, -25 if film else -60),
               advice="Turn more slowly and evenly." if film else "Add photos from the sides in between."),
+        Check(name="number of views", value=str(counts.chosen), level=level(counts.chosen, 30 if film else 5, 3),
+              advice="Film 10 to 20 seconds." if film else "Add photos: five from evenly spread sides are better."),
         *([Check(name="nod", value=f"{np.ptp(pitch):.0f} degrees", level=level(float(np.ptp(pitch)), 15, 0),
                  advice="Nod once, up and down, at the end.")] if film else []),
         Check(name="face in view", value=f"{counts.with_face} of {counts.analysed}",

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from core.store import save_png
 from recon.quality import Check, Measure
 
+Number = float | int
 WIDTH, TALLEST = 1500, 1800
 COLORS = {"green": (38, 142, 84), "amber": (214, 140, 20), "red": (196, 48, 43)}
 VERDICTS = {"good": ("green", "Good capture"), "usable": ("amber", "Usable capture"), "poor": ("red", "Poor capture")}
@@ -64,7 +65,7 @@ def wrap(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> list[st
     return lines
 
 
-def arc(draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float, kept: Sequence[Measure],
+def arc(draw: ImageDraw.ImageDraw, center: tuple[Number, Number], radius: Number, kept: Sequence[Measure],
         everything: Sequence[Measure]) -> None:
     """The head from above, and from which sides it was seen: a sector per 5 degrees of yaw, a tick per chosen frame.
 
@@ -94,13 +95,13 @@ def arc(draw: ImageDraw.ImageDraw, center: tuple[float, float], radius: float, k
     draw.text((x, y + radius * 0.5), "seen from above", font=font(18), fill=SOFT, anchor="mm")
 
 
-def polar(center: tuple[float, float], radius: float, yaw_deg: float) -> tuple[float, float]:
+def polar(center: tuple[Number, Number], radius: Number, yaw_deg: Number) -> tuple[Number, Number]:
     """A point of the arc: yaw 0 is down the page, the patient's left (positive) on the right."""
     a = np.radians(yaw_deg)
     return center[0] + radius * float(np.sin(a)), center[1] + radius * float(np.cos(a))
 
 
-def head_from_above(draw: ImageDraw.ImageDraw, center: tuple[float, float], r: float) -> None:
+def head_from_above(draw: ImageDraw.ImageDraw, center: tuple[Number, Number], r: Number) -> None:
     """A small head with nose and ears."""
     x, y = center
     draw.polygon([(x - r * 0.16, y + r * 0.8), (x + r * 0.16, y + r * 0.8), (x, y + r * 1.2)], fill=(196, 202, 210))
@@ -154,7 +155,7 @@ def face_square(path: Path, measure: Measure, side: int) -> Image.Image:
         return picture.convert("RGB").crop(box).resize((side, side), Image.Resampling.LANCZOS)
 
 
-def view_name(yaw_deg: float) -> str:
+def view_name(yaw_deg: Number) -> str:
     """A view for people."""
     if abs(yaw_deg) < 3:
         return "front"
