@@ -1,0 +1,20 @@
+"""The person in a picture: MediaPipe's selfie segmentation, whose weights are inside the mediapipe wheel."""
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+THRESHOLD = 0.5
+
+
+class Foreground:
+    """Keeps the network loaded; call it with a picture."""
+
+    def __init__(self) -> None:
+        import mediapipe as mp
+
+        self._net = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+
+    def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
+        """True on the person, hair and clothes included."""
+        mask: np.ndarray = self._net.process(np.ascontiguousarray(picture)).segmentation_mask
+        return mask > THRESHOLD
