@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
 
 Mark = Literal["M", "V", "P", "T", "D", "E"]
 """Evidence: measured, review, practice, textbook, derived, engineering assumption."""
@@ -20,6 +20,13 @@ class Strict(BaseModel):
     """No unknown keys, no NaN, no change after construction."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def check_affine(weights: dict[str, float]) -> dict[str, float]:
+    """Weights that sum to one, so that the mean does not depend on where the origin is."""
+    if abs(sum(weights.values()) - 1) > 1e-6:
+        raise ValueError(f"the weights of a mean of pins must sum to 1, not {sum(weights.values()):g}")
+    return weights
 
 
 class Evidence(Strict):
@@ -40,21 +47,23 @@ class StepEvidence(Strict):
     clamp: Evidence
 
 
+def as_weights(pins: object) -> object:
+    """A single pin's name means all the weight on it."""
+    return {pins: 1.0} if isinstance(pins, str) else pins
+
+
+Mean = Annotated[dict[str, FiniteFloat], BeforeValidator(as_weights), AfterValidator(check_affine)]
+"""A pin's name, or weights of pins that sum to one: a weighted mean of their positions."""
+
+
 class Point(Strict):
     """A surface point that is no landmark: the nearest skin, well inside the regions that may move, to a weighted mean
     of pins plus an offset (mm).
     """
 
-    of: Annotated[dict[str, FiniteFloat], Field(min_length=1)]
+    of: Mean
     offset_mm: Vector = (0.0, 0.0, 0.0)
     evidence: Evidence
-
-    @model_validator(mode="after")
-    def affine(self) -> "Point":
-        """The weights sum to one, so that the point does not depend on where the origin is."""
-        if abs(sum(self.of.values()) - 1) > 1e-6:
-            raise ValueError(f"the weights of a point must sum to 1, not {sum(self.of.values()):g}")
-        return self
 
 
 class Handle(Strict):
@@ -62,14 +71,14 @@ class Handle(Strict):
 
     `pin` is an anthropometric landmark or one of the procedure's `points`; `_l`/`_r` are the patient's sides.
     `move` (x, y, z) is mm per unit in the head frame. `medial` moves mm per unit towards the mid-sagittal plane.
-    A step in degrees turns the handle instead, about the head's x axis through the pin `rotate_about`; positive
-    lifts what lies in front, and `share` is the part of the angle that it turns. `follow` makes the handle go the part
-    `share` of what another handle of the step does.
+    A step in degrees turns the handle instead, about the head's x axis through the mean of pins `rotate_about`;
+    positive lifts what lies in front, and `share` is the part of the angle that it turns. `follow` makes the handle go
+    the part `share` of what another handle of the step does.
     """
 
     pin: str
     move: Vector | None = None
-    rotate_about: str | None = None
+    rotate_about: Mean | None = None
     medial: FiniteFloat | None = None
     follow: str | None = None
     share: FiniteFloat = 1.0

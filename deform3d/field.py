@@ -46,14 +46,14 @@ class FieldOptions:
     ramp_per_falloff, ring_per_falloff: width of the window's rise from the still part and spacing of the anchors along
     its edge, both over the falloff.
     still_weight: a vertex is still when a still region's weight reaches this, or the moving regions' stays below it.
-    edge_mm: surface distances are solved on a copy refined to this mean edge length.
+    edge_per_falloff: surface distances are solved on a copy refined to this mean edge length over the falloff.
     """
 
     support_per_falloff: float = 1.5
     ramp_per_falloff: float = 0.4
     ring_per_falloff: float = 0.4
     still_weight: float = 0.05
-    edge_mm: float = 1.2
+    edge_per_falloff: float = 0.12
 
 
 DEFAULT = FieldOptions()
@@ -119,7 +119,7 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     procedure, options = problem.procedure, problem.options
     support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
     score = still_score(problem.anatomy, procedure, options.still_weight)
-    patch = patch_around(problem.mesh, points, support, options.edge_mm)
+    patch = patch_around(problem.mesh, points, support, options.edge_per_falloff * falloff)
     still = still_on(patch, score)
     ring = edge_ring(patch, still, options.ring_per_falloff * falloff)
     away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)])

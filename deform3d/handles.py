@@ -5,6 +5,8 @@ a = value * share; with r = p - q the displacement is (0, r_y (cos a - 1) + r_z 
 so positive angles lift what lies in front of the pivot. It follows the arc exactly and is zero at a = 0.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float
 
@@ -46,15 +48,19 @@ def landmark(anatomy: Anatomy, pin: str, procedure: str) -> SurfacePoints:
 
 def skin_near(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, point: Point) -> SurfacePoints:
     """The nearest place well inside the moving regions to a mean of pins plus an offset."""
-    target = np.array(point.offset_mm, float)
-    for pin, weight in point.of.items():
-        target = target + weight * mesh.points(landmark(anatomy, pin, procedure.name))[0]
+    target = mean_mm(mesh, anatomy, procedure, point.of) + point.offset_mm
     moving = np.max([anatomy.region(r) for r in procedure.regions if r in anatomy.region_names], axis=0, initial=0)
     inside = np.flatnonzero((moving >= WELL_INSIDE)[mesh.faces].all(1))
     if not len(inside):
         raise PrevisageError("missing_region", f"This head has no skin in {' or '.join(procedure.regions)}, which the "
                              f"procedure {procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")
     return nearest(mesh, target, inside)
+
+
+def mean_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, of: Mapping[str, float]) -> Float[np.ndarray, "3"]:
+    """The weighted mean position of some landmarks (mm)."""
+    found = [mesh.points(landmark(anatomy, pin, procedure.name))[0] for pin in of]
+    return np.array(list(of.values())) @ np.array(found)
 
 
 def asked_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, step: Step, value: float,
@@ -64,8 +70,8 @@ def asked_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, step: Step, val
     for handle in step.handles:
         if handle.follow is None:
             row = pins.index(handle.pin)
-            pivot = position[row] if handle.rotate_about is None else mesh.points(
-                point_of(mesh, anatomy, procedure, handle.rotate_about))[0]
+            pivot = position[row] if handle.rotate_about is None else mean_mm(
+                mesh, anatomy, procedure, handle.rotate_about)
             out[row] = motion_mm(handle, value, position[row], pivot)
     for handle in step.handles:
         if handle.follow is not None:

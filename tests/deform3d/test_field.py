@@ -1,5 +1,8 @@
 """Laws of the field on a head of formulas."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from core import Anatomy, Mesh, Plan, SurfacePoints
 from core.errors import PrevisageError
 from core.procedure import Procedure
 from deform3d import catalogue, field_of, predict
+from deform3d.catalogue import read_procedure
 from deform3d.field import FieldOptions, solve, still_score, wendland
 from deform3d.volume import spoiled
 from tests.deform3d.builders import every_step, mirrored, remeshed
@@ -79,17 +83,20 @@ def test_two_procedures_in_one_plan_add_up(head, operate):
     np.testing.assert_allclose(together.total_mm(), apart, atol=1e-12)
 
 
-def test_rotation_follows_its_arc(head, operate):
+@pytest.mark.parametrize(("pin", "about"), [("c", {"sn": 1}), ("prn", {"sn": 0.5, "ac_l": 0.25, "ac_r": 0.25})])
+@pytest.mark.parametrize("degrees", [-8, 5, 15])
+def test_rotation_follows_its_arc(head, operate, pin, about, degrees):
+    """The columella turns about subnasale, so the nasolabial angle opens by the step; the tip goes up."""
     mesh, anatomy = head
-    tip, pivot = (mesh.points(anatomy.pin(n))[0] for n in ("prn", "sn"))
-    for degrees in (-8, 5, 15):
-        prediction = operate("rhinoplasty", tip_rotation_deg=degrees)
-        landed = tip + anatomy.pin("prn").on(prediction.total_mm(), mesh.faces)[0]
-        assert np.linalg.norm(landed - pivot) == pytest.approx(np.linalg.norm(tip - pivot), abs=1e-9)
-        def elevation(p):
-            return np.degrees(np.arctan2(p[1] - pivot[1], p[2] - pivot[2]))
-        assert elevation(landed) - elevation(tip) == pytest.approx(degrees, abs=1e-9)
-        assert landed[0] == pytest.approx(tip[0], abs=1e-9)
+    start = mesh.points(anatomy.pin(pin))[0]
+    pivot = sum(share * mesh.points(anatomy.pin(name))[0] for name, share in about.items())
+    prediction = operate("rhinoplasty", tip_rotation_deg=degrees)
+    before, after = start - pivot, start + anatomy.pin(pin).on(prediction.total_mm(), mesh.faces)[0] - pivot
+    assert np.hypot(*after[1:]) == pytest.approx(np.hypot(*before[1:]), abs=1e-9)
+    turned = np.degrees(np.arctan2(after[1], after[2]) - np.arctan2(before[1], before[2]))
+    assert turned == pytest.approx(degrees, abs=1e-9)
+    assert after[0] == pytest.approx(before[0], abs=1e-9)
+    assert (after - before)[1] * degrees > 0
 
 
 def test_directions(head, operate):
@@ -249,3 +256,16 @@ def test_a_spoiled_surface_is_said(head):
     plan = Plan.model_validate({"procedures": [{"procedure": "rhinoplasty", "values": {"alar_base_mm": -60}}]})
     prediction = predict(*head, plan, {"rhinoplasty": wild})
     assert "triangles are turned inside out" in prediction.warnings[0]
+
+
+def test_a_procedure_written_in_yaml_works_without_code(head):
+    mesh, anatomy = head
+    manual = (Path(__file__).parents[2] / "docs" / "procedures.md").read_text("utf-8")
+    lips = read_procedure("manual", re.findall(r"```yaml\n(name: .*?)```", manual, re.DOTALL)[0])
+    plan = Plan.model_validate({"procedures": [{"procedure": lips.name, "intensity": 100}]})
+    prediction = predict(mesh, anatomy, plan, {lips.name: lips})
+    assert max(item.error_mm for item in prediction.landed) < 1e-9
+    assert {item.pin: item.asked_mm for item in prediction.landed}["ls"] == pytest.approx((0, 0.4, 2))
+    total = prediction.total_mm()
+    assert not total[anatomy.region("lips") < 0.05].any() and not any(bad.any() for bad in spoiled(mesh, total))
+    assert prediction.volume_added_ml > 0.1 and prediction.volume_removed_ml < 0.1 * prediction.volume_added_ml
