@@ -40,12 +40,20 @@ def matrix(a, b, c, d):
     return [a * FIX, b * FIX, 0, c * FIX, d * FIX, 0, 0, 0, 1 << 30]
 
 
+def stored(shown, a, b, c, d):
+    """The picture that a display matrix turns into `shown`, pixel by pixel from the matrix's definition."""
+    height, width = shown.shape[:2] if a or d else shown.shape[1::-1]
+    y, x = np.mgrid[:height, :width]
+    shown_x, shown_y = a * x + c * y, b * x + d * y
+    return shown[shown_y - shown_y.min(), shown_x - shown_x.min()]
+
+
 @pytest.mark.parametrize("turn", TURN)
 def test_display_matrix(tmp_path, turn):
     """A stored picture is what a player shows after the matrix: point (x, y) goes to (a x + c y, b x + d y)."""
     a, b, c, d = TURN[turn]
     upright = asymmetric()
-    coded = decode_child.upright(upright, np.linalg.inv([[a, c], [b, d]]))
+    coded = stored(upright, a, b, c, d)
     frames, _ = frames_of(clip(tmp_path / "v.mp4", [coded] * 20, matrix=matrix(a, b, c, d)))
     assert frames[0].picture.shape == upright.shape
     assert corners(frames[0].picture) == "RGBW"

@@ -129,10 +129,11 @@ def test_copies_of_a_photo_count_once(tmp_path, monkeypatch):
     (list(np.linspace(-14, 14, 40)), "no_rotation", "28°"),
     ([None] * 31 + list(np.linspace(-40, 40, 9)), "face_lost", "only 9 of 40"),
     (list(np.linspace(0, 20, 20)) + [None] * 20, "no_rotation", "lost half way"),
-    ([None] * 18 + [10.0, 11.0] + [None] * 20, "no_face", "No face")])
+    ([None] * 18 + [10.0, 11.0] + [None] * 20, "no_face", "No face"),
+    ([None] * 40 + [10.0, 11.0, 12.0] + [None] * 37, "no_face", "No face")])
 def test_refused_videos(tmp_path, monkeypatch, yaws, code, words):
     turn(monkeypatch, yaws)
-    refused = refusal([film(tmp_path, 40)], out(tmp_path))
+    refused = refusal([film(tmp_path, len(yaws))], out(tmp_path))
     assert refused.code == code and words in refused.message
     if code == "no_rotation":
         assert "photo path" in refused.hint
