@@ -56,7 +56,8 @@ def test_blinks_and_grimaces_are_avoided():
 def test_blurred_frames_are_left_out():
     measures = [frame(yaw=k * 0.7, sharpness=3 if k % 5 == 0 or k > 140 else 50) for k in range(150)]
     assert not any(k % 5 == 0 or k > 140 for k in choose(measures))
-    assert choose([frame(yaw=y, sharpness=s) for y, s in ((-30, 50), (0, 2), (30, 2))]) == [0, 1, 2]  # too few to choose
+    few = [frame(yaw=y, sharpness=s) for y, s in ((-30, 50), (0, 2), (30, 2))]
+    assert choose(few) == [0, 1, 2]  # too few to choose from
 
 
 def test_number_of_frames():
