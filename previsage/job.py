@@ -28,6 +28,7 @@ from core.errors import InputRefused, PrevisageError
 from core.files import read_json, write_json
 from core.plan import Plan
 from core.progress import Progress, part
+from previsage.options import IPD_MM, MARKER_MM, Quality
 
 State = Literal["queued", "running", "done", "failed", "refused", "interrupted", "cancelled"]
 FINAL = frozenset({"done", "failed", "refused", "cancelled"})
@@ -50,9 +51,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ipd_mm: Annotated[FiniteFloat, Field(ge=40, le=85)] | None = None
-    marker_mm: Annotated[FiniteFloat, Field(ge=5, le=200)] | None = None
-    quality: Literal["fast", "full"] = "fast"
+    ipd_mm: Annotated[FiniteFloat, Field(ge=IPD_MM[0], le=IPD_MM[1])] | None = None
+    marker_mm: Annotated[FiniteFloat, Field(ge=MARKER_MM[0], le=MARKER_MM[1])] | None = None
+    quality: Quality = "fast"
 
 
 class Job(BaseModel):
@@ -142,11 +143,6 @@ def stage_of(message: str) -> str:
     return re.split("[:,]", message, maxsplit=1)[0].strip()
 
 
-def named(stage: str, progress: Progress) -> Progress:
-    """A progress whose messages all belong to one stage."""
-    return lambda fraction, message: progress(fraction, f"{stage}: {message}")
-
-
 def reporter(case: Path, job: Job) -> tuple[Progress, Callable[[], Job]]:
     """A progress that writes the job's files, and a look at the job as last written."""
     last = job
@@ -171,18 +167,16 @@ def reconstruct(case: Path, job: Job, progress: Progress) -> None:
     options = {k: v for k, v in job.options.model_dump().items() if v is not None}
     previsage.reconstruct([case / name for name in job.inputs], case, previsage.ReconstructOptions(**options),
                           progress=part(progress, 0, 0.93))
-    previsage.render_views(case, None, "standard", None, progress=named("Drawing the views", part(progress, 0.93, 1)))
+    previsage.render_views(case, None, "standard", None, progress=part(progress, 0.93, 1))
 
 
 def predict(case: Path, job: Job, progress: Progress) -> None:
-    """Plan to morphable head, then its standard views."""
+    """Plan to morphable head, with its standard views."""
     import previsage
 
     if job.plan is None:
         raise PrevisageError("no_plan", "The request names no plan.", "Choose a procedure.")
-    previsage.predict(case, job.plan, progress=named("Moving the skin", part(progress, 0, 0.7)))
-    previsage.render_views(case, job.plan.id, "standard", None,
-                           progress=named("Drawing the views", part(progress, 0.7, 1)))
+    previsage.predict(case, job.plan, progress=progress)
 
 
 WORK: dict[str, Callable[[Path, Job, Progress], None]] = {"reconstruct": reconstruct, "predict": predict}

@@ -122,13 +122,23 @@ def legend(page: Image.Image, margin: int, foot: int, size: int, heat: HeatOptio
 
 
 def save_views(folder: Path, views: Mapping[str, Views], title: str, options: SheetOptions = SHEET) -> list[Path]:
-    """Write NAME_before.png, NAME_after.png (marked), NAME_pair.png, NAME_change.png and sheet.png; their paths."""
-    written = []
-    for name, view in views.items():
-        for kind, picture in (("before", view.before), ("after", marked(view.after)),
-                              ("change", change(view, options.heat)), ("pair", pair(view, label_of(name)))):
-            written.append(folder / f"{name}_{kind}.png")
-            save_png(written[-1], picture)
+    """Write NAME_before.png, NAME_after.png (marked), NAME_pair.png, NAME_change.png and sheet.png; their paths.
+
+    Where nothing moves in any view nothing is simulated: then NAME_after.png is NAME_before.png, byte for byte.
+    """
+    simulated = any(not np.array_equal(v.before, v.after) for v in views.values())
+    written = [path for name, view in views.items() for path in save_view(folder, name, view, simulated, options)]
     written.append(folder / "sheet.png")
     save_png(written[-1], contact_sheet(views, title, options))
+    return written
+
+
+def save_view(folder: Path, name: str, view: Views, simulated: bool = True, options: SheetOptions = SHEET) -> list[
+        Path]:
+    """Write one camera's NAME_before.png, NAME_after.png (marked when simulated), NAME_change.png, NAME_pair.png."""
+    written = []
+    for kind, picture in (("before", view.before), ("after", marked(view.after) if simulated else view.after),
+                          ("change", change(view, options.heat)), ("pair", pair(view, label_of(name)))):
+        written.append(folder / f"{name}_{kind}.png")
+        save_png(written[-1], picture)
     return written

@@ -1,0 +1,30 @@
+"""Previsage in Python: the calls that the command line and the web server make.
+
+    reconstruct(inputs, case)            a video or photos become a head in millimetres
+    predict(case, plan)                  a plan becomes a displacement of that head, with its pictures
+    render_views(case, plan_id, views)   more pictures
+    load(case), procedures()             what is there
+
+Everything heavy is imported by the first call that needs it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from previsage.options import ReconstructOptions
+
+if TYPE_CHECKING:
+    from previsage.demo import make_demo
+    from previsage.recipe import load, predict, procedures, reconstruct, render_views
+
+__all__ = ["ReconstructOptions", "load", "make_demo", "predict", "procedures", "reconstruct", "render_views"]
+
+_HOME = {"load": "recipe", "predict": "recipe", "procedures": "recipe", "reconstruct": "recipe",
+         "render_views": "recipe", "make_demo": "demo"}
+
+
+def __getattr__(name: str) -> Any:
+    """The public calls, imported when they are first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'previsage' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"previsage.{_HOME[name]}"), name)

@@ -1,0 +1,167 @@
+"""The recipe: how the stages make a case, in order. No arithmetic here.
+
+    capture/      recon.intake          video or photos -> chosen frames, landmarks, verdict
+    recon/        recon.head            capture -> head in millimetres, with skin        (render lends its rasteriser)
+    plans/<id>/   deform3d, render      head + plan -> displacement, pictures
+
+A stage runs again only when its inputs, its options or the code behind it changed; what is finished is kept when a
+later stage fails or is interrupted. One process may write a case at a time (`previsage.job.working_on`).
+"""
+
+import contextlib
+import dataclasses
+import functools
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from core.capture import Capture
+from core.case import MANIFEST, Case
+from core.errors import UsageError
+from core.files import read_json, write_json
+from core.plan import Plan
+from core.prediction import Prediction
+from core.procedure import Procedure
+from core.progress import Progress, part, silent
+from core.reconstruction import Reconstruction
+from core.store import load_prediction, load_reconstruction, save_prediction, save_reconstruction
+from deform3d import catalogue, read_plan, resolve_values
+from deform3d import predict as displace
+from previsage.options import ReconstructOptions
+from previsage.versions import code_version, versions
+
+Views = Literal["standard", "captured", "turntable"]
+DEFAULTS = ReconstructOptions()
+CAPTURE_CODE = ("core", "recon")
+HEAD_CODE = (*CAPTURE_CODE, "render", "data/models")
+PLAN_CODE = ("core", "deform3d", "render", "data/procedures")
+
+
+def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions = DEFAULTS,
+                progress: Progress = silent) -> Reconstruction:
+    """Make the head of a case from a video, photos or a folder of photos; plans that the case has are predicted anew.
+
+    InputRefused (nothing is left behind): no head can come of these files, or the folder is not a case's.
+    UsageError: an unknown head model. PrevisageError: the disk is full, a file cannot be written.
+    """
+    from recon.intake import describe_inputs, load_capture, take_in
+    from recon.models import load_model
+
+    load_model(options.model)
+    given = describe_inputs(inputs)
+    with opened(case) as this:
+        def capture(folder: Path) -> None:
+            started = time.perf_counter()
+            take_in(inputs, folder, progress=staged(part(progress, 0, 0.5)))
+            write_json(folder / "seconds.json", {"capture": round(time.perf_counter() - started, 3)})
+
+        def head(folder: Path) -> None:
+            taken = load_capture(this.folder / "capture")
+            save_reconstruction(folder, fitted(taken, options, staged(part(progress, 0.5, 0.95))))
+
+        this.run_stage("capture", {"files": given, "code": code_version(*CAPTURE_CODE)}, capture)
+        this.run_stage("recon", {"capture": this.stage_key("capture"), "options": dataclasses.asdict(options),
+                                 "code": code_version(*HEAD_CODE)}, head)
+        for plan_id in this.plan_ids():
+            predict(this.folder, stored_plan(this, plan_id), staged(part(progress, 0.95, 1)))
+    progress(1.0, "Done: the head is ready")
+    return load(case)
+
+
+def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
+    """Predict a plan on the case's head and draw its standard views, into `plans/<id>/`.
+
+    UsageError: an unknown procedure or step, a value beyond its clamp. PrevisageError: the case has no head.
+    """
+    from previsage.pictures import standard
+
+    resolve_values(plan, catalogue())
+    this = Case.open(case)
+    head = load(case)
+
+    def work(folder: Path) -> None:
+        prediction = displace(head.mesh, head.anatomy, plan, catalogue(),
+                              progress=staged(part(progress, 0, 0.4), "Moving the skin"))
+        save_prediction(folder, head, prediction)
+        standard(head, prediction, folder / "views", staged(part(progress, 0.4, 1), "Drawing the views"))
+
+    this.sweep()
+    this.run_stage(f"plans/{plan.id}", {"plan": plan.model_dump(mode="json"), "head": this.stage_key("recon"),
+                                        "code": code_version(*PLAN_CODE)}, work)
+    progress(1.0, "Done: the prediction is ready")
+    return load_prediction(this.plan(plan.id))
+
+
+def render_views(case: Path, plan_id: str | None = None, views: Views = "standard", folder: Path | None = None,
+                 progress: Progress = silent) -> list[Path]:
+    """Draw the head of a case, or a plan's before and after; the files written.
+
+    views: `standard` (the clinical views), `captured` (over the person's own pictures), `turntable` (a movie).
+    folder: where to write; without it into the case, beside the head or the plan.
+    UsageError: no such plan, unknown views. PrevisageError: the case has no head.
+    """
+    from previsage import pictures
+
+    draw = {"standard": pictures.standard, "turntable": pictures.turning,
+            "captured": functools.partial(pictures.captured, case=case)}
+    if views not in draw:
+        raise UsageError("unknown_views", f"There are no views called {views!r}.", f"Known: {', '.join(sorted(draw))}.")
+    this = Case.open(case)
+    head = load(case)
+    prediction = None if plan_id is None else predict(case, stored_plan(this, plan_id), part(progress, 0, 0.1))
+    beside = this.recon if plan_id is None else this.plan(plan_id)
+    return draw[views](head, prediction, folder or beside / "views",
+                       progress=staged(part(progress, 0.1, 1), "Drawing the views"))
+
+
+def load(case: Path) -> Reconstruction:
+    """The head of a case. InputRefused: not a case; PrevisageError: it has no head, or a file is damaged."""
+    return load_reconstruction(Case.open(case).recon)
+
+
+def procedures() -> dict[str, Procedure]:
+    """The operations that can be planned, by name."""
+    return dict(catalogue())
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Case]:
+    """The case, made if it is not there and taken away again when the block fails before any stage is finished."""
+    there, ours = folder.exists(), not (folder / "case.json").exists()
+    case = Case.create(folder, versions())
+    case.sweep()
+    try:
+        yield case
+    except BaseException:
+        if ours and not any(folder.rglob(MANIFEST)):
+            (folder / "case.json").unlink(missing_ok=True)
+            if not there:
+                shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def fitted(taken: Capture, options: ReconstructOptions, progress: Progress) -> Reconstruction:
+    """The head of a capture; its report also says how long the capture took."""
+    from recon.head import HeadOptions, reconstruct_head
+    from render.rasterize import rasterize
+
+    head = reconstruct_head(taken, rasterize, HeadOptions(**dataclasses.asdict(options)), progress)
+    seconds = {**read_json(taken.folder / "seconds.json"), **head.report["seconds"]}
+    return dataclasses.replace(head, report={**head.report, "seconds": seconds, "versions": versions()})
+
+
+def stored_plan(case: Case, plan_id: str) -> Plan:
+    """The plan as it was asked for. UsageError: the case has none of that name."""
+    if plan_id not in case.plan_ids():
+        known = ", ".join(case.plan_ids())
+        raise UsageError("no_plan", f"The case has no plan called {plan_id!r}.",
+                         f"It has: {known}." if known else "Make one with `previsage predict`.")
+    return read_plan(read_json(case.plan(plan_id) / "plan.json"))
+
+
+def staged(progress: Progress, stage: str = "") -> Progress:
+    """Messages as `Stage: detail`."""
+    return lambda fraction, message: progress(
+        fraction, f"{stage}: {message}" if stage else message.replace(", ", ": ", 1) if ":" not in message else message)
