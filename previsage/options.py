@@ -1,4 +1,4 @@
-"""What a person may say about a capture: one set of options for Python, the command line and the web, with its bounds."""
+"""What a person may say about a capture: one set of options for Python, the command line and the web."""
 
 import math
 from typing import Literal, get_args

@@ -1,4 +1,4 @@
-"""Pictures of a case: the standard views, the head over the person's own frames, the turntable. Glue between head and render."""
+"""Pictures of a case: standard views, the head over the person's own frames, turntable; glue of head and render."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def turning(head: Reconstruction, prediction: Prediction | None, folder: Path, p
 
 def captured(head: Reconstruction, prediction: Prediction | None, folder: Path, case: Path,
              progress: Progress = silent) -> list[Path]:
-    """The head drawn into some of the pictures it was made from, with the fit's wireframe or the plan's before and after.
+    """The head drawn into some of the pictures it was made from: with the fit's wireframe, or before and after a plan.
 
     In a folder `captured`, because a plan's own sheet and views have the same names.
     """

@@ -10,6 +10,7 @@ import io
 import ipaddress
 import json
 import shutil
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from core.case import Case
-from core.errors import UsageError
+from core.errors import PrevisageError, UsageError
 from core.plan import Plan, PlannedProcedure
 from previsage.job import FINAL, Job, Options, read_events, read_job
 from viewer.web import cases as folders
@@ -80,14 +81,27 @@ def create_app(cases: Path) -> FastAPI:
 
 
 def serve(cases: Path, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve until stopped. UsageError: a host other than this computer."""
-    if not is_loopback(host):
-        raise UsageError("not_loopback", f"Previsage does not listen on {host}: until it has accounts and TLS, anyone "
-                         "on the network could see the patients.", "Leave --host out, or give 127.0.0.1.")
+    """Serve until stopped. UsageError: a host other than this computer. PrevisageError: the port is taken."""
+    check_address(host, port)
     import uvicorn
 
     uvicorn.run(create_app(cases), host=host, port=port, log_level="warning", server_header=False,
                 timeout_graceful_shutdown=3)
+
+
+def check_address(host: str, port: int) -> None:
+    """UsageError: a host other than this computer. PrevisageError: the port is taken."""
+    if not is_loopback(host):
+        raise UsageError("not_loopback", f"Previsage does not listen on {host}: until it has accounts and TLS, anyone "
+                         "on the network could see the patients.", "Leave --host out, or give 127.0.0.1.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PrevisageError("port_taken", f"Nothing can be served at {host}, port {port}: {error.strerror}.",
+                                 "Another server may run there; give another --port.") from error
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,28 @@
+"""What tests of several packages share: a film of the demo head, made once and kept while the code stays as it is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from previsage.versions import code_version
+
+CODE = ("core", "recon", "render", "data/models")
+
+
+@pytest.fixture(scope="session")
+def demo_video(pytestconfig: pytest.Config) -> Path:
+    """A short clip of the demo's head, which turns 55 degrees to both sides, 480 x 854, with its truth beside."""
+    from previsage.portrait import portrait_head
+    from render.film import FilmOptions, film
+
+    options = FilmOptions(frames=40, size_wh=(480, 854), focal_px=533.0, yaw_deg=55.0)
+    kept = pytestconfig.cache.mkdir(f"demo_video-{code_version(*CODE)[:16]}")
+    if not (kept / "video.mp4").is_file():
+        making = kept / f"making-{os.getpid()}"
+        head = portrait_head(side=1024)
+        film(making, head.mesh, head.texture, head.landmarks478_mm, options)
+        for name in ("truth.npz", "video.mp4"):
+            (making / name).replace(kept / name)
+        making.rmdir()
+    return kept / "video.mp4"

@@ -1,0 +1,290 @@
+"""The command line. Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage, 3 input refused."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import PrevisageError, UsageError
+from core.progress import Progress
+from previsage.job import working_on
+from previsage.options import IPD_MM, MARKER_MM
+from viewer import shown
+from viewer.terminal import Terminal, say, unexpected
+
+INTENSITY = 55.0
+"""Per cent: the typical operation."""
+CLICK: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""The base of typer's own usage errors, wherever this version of typer keeps it."""
+
+HELP = """\
+See in 3D and in millimetres what a facial operation may look like.
+
+A phone video of a slow head turn becomes a metric head; a plan deforms it; the result is drawn and turned around.
+Everything runs on this computer; nothing is sent anywhere.
+
+\b
+  previsage demo                                              the whole way, on a head that it films itself
+  previsage reconstruct anna.mp4 -o cases/anna                video to head
+  previsage predict cases/anna --procedure rhinoplasty        head and plan to prediction
+  previsage serve --cases cases                               turn it around in the browser
+
+Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage, 3 input refused. Add --json for machines.
+"""
+app = typer.Typer(help=HELP, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for results and for errors.")]
+CaseArg = Annotated[Path, typer.Argument(metavar="CASE", help="Folder of the case.")]
+PlanOption = Annotated[str | None, typer.Option("--plan", metavar="ID", help="A plan that was predicted.")]
+
+
+class Quality(StrEnum):
+    """Skin at half or at full resolution."""
+
+    fast = "fast"
+    full = "full"
+
+
+class ViewSet(StrEnum):
+    """Which pictures."""
+
+    standard = "standard"
+    captured = "captured"
+    turntable = "turntable"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    terminal = Terminal("--json" in given[:given.index("--")] if "--" in given else "--json" in given)
+    try:
+        done = app(args=given, prog_name="previsage", standalone_mode=False, obj=terminal)
+        return terminal.failure(interrupted()) if done == 130 else int(done or 0)
+    except PrevisageError as error:
+        return terminal.failure(error)
+    except CLICK as error:
+        return terminal.failure(UsageError("usage", error.format_message(), f"See: {help_of(error)}"))
+    except (KeyboardInterrupt, typer.Abort):
+        return terminal.failure(interrupted())
+    except Exception as error:
+        return terminal.failure(unexpected(error))
+
+
+def help_of(error: Any) -> str:
+    """The help page of the command that was called wrongly."""
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'previsage'} --help"
+
+
+def interrupted() -> PrevisageError:
+    """Ctrl-C."""
+    return PrevisageError("interrupted", "Stopped.", "Finished stages are kept: the same command goes on from there.")
+
+
+@contextlib.contextmanager
+def work(context: typer.Context, case: Path | None = None) -> Iterator[Progress]:
+    """Progress for a piece of work, which has the case to itself. PrevisageError: another process works on the case."""
+    with contextlib.ExitStack() as stack:
+        if case is not None and (case / "case.json").is_file() and not stack.enter_context(working_on(case)):
+            raise PrevisageError("busy", f"Another process works on {case}.", "Wait for it, or stop it.")
+        yield stack.enter_context(context.obj.progress())
+
+
+@app.callback(invoke_without_command=True)
+def start(context: typer.Context, json_: Json = False) -> None:
+    """Without a command: the help page."""
+    if context.invoked_subcommand is None:
+        raise UsageError("usage", "No command is given.", "See: previsage --help")
+
+
+start.__doc__ = HELP
+
+
+@app.command()
+def demo(context: typer.Context, json_: Json = False, output: Annotated[Path, typer.Option(
+        "-o", "--output", metavar="CASE", help="Where to write the case.")] = Path("demo-case")) -> None:
+    """Film a head, reconstruct it, predict a rhinoplasty, and write a page about it.
+
+    The head is a public-domain portrait on the embedded model, so the error against the truth is known.
+    Takes 2 to 4 minutes on two cores.
+
+    \b
+      previsage demo -o demo-case
+    """
+    import previsage
+
+    with work(context, output) as progress:
+        record = previsage.make_demo(output, progress)
+    context.obj.result(record, lambda: shown.demo(record))
+
+
+@app.command()
+def reconstruct(
+    context: typer.Context,
+    inputs: Annotated[list[Path], typer.Argument(metavar="VIDEO | PHOTO... | FOLDER", help="One video, or photos.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="CASE", help="Folder of the case.")],
+    model: Annotated[str, typer.Option(metavar="NAME", help="Head model; see `previsage models`.")] = "anny",
+    ipd_mm: Annotated[float | None, typer.Option(
+        "--ipd-mm", metavar="X", help=f"Distance between the pupils, {IPD_MM[0]:g} to {IPD_MM[1]:g} mm; it sets the "
+        "scale.")] = None,
+    marker_mm: Annotated[float | None, typer.Option(
+        "--marker-mm", metavar="X", help="Side of a printed 4x4 ArUco marker on the forehead, "
+        f"{MARKER_MM[0]:g} to {MARKER_MM[1]:g} mm; it sets the scale.")] = None,
+    quality: Annotated[Quality, typer.Option(help="Skin at half or at full resolution.")] = Quality.full,
+    json_: Json = False,
+) -> None:
+    """A video or photos become a head in millimetres.
+
+    Film a slow turn of the head to both sides, 60 degrees each, 5 to 10 seconds, face uncovered, even light; or give
+    three to ten photos: front, three-quarter views, profiles. The same command goes on where it was stopped.
+
+    \b
+      previsage reconstruct anna.mp4 -o cases/anna
+      previsage reconstruct front.jpg left.jpg right.jpg -o cases/anna --ipd-mm 62.5
+      previsage reconstruct photos/ -o cases/anna --quality fast
+    """
+    import previsage
+
+    options = previsage.ReconstructOptions(model=model, ipd_mm=ipd_mm, marker_mm=marker_mm, quality=quality.value)
+    with work(context, output) as progress:
+        head = previsage.reconstruct(inputs, output, options, progress)
+    context.obj.result(shown.head_record(output, head), lambda: shown.head(output, head))
+
+
+@app.command()
+def predict(
+    context: typer.Context, case: CaseArg,
+    procedure: Annotated[str | None, typer.Option(metavar="NAME", help="See `previsage procedures`.")] = None,
+    intensity: Annotated[float | None, typer.Option(
+        min=0, max=100, metavar="0..100", help=f"Per cent of the maximum; {INTENSITY:g}, the typical operation, when "
+        "neither this nor a step is given.")] = None,
+    step: Annotated[list[str] | None, typer.Option(
+        metavar="NAME=VALUE", help="A step's value in its own unit (mm or degrees); repeat it for several.")] = None,
+    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="A plan as YAML or JSON, instead.")] = None,
+    plan_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Name of the plan's folder.")] = None,
+    json_: Json = False,
+) -> None:
+    """A plan moves the head's skin; where each handle was asked to go and where it went is printed in mm.
+
+    With --step alone the other steps stay at zero; with --intensity too they follow it.
+
+    \b
+      previsage predict cases/anna --procedure rhinoplasty
+      previsage predict cases/anna --procedure rhinoplasty --step hump_mm=2 --step tip_rotation_deg=6 --id gentle
+      previsage predict cases/anna --plan plan.yaml
+    """
+    import previsage
+    from viewer.plans import plan_from
+
+    wanted = plan_from(procedure, intensity, step or [], plan, plan_id, INTENSITY)
+    with work(context, case) as progress:
+        prediction = previsage.predict(case, wanted, progress)
+    context.obj.result(shown.prediction_record(case, prediction), lambda: shown.prediction(case, prediction))
+
+
+@app.command()
+def render(
+    context: typer.Context, case: CaseArg, plan: PlanOption = None,
+    views: Annotated[ViewSet, typer.Option(help="The clinical views; over the person's own pictures; a movie.")]
+    = ViewSet.standard,
+    output: Annotated[Path | None, typer.Option(
+        "-o", "--output", metavar="DIR", help="Without it: into the case.")] = None,
+    json_: Json = False,
+) -> None:
+    """Draw pictures of the head, or of a plan's before and after.
+
+    \b
+      previsage render cases/anna --plan rhinoplasty
+      previsage render cases/anna --plan rhinoplasty --views turntable -o for-anna
+    """
+    import previsage
+
+    with work(context, case) as progress:
+        files = previsage.render_views(case, plan, views.value, output, progress)
+    context.obj.result({"files": files}, lambda: shown.files(files))
+
+
+@app.command()
+def view(
+    context: typer.Context, case: CaseArg, plan: PlanOption = None,
+    screenshot: Annotated[Path | None, typer.Option(
+        metavar="PNG", help="Write a picture; no window is opened.")] = None,
+    json_: Json = False,
+) -> None:
+    """Turn the head around in a window (needs the extra `desktop`).
+
+    \b
+      previsage view cases/anna --plan rhinoplasty
+      previsage view cases/anna --screenshot anna.png
+    """
+    from viewer import desktop
+
+    if screenshot is None:
+        desktop.view(case, plan)
+        context.obj.result({"closed": True}, lambda: None)
+        return
+    desktop.screenshot(case, plan, screenshot)
+    context.obj.result({"files": [screenshot]}, lambda: shown.files([screenshot]))
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    cases: Annotated[Path, typer.Option(
+        metavar="DIR", help="Folder of cases; made if it is not there.")] = Path("cases"),
+    host: Annotated[str, typer.Option(metavar="H", help="This computer's own address; any other is refused.")]
+    = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="P", min=1, max=65535, help="TCP port.")] = 8000,
+    json_: Json = False,
+) -> None:
+    """The web viewer, for this computer only: upload, watch, turn, slide, compare. Stop it with Ctrl-C.
+
+    \b
+      previsage serve --cases cases --port 8080
+    """
+    from viewer.web import server
+
+    server.check_address(host, port)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    context.obj.result({"address": address, "cases": cases}, lambda: say(f"Previsage serves {cases} at {address}"))
+    sys.stdout.flush()
+    server.serve(cases, host, port)
+
+
+@app.command()
+def procedures(context: typer.Context, json_: Json = False) -> None:
+    """The operations that can be planned: steps, units, typical and largest values, hard limits, evidence."""
+    import previsage
+
+    found = previsage.procedures()
+    context.obj.result({"procedures": {n: p.model_dump(mode="json") for n, p in found.items()}},
+                       lambda: shown.procedures(found))
+
+
+@app.command()
+def models(context: typer.Context, json_: Json = False) -> None:
+    """The head models that can be fitted, and whether they are installed."""
+    from previsage.doctor import head_models
+
+    found = head_models()
+    context.obj.result({"models": found}, lambda: shown.models(found))
+
+
+@app.command()
+def doctor(context: typer.Context, json_: Json = False) -> None:
+    """What is installed, what is missing, and how to get it. Exit code 1 when something needed is missing."""
+    from previsage.doctor import examine
+
+    checks = examine()
+    wrong = [c for c in checks if c.state == "missing"]
+    context.obj.result({"ok": not wrong, "checks": [vars(c) for c in checks]}, lambda: shown.doctor(checks))
+    if wrong:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

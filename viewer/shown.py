@@ -1,0 +1,128 @@
+"""Results as a person reads them in a terminal, and the same as records for `--json`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.files import read_json
+from core.prediction import Landed, Prediction
+from core.procedure import Procedure, Step
+from core.reconstruction import Reconstruction
+from previsage.doctor import Check
+from viewer.terminal import say, table
+
+SIMULATION = "A simulation of a plan, not a promise of the result."
+
+
+def head_record(case: Path, head: Reconstruction) -> dict[str, Any]:
+    """A head in numbers."""
+    quality = read_json(case / "capture" / "quality.json")
+    return {"case": case, "model": head.model, "views": len(head.views),
+            "scale": {"source": head.scale.source, "interval95_percent": head.scale.interval95_percent},
+            "reprojection_px": head.report["reprojection_px"]["median"], "seconds": head.report["seconds"],
+            "quality": {k: quality[k] for k in ("verdict", "sentence", "film_again", "notes")}}
+
+
+def head(case: Path, made: Reconstruction) -> None:
+    """A head in words."""
+    record = head_record(case, made)
+    quality, seconds = record["quality"], sum(record["seconds"].values())
+    say(f"Capture   {quality['verdict']}: {quality['sentence']}")
+    for note in (*quality["notes"], *quality["film_again"]):
+        say(f"          {note}")
+    say(f"Head      {made.model} from {len(made.views)} pictures; landmarks lie {record['reprojection_px']:.1f} px off "
+        "(median)")
+    say(f"Scale     from {made.scale.source.replace('+', ' and ')}: every length is good to "
+        f"±{made.scale.interval95_percent:.1f} % (95 %)")
+    say(f"Case      {case} ({seconds:.0f} s)")
+    say(f"Next      previsage predict {case} --procedure rhinoplasty")
+
+
+def prediction_record(case: Path, made: Prediction) -> dict[str, Any]:
+    """A prediction in numbers."""
+    return {"case": case, "id": made.plan["id"], "folder": case / "plans" / made.plan["id"],
+            "steps": [{"name": n, "label": lab, "value": v, "unit": u} for n, lab, v, u in steps_of(made)],
+            "landed": [{"step": i.step, "pin": i.pin, "asked_mm": i.asked_mm, "landed_mm": i.landed_mm,
+                        "error_mm": i.error_mm} for i in made.landed],
+            "most_mm": float(np.linalg.norm(made.total_mm(), axis=1).max()),
+            "volume_added_ml": made.volume_added_ml, "volume_removed_ml": made.volume_removed_ml,
+            "warnings": made.warnings}
+
+
+def steps_of(made: Prediction) -> list[tuple[str, str, float, str]]:
+    """Name, label, value and unit of every step."""
+    return list(zip(made.step_names, made.step_labels, made.step_values, made.step_units, strict=True))
+
+
+def prediction(case: Path, made: Prediction) -> None:
+    """A prediction in words."""
+    folder = case / "plans" / made.plan["id"]
+    table("", ["step", "value", ""], [[label, f"{value:+.2f}", unit] for _, label, value, unit in steps_of(made)])
+    say()
+    table("Handles, mm (x to the patient's left, y up, z forward)", ["step", "handle", "asked", "landed", "off by"],
+          [landed_row(item) for item in made.landed] or [["none moves", "", "", "", ""]])
+    say()
+    say(f"Volume    +{made.volume_added_ml:.2f} ml, -{made.volume_removed_ml:.2f} ml; the skin moves at most "
+        f"{np.linalg.norm(made.total_mm(), axis=1).max():.2f} mm")
+    for warning in made.warnings:
+        say(f"Note      {warning}")
+    say(f"Pictures  {folder / 'views' / 'sheet.png'}")
+    say(SIMULATION)
+
+
+def landed_row(item: Landed) -> list[str]:
+    """One handle."""
+    vector = [" ".join(f"{c + 0.0:+.2f}" for c in v) for v in (item.asked_mm, item.landed_mm)]
+    return [item.step.partition(".")[2], item.pin, *vector, f"{item.error_mm:.3f}"]
+
+
+def files(written: Sequence[Path]) -> None:
+    """Files, one per line."""
+    for path in written:
+        say(str(path))
+
+
+def procedures(found: dict[str, Procedure]) -> None:
+    """Every procedure with its steps."""
+    for procedure in found.values():
+        columns = ["step", "what", "unit", "typical", "maximum", "limits", "evidence", "source"]
+        table(f"{procedure.name}: {procedure.label}", columns, [step_row(step) for step in procedure.steps])
+        say()
+    say("typical is reached at about 55 % intensity, maximum at 100 %; a value outside the limits is refused.")
+    say("Evidence: M measured, V review, P practice, T textbook, D derived, E engineering assumption.")
+
+
+def step_row(step: Step) -> list[str]:
+    """One step."""
+    low, high = step.clamp
+    name = step.name if step.preset else f"{step.name} (only when named)"
+    return [name, step.label, step.unit, f"{step.typical:g}", f"{step.maximum:g}", f"{low:g} to {high:g}", step.mark,
+            step.source]
+
+
+def models(found: list[dict[str, Any]]) -> None:
+    """Every head model."""
+    table("", ["model", "installed", "what", "licence"],
+          [[m["name"], "yes" if m["installed"] else "no", m["what"], m["licence"]] for m in found])
+
+
+def doctor(checks: Sequence[Check]) -> None:
+    """Every check with what to do."""
+    table("", ["", "what", "found", "to do"],
+          [[{"ok": "ok", "missing": "MISSING", "optional": "-"}[c.state], c.name, c.found, c.hint] for c in checks])
+
+
+def demo(record: dict[str, Any]) -> None:
+    """Where the demo's results are."""
+    table("", ["stage", "seconds"], [[name, f"{s:.1f}"] for name, s in record["seconds"].items()])
+    error, scale = record["error_mm"], record["scale"]
+    say()
+    say(f"Against the truth of the film: {error['shape']['mean']:.2f} mm in shape, {error['metric']['mean']:.2f} mm in "
+        f"millimetres (mean distance of the face); scale {record['scale_error_percent']:+.1f} %, stated "
+        f"±{scale['interval95_percent']:.1f} %")
+    say(f"Summary   {record['summary']}")
+    say(f"Pictures  {record['sheet']}")
+    say(f"Viewer    previsage serve --cases {record['cases']}")
+    say(SIMULATION)
