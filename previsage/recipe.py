@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -104,8 +104,9 @@ def render_views(case: Path, plan_id: str | None = None, views: Views = "standar
     """
     from previsage import pictures
 
-    draw = {"standard": pictures.standard, "turntable": pictures.turning,
-            "captured": functools.partial(pictures.captured, case=case)}
+    draw: dict[str, Callable[..., list[Path]]] = {
+        "standard": pictures.standard, "turntable": pictures.turning,
+        "captured": functools.partial(pictures.captured, case=case)}
     if views not in draw:
         raise UsageError("unknown_views", f"There are no views called {views!r}.", f"Known: {', '.join(sorted(draw))}.")
     this = Case.open(case)

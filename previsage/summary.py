@@ -19,7 +19,8 @@ WIDTH_PX = 2000
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d2329; max-width: 1180px; margin: 2rem auto; padding: 0 1rem }
-h1 { margin-bottom: 0 } figure { margin: 1rem 0 } h2 { margin-top: 2.2rem } img, video { max-width: 100%; border-radius: 6px }
+h1 { margin-bottom: 0 } figure { margin: 1rem 0 } h2 { margin-top: 2.2rem }
+img, video { max-width: 100%; border-radius: 6px }
 table { border-collapse: collapse; margin: .6rem 0 } td, th { padding: .25rem .8rem .25rem 0; text-align: left;
 border-bottom: 1px solid #e3e6e9; vertical-align: top } td.n { text-align: right; font-variant-numeric: tabular-nums }
 .mark { color: #a3261c; font-weight: 600 } .muted { color: #5a646e } code { background: #f1f3f5; padding: .1rem .3rem }
