@@ -16,7 +16,8 @@ FILE = "anny_head.npz"
 def load() -> FaceModel:
     """Read the packaged file once; PrevisageError when the installation lacks it."""
     try:
-        with as_file(files("data") / "models" / FILE) as path, np.load(path) as a:
+        with as_file(files("data") / "models" / FILE) as path, np.load(path) as file:
+            a = dict(file)
             return FaceModel(
                 name="anny", template_mm=a["template_mm"], faces=a["faces"], uv=a["uv"], faces_uv=a["faces_uv"],
                 identity_basis_mm=a["identity_basis_mm"], expression_names=tuple(a["expression_names"].tolist()),

@@ -29,12 +29,13 @@ CAUCHY = 2.0
 class BundleOptions:
     """How strongly the fit trusts what.
 
-    rounds: Gauss-Newton steps. noise_share: detector's own noise as a share of the face's height (1 sd).
+    rounds: Gauss-Newton steps. modes: identity modes that landmarks can tell apart. noise_share: detector's own noise as a share of the face's height (1 sd).
     own_mm: spread of a person's landmark about the model's pin. slide: share of the model's view scatter that is noise.
     expression_sd: spread of each facial action's strength per view; expression_rounds: how often they are refined.
     """
 
     rounds: int = 25
+    modes: int = 80
     noise_share: float = 0.006
     own_mm: float = 1.5
     slide: float = 0.7
@@ -49,7 +50,7 @@ DEFAULTS = BundleOptions()
 class Bundle:
     """The result, in model units (mm up to the capture's true scale).
 
-    identity (K,), expression (N,E), cam_from_head (N,4,4), focal_px (G,), landmarks (478,3) with own departures,
+    identity (K,) with zeros beyond the modes used, expression (N,E), cam_from_head (N,4,4), focal_px (G,), landmarks (478,3) with own departures,
     landmark_sd (478,) mm, identity_cov (K,K), reprojection_px (N,) median error per view, weight (N,478) final weights.
     """
 
@@ -85,7 +86,7 @@ class Problem:
         pins = model.anatomy.pins478
         self.model, self.seen, self.options = model, seen, options
         self.mean = pins.on(model.template_mm, model.faces)
-        self.identity = np.stack([pins.on(b, model.faces) for b in model.identity_basis_mm])
+        self.identity = np.stack([pins.on(b, model.faces) for b in model.identity_basis_mm[:options.modes]])
         self.expression = np.stack([pins.on(b, model.faces) for b in model.expression_basis_mm])
         height = np.ptp(seen.points_px[..., 1], axis=1)
         self.noise_px = options.noise_share * height
@@ -280,14 +281,16 @@ def finished(problem: Problem, state: State) -> Bundle:
     blocks = normal_equations(problem, state)
     _, _, reduced = solve(blocks, 0.0)
     k = len(state.identity)
-    covariance = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(blocks[0])))
+    covariance = np.eye(len(problem.model.identity_basis_mm))  # modes not fitted keep their prior
+    covariance[:k, :k] = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(blocks[0])))[:k, :k]
+    identity = np.concatenate([state.identity, np.zeros(len(covariance) - k)])
     error, weight = [], []
     for view in range(len(state.pose)):
         r, w, _, _ = residuals(problem, state, view)
         error.append(np.median(np.linalg.norm(r[w > 0], axis=1)))
         weight.append(w)
     return Bundle(
-        identity=state.identity, expression=state.expression, cam_from_head=state.pose,
+        identity=identity, expression=state.expression, cam_from_head=state.pose,
         focal_px=np.exp(state.log_focal), landmarks=problem.mean + np.tensordot(state.identity, problem.identity, 1)
         + state.own, landmark_sd=np.sqrt(np.trace(np.linalg.inv(blocks[2]), axis1=1, axis2=2) / 3),
-        identity_cov=covariance[:k, :k], reprojection_px=np.array(error), weight=np.stack(weight))
+        identity_cov=covariance, reprojection_px=np.array(error), weight=np.stack(weight))

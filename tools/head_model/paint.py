@@ -36,9 +36,10 @@ class Studio:
         normal = np.einsum("nk,nkc->nc", bary, self.normals[corner])
         normal = normal @ cam_from_head[:3, :3].T
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-        shade = 0.45 + 0.65 * np.clip(-normal @ light, 0, None)
+        facing = np.clip(-normal @ light, 0, None)
+        gloss = 38 * np.clip(-normal @ ((light + [0, 0, 1]) / np.linalg.norm(light + [0, 0, 1])), 0, None) ** 20
         out = np.full((size, size, 3), 150.0)
-        out[ok] = color * shade[:, None]
+        out[ok] = color * (0.22 + 0.85 * facing)[:, None] + gloss[:, None]
         return np.clip(out, 0, 255).astype(np.uint8)
 
     def surface_under(self, px, K, cam_from_head):
@@ -50,6 +51,11 @@ class Studio:
         ok = np.isfinite(hit["t_hit"].numpy())
         uv = hit["primitive_uvs"].numpy()
         return np.where(ok, hit["primitive_ids"].numpy().astype(np.int64), -1), np.column_stack([1 - uv.sum(1), uv])
+
+    def distance_along(self, origin, directions):
+        """Distance (n,) mm to the first surface from one origin along unit directions (n,3)."""
+        rays = np.concatenate([np.tile(origin, (len(directions), 1)), directions], 1).astype(np.float32)
+        return self.scene.cast_rays(o3d.core.Tensor(rays))["t_hit"].numpy()
 
 
 def camera_about(yaw_rad, pitch_rad, size, distance_mm=600.0, centre_mm=(0, -20, 40)):

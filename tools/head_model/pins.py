@@ -60,24 +60,50 @@ def painted(colors, uv_of_vertex, is_skin, pins_uv):
     return out
 
 
-def observe(model_mesh: Mesh, heads_mm, colors, yaw_rad, rng, detect):
-    """(H, 478, 3) template positions under the detections of every head at one yaw; NaN where missed."""
-    template = model_mesh.vertices_mm
-    out = np.full((len(heads_mm), 478, 3), np.nan)
-    for h, head in enumerate(heads_mm):
+def looks(model_mesh: Mesh, heads_mm, colors, yaw_rad, rng, detect):
+    """Every head pictured near one yaw and detected: yields its mesh, studio, intrinsics, pose and (478,2) px."""
+    for head in heads_mm:
         mesh = model_mesh.with_vertices(head)
-        tint = colors * rng.uniform(0.45, 1.1)
-        studio = Studio(head, mesh.faces, tint, mesh.vertex_normals())
+        studio = Studio(head, mesh.faces, colors * rng.uniform(0.45, 1.1), mesh.vertex_normals())
         K, cam = camera_about(yaw_rad + rng.uniform(-0.08, 0.08), rng.uniform(-0.2, 0.2), SIZE,
                               rng.uniform(420, 900), centre_mm=(0, -25, 30))
         light = rng.normal(0, 0.45, 3) + [0, -0.3, 1]
         px = detect(studio.picture(K, cam, SIZE, light / np.linalg.norm(light)))
-        if px is None:
-            continue
+        if px is not None:
+            yield mesh, studio, K, cam, px
+
+
+def template_points(model_mesh: Mesh, heads_mm, colors, rng, detect):
+    """(H, 478, 3) template positions under frontal detections of every head; NaN where the ray misses."""
+    out = []
+    for mesh, studio, K, cam, px in looks(model_mesh, heads_mm, colors, 0.0, rng, detect):
         tri, bary = studio.surface_under(px, K, cam)
-        point = np.einsum("nk,nkc->nc", bary, template[mesh.faces[tri]])
-        out[h] = np.where((tri >= 0)[:, None], point, np.nan)
-    return out
+        point = np.einsum("nk,nkc->nc", bary, model_mesh.vertices_mm[mesh.faces[tri]])
+        out.append(np.where((tri >= 0)[:, None], point, np.nan))
+    return np.stack(out)
+
+
+def departures(model_mesh: Mesh, heads_mm, colors, yaw_rad, pins, rng, detect):
+    """(H, 478, 3) mm from each pin, on its own head, straight to the ray of its detection; NaN where the pin is hidden.
+
+    Only what a picture can show is measured (the part across the ray), so a ray that slips past the nose onto the
+    cheek behind it does no harm.
+    """
+    out = []
+    for mesh, studio, K, cam, px in looks(model_mesh, heads_mm, colors, yaw_rad, rng, detect):
+        R, t = cam[:3, :3], cam[:3, 3]
+        centre = -R.T @ t
+        ray = np.column_stack([(px - K[:2, 2]) / K[0, 0], np.ones(478)]) @ R
+        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+        pin = mesh.points(pins)
+        to_pin = pin - centre
+        miss = centre + ray * (to_pin * ray).sum(1, keepdims=True) - pin
+        normal = pins.on(mesh.vertex_normals(), mesh.faces)
+        distance = np.linalg.norm(to_pin, axis=1)
+        first = studio.distance_along(centre, to_pin / distance[:, None])
+        shown = ((normal * to_pin).sum(1) / distance < -0.15) & (first > distance - 2.5)
+        out.append(np.where(shown[:, None], miss, np.nan))
+    return np.stack(out)
 
 
 def centre_and_scatter(points):
@@ -103,27 +129,33 @@ def mirror_index(detect):
     return partner
 
 
-def find_pins(mean: Mesh, random_heads_mm, colors, uv_of_vertex, is_skin, seed=0):
-    """Pins, per-yaw offsets (Y,478,3) mm and scatter (Y,478) mm; symmetric left to right."""
+def frontal_pins(mean: Mesh, heads_mm, colors, rng, detect, partner):
+    """Pins from frontal detections alone, symmetric left to right."""
+    centre = centre_and_scatter(template_points(mean, heads_mm, colors, rng, detect))[0]
+    return closest(mean, (centre + centre[partner] * [-1, 1, 1]) / 2)
+
+
+def first_pins(mean: Mesh, colors, is_skin, seed=0):
+    """Rough pins on the mean head itself, unpainted but for the eyes."""
+    detect = detector()
+    return frontal_pins(mean, np.repeat(mean.vertices_mm[None], 8, 0), np.where(is_skin[:, None], SKIN, colors),
+                        np.random.default_rng(seed), detect, mirror_index(detect))
+
+
+def find_pins(mean: Mesh, random_heads_mm, colors, uv_of_vertex, is_skin, first, seed=0):
+    """Pins, per-yaw offsets (Y,478,3) mm and scatter (Y,478) mm; symmetric left to right. `first`: rough pins."""
     detect = detector()
     rng = np.random.default_rng(seed)
     partner = mirror_index(detect)
-    first = observe(mean, np.repeat(mean.vertices_mm[None], 8, 0), painted(
-        np.where(is_skin[:, None], SKIN, colors), uv_of_vertex, is_skin * 0, np.zeros((478, 2))), 0.0, rng, detect)
-    pins = closest(mean, centre_and_scatter(first)[0])
-    pins_uv = pins.on(mean.uv, mean.faces_uv)
-    colors = painted(np.where(is_skin[:, None], SKIN, colors), uv_of_vertex, is_skin, pins_uv)
-    by_yaw = [centre_and_scatter(observe(mean, random_heads_mm, colors, yaw, rng, detect)) for yaw in YAW_BINS_RAD]
-    centre, spread, seen = (np.stack([b[k] for b in by_yaw]) for k in range(3))
-    spread = np.where(seen >= MIN_SEEN, np.maximum(spread, 0.3), np.inf)
-    front = len(YAW_BINS_RAD) // 2
-    flip = lambda c: c[::-1][:, partner] * [-1, 1, 1]  # noqa: E731
-    both = np.stack([centre, flip(centre)])
+    colors = painted(np.where(is_skin[:, None], SKIN, colors), uv_of_vertex, is_skin, first.on(mean.uv, mean.faces_uv))
+    pins = frontal_pins(mean, random_heads_mm, colors, rng, detect, partner)
+    by_yaw = [centre_and_scatter(departures(mean, random_heads_mm, colors, yaw, pins, rng, detect))
+              for yaw in YAW_BINS_RAD]
+    offset, spread, seen = (np.stack([b[k] for b in by_yaw]) for k in range(3))
     with np.errstate(all="ignore"):
-        centre = np.nanmean(both, 0)
+        offset = np.nanmean([offset, offset[::-1][:, partner] * [-1, 1, 1]], axis=0)
+    spread = np.where(seen >= MIN_SEEN, np.maximum(spread, 0.3), np.inf)
     spread = np.maximum(spread, spread[::-1][:, partner])
-    pins = closest(mean, centre[front])
-    offset = centre - pins.on(mean.vertices_mm, mean.faces)
     return pins, fill_unseen(np.where(np.isfinite(spread)[..., None], offset, np.nan)), spread, colors
 
 
