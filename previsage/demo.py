@@ -30,7 +30,7 @@ def make_demo(case: Path, progress: Progress = silent) -> dict[str, Any]:
     clock = Clock()
     with recipe.opened(case) as this:
         this.run_stage("demo", {"code": code_version(*FILM_CODE)},
-                       lambda folder: film_portrait(folder, part(progress, 0, 0.25)))
+                       lambda folder: film_portrait(folder, part(progress, 0.0, 0.25)))
     clock.lap("film")
     head = recipe.reconstruct([case / "demo" / "video.mp4"], case, progress=part(progress, 0.25, 0.7))
     clock.lap("reconstruct")
@@ -38,7 +38,7 @@ def make_demo(case: Path, progress: Progress = silent) -> dict[str, Any]:
     clock.lap("predict")
     drawn = [case / "plans" / PLAN.id / "views" / "turntable.mp4"]
     drawn = drawn if drawn[0].is_file() else recipe.render_views(case, PLAN.id, "turntable", None,
-                                                                 part(progress, 0.8, 1))
+                                                                 part(progress, 0.8, 1.0))
     clock.lap("turntable")
     error = against_truth(head, case / "demo" / "truth.npz")
     record = {"case": case, "cases": Path(case).resolve().parent, "summary": case / "summary.html",
@@ -74,7 +74,7 @@ def film_portrait(folder: Path, progress: Progress) -> None:
     progress(0.0, "Filming the demo: putting the portrait on a head")
     head = portrait_head()
     film(folder, head.mesh, head.texture, head.landmarks478_mm,
-         progress=recipe.staged(part(progress, 0.4, 1), "Filming the demo"))
+         progress=recipe.staged(part(progress, 0.4, 1.0), "Filming the demo"))
 
 
 def against_truth(head: Reconstruction, truth: Path) -> dict[str, dict[str, float]]:

@@ -166,8 +166,8 @@ def reconstruct(case: Path, job: Job, progress: Progress) -> None:
 
     options = {k: v for k, v in job.options.model_dump().items() if v is not None}
     previsage.reconstruct([case / name for name in job.inputs], case, previsage.ReconstructOptions(**options),
-                          progress=part(progress, 0, 0.93))
-    previsage.render_views(case, None, "standard", None, progress=part(progress, 0.93, 1))
+                          progress=part(progress, 0.0, 0.93))
+    previsage.render_views(case, None, "standard", None, progress=part(progress, 0.93, 1.0))
 
 
 def predict(case: Path, job: Job, progress: Progress) -> None:

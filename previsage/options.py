@@ -1,7 +1,7 @@
 """What a person may say about a capture: one set of options for Python, the command line and the web."""
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 from core.errors import UsageError
 from core.records import record
@@ -28,8 +28,6 @@ class ReconstructOptions:
     def __post_init__(self) -> None:
         check_length("ipd_mm", self.ipd_mm, IPD_MM, "Measure between the pupils, in millimetres; adults have 51 to 77.")
         check_length("marker_mm", self.marker_mm, MARKER_MM, "Measure the black square's side, in millimetres.")
-        if self.quality not in get_args(Quality):
-            raise UsageError("unknown_quality", f"There is no quality called {self.quality!r}.", "Known: fast, full.")
 
 
 def check_length(name: str, value: float | None, bounds: tuple[float, float], hint: str) -> None:

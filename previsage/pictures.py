@@ -17,12 +17,14 @@ from render.mipmap import Mipmap
 from render.picture import AS_SEEN, Skin, as_bytes, photograph, smooth
 from render.rasterize import Rasterizer
 from render.sheets import Views, label_of, save_view, save_views, view_pictures
-from render.turntable import turntable
+from render.turntable import TurntableOptions, turntable
 from render.views import standard_cameras
 from render.wireframe import overlay, pinned, project_landmarks, wireframe
 
 SIZE_WH = (640, 800)
 """Standard views."""
+TURNTABLE = TurntableOptions(frames=60, fps=20)
+"""Three seconds there and back."""
 CAPTURED = 5
 """How many of the person's own pictures are used."""
 
@@ -71,8 +73,7 @@ def turning(head: Reconstruction, prediction: Prediction | None, folder: Path, p
         Path]:
     """turntable.mp4: the head, or before beside after."""
     moved_mm = None if prediction is None else prediction.total_mm()
-    return [turntable(folder / "turntable.mp4", head.mesh, head.texture, moved_mm, anatomy=head.anatomy,
-                      progress=progress)]
+    return [turntable(folder / "turntable.mp4", head.mesh, head.texture, moved_mm, TURNTABLE, head.anatomy, progress)]
 
 
 def captured(head: Reconstruction, prediction: Prediction | None, folder: Path, case: Path,

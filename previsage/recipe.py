@@ -54,7 +54,7 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
     with opened(case) as this:
         def capture(folder: Path) -> None:
             started = time.perf_counter()
-            take_in(inputs, folder, progress=staged(part(progress, 0, 0.5)))
+            take_in(inputs, folder, progress=staged(part(progress, 0.0, 0.5)))
             write_json(folder / "seconds.json", {"capture": round(time.perf_counter() - started, 3)})
 
         def head(folder: Path) -> None:
@@ -65,7 +65,7 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
         this.run_stage("recon", {"capture": this.stage_key("capture"), "options": dataclasses.asdict(options),
                                  "code": code_version(*HEAD_CODE)}, head)
         for plan_id in this.plan_ids():
-            predict(this.folder, stored_plan(this, plan_id), staged(part(progress, 0.95, 1)))
+            predict(this.folder, stored_plan(this, plan_id), staged(part(progress, 0.95, 1.0)))
     progress(1.0, "Done: the head is ready")
     return load(case)
 
@@ -83,9 +83,9 @@ def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
 
     def work(folder: Path) -> None:
         prediction = displace(head.mesh, head.anatomy, plan, catalogue(),
-                              progress=staged(part(progress, 0, 0.4), "Moving the skin"))
+                              progress=staged(part(progress, 0.0, 0.4), "Moving the skin"))
         save_prediction(folder, head, prediction)
-        standard(head, prediction, folder / "views", staged(part(progress, 0.4, 1), "Drawing the views"))
+        standard(head, prediction, folder / "views", staged(part(progress, 0.4, 1.0), "Drawing the views"))
 
     this.sweep()
     this.run_stage(f"plans/{plan.id}", {"plan": plan.model_dump(mode="json"), "head": this.stage_key("recon"),
@@ -111,10 +111,10 @@ def render_views(case: Path, plan_id: str | None = None, views: Views = "standar
         raise UsageError("unknown_views", f"There are no views called {views!r}.", f"Known: {', '.join(sorted(draw))}.")
     this = Case.open(case)
     head = load(case)
-    prediction = None if plan_id is None else predict(case, stored_plan(this, plan_id), part(progress, 0, 0.1))
+    prediction = None if plan_id is None else predict(case, stored_plan(this, plan_id), part(progress, 0.0, 0.1))
     beside = this.recon if plan_id is None else this.plan(plan_id)
     return draw[views](head, prediction, folder or beside / "views",
-                       progress=staged(part(progress, 0.1, 1), "Drawing the views"))
+                       progress=staged(part(progress, 0.1, 1.0), "Drawing the views"))
 
 
 def load(case: Path) -> Reconstruction:

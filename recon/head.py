@@ -72,7 +72,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     frames = [f for f in capture.frames if f.landmarks is not None]
     rows = [k for k, f in enumerate(capture.frames) if f.landmarks is not None]
     seen = observations(capture)
-    bundle = adjust(model, seen, options.bundle, part(progress, 0, 0.5))
+    bundle = adjust(model, seen, options.bundle, part(progress, 0.0, 0.5))
     check_fit(bundle, seen)
     timer.lap("fit")
     scale, cues = true_scale(bundle, seen, options, lambda k: capture.picture(rows[k]))
@@ -80,7 +80,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     timer.lap("scale")
     pictures = lambda k: capture.picture(rows[k])  # noqa: E731
     sharpness = np.array([f.sharpness for f in frames])
-    texture = skin(mesh, model, cameras, pictures, sharpness, rasterize, options.texture(), part(progress, 0.5, 1))
+    texture = skin(mesh, model, cameras, pictures, sharpness, rasterize, options.texture(), part(progress, 0.5, 1.0))
     timer.lap("texture")
     report = {"options": {"ipd_mm": options.ipd_mm, "marker_mm": options.marker_mm, "quality": options.quality},
               "reprojection_px": {"median": float(np.median(bundle.reprojection_px)),

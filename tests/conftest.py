@@ -26,3 +26,29 @@ def demo_video(pytestconfig: pytest.Config) -> Path:
             (making / name).replace(kept / name)
         making.rmdir()
     return kept / "video.mp4"
+
+
+@pytest.fixture(scope="session")
+def made_case(demo_video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished case of `demo_video` with the plan `nose`; read it only, or copy it."""
+    import previsage
+    from tests.previsage.made import FAST, nose
+
+    case = tmp_path_factory.mktemp("made") / "case"
+    previsage.reconstruct([demo_video], case, FAST)
+    previsage.predict(case, nose())
+    return case
+
+
+@pytest.fixture(scope="session")
+def still_video(demo_video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of the same head that does not turn: the first frame of `demo_video`, over and over."""
+    import av
+
+    from render.movie import write_movie
+
+    with av.open(str(demo_video)) as container:
+        first = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    path = tmp_path_factory.mktemp("still") / "still.mp4"
+    write_movie(path, (first for _ in range(30)), (first.shape[1], first.shape[0]))
+    return path
