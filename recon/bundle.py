@@ -3,10 +3,12 @@
 Letters: N views, L = 478 landmarks, K identity modes, E facial actions, G lenses.
 Each landmark is   X_l = model_l(identity) + offset_l(yaw of the view) + d_l,   d_l ~ N(0, s_l^2 I)
 where the offset says how the detector's points slide over the surface as the head turns (measured on the model,
-`FaceModel.view_offset_mm`) and d_l is this person's own departure, shared by all views. Residuals are reprojections over
-their spread; Cauchy weights. The d_l are eliminated (3x3 Schur complements), the rest is solved densely:
+`FaceModel.view_offset_mm`) and d_l is this person's own departure, shared by all views. Residuals are reprojections
+over their spread; Cauchy weights. The d_l are eliminated (3x3 Schur complements), the rest is solved densely:
 Gauss-Newton with Levenberg's damping (Triggs et al., Bundle Adjustment: A Modern Synthesis, 2000, section 6).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -29,12 +31,13 @@ CAUCHY = 2.0
 class BundleOptions:
     """How strongly the fit trusts what.
 
-    rounds: Gauss-Newton steps. modes: identity modes that landmarks can tell apart. noise_share: detector's own noise as a share of the face's height (1 sd).
+    rounds: Gauss-Newton steps. modes: identity modes that landmarks can tell apart. noise_share:
+    detector's own noise as a share of the face's height (1 sd).
     own_mm: spread of a person's landmark about the model's pin. slide: share of the model's view scatter that is noise.
     expression_sd: spread of each facial action's strength per view; expression_rounds: how often they are refined.
     """
 
-    rounds: int = 25
+    rounds: int = 10
     modes: int = 80
     noise_share: float = 0.006
     own_mm: float = 1.5
@@ -50,8 +53,9 @@ DEFAULTS = BundleOptions()
 class Bundle:
     """The result, in model units (mm up to the capture's true scale).
 
-    identity (K,) with zeros beyond the modes used, expression (N,E), cam_from_head (N,4,4), focal_px (G,), landmarks (478,3) with own departures,
-    landmark_sd (478,) mm, identity_cov (K,K), reprojection_px (N,) median error per view, weight (N,478) final weights.
+    identity (K,) with zeros beyond the modes used, expression (N,E), cam_from_head (N,4,4), focal_px (G,),
+    landmarks (478,3) with the own departures `own` (478,3), landmark_sd (478,) mm, identity_cov (K,K),
+    reprojection_px (N,) median error per view, weight (N,478) final weights.
     """
 
     identity: Float[np.ndarray, "k"]
@@ -59,6 +63,7 @@ class Bundle:
     cam_from_head: Float[np.ndarray, "n 4 4"]
     focal_px: Float[np.ndarray, "g"]
     landmarks: Float[np.ndarray, "478 3"]
+    own: Float[np.ndarray, "478 3"]
     landmark_sd: Float[np.ndarray, "478"]
     identity_cov: Float[np.ndarray, "k k"]
     reprojection_px: Float[np.ndarray, "n"]
@@ -93,6 +98,7 @@ class Problem:
         visible = seen.visible.copy()
         visible[:, IRISES] = 0  # gaze moves them
         self.visible = visible
+        self.offset_mm = trusted_offsets(model)
         self.center = (seen.size_wh - 1) / 2
 
     def at_yaw(self, yaw_rad: float) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +106,15 @@ class Problem:
         bins = self.model.view_yaw_rad
         x = np.clip(np.interp(yaw_rad, bins, np.arange(len(bins))), 0, len(bins) - 1 - 1e-9)
         low, share = int(x), x - int(x)
-        offset = (1 - share) * self.model.view_offset_mm[low] + share * self.model.view_offset_mm[low + 1]
+        offset = (1 - share) * self.offset_mm[low] + share * self.offset_mm[low + 1]
         return offset, np.maximum(self.model.view_sd_mm[low], self.model.view_sd_mm[low + 1])
+
+
+def trusted_offsets(model: FaceModel) -> Float[np.ndarray, "y 478 3"]:
+    """The model's view offsets, shrunk by how consistent they were over heads: offset^2 / (offset^2 + scatter^2)."""
+    size2 = (model.view_offset_mm**2).sum(2)
+    share = np.where(np.isfinite(model.view_sd_mm), size2 / (size2 + model.view_sd_mm**2), 0)
+    return model.view_offset_mm * share[..., None]
 
 
 class State:
@@ -114,6 +127,15 @@ class State:
         self.own = np.zeros((478, 3))
         self.log_focal = np.log(seen.focal_px)
         self.pose = first_poses(problem.mean, seen, problem.visible)
+
+    @classmethod
+    def at(cls, bundle: "Bundle", modes: int) -> "State":
+        """The unknowns of a finished bundle."""
+        state = object.__new__(cls)
+        state.identity, state.expression = bundle.identity[:modes].copy(), bundle.expression.copy()
+        state.own, state.log_focal = bundle.own.copy(), np.log(bundle.focal_px)
+        state.pose = bundle.cam_from_head.copy()
+        return state
 
     def copy(self) -> "State":
         """An independent copy."""
@@ -160,8 +182,17 @@ def objective(problem: Problem, state: State) -> float:
             + (state.expression**2).sum() / o.expression_sd**2)
 
 
-def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
-    """Gauss-Newton blocks: H (C,C), g (C,), per-landmark Hd (478,3,3), gd (478,3), coupling B (C,478,3).
+@record
+class PointBlock:
+    """What free 3D points add to the normal equations: their own (P,3,3) and (P,3), and the coupling (C,P,3)."""
+
+    H: Float[np.ndarray, "p 3 3"]
+    g: Float[np.ndarray, "p 3"]
+    B: Float[np.ndarray, "c p 3"]
+
+
+def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.ndarray, PointBlock]:
+    """Gauss-Newton's H (C,C) and g (C,) of the shared unknowns, and the block of the free landmarks.
 
     C = K + G + 6 N: identity, log focal, then rotation and translation of each view (left perturbation).
     """
@@ -201,23 +232,27 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
     g[lens] += (state.log_focal - np.log(seen.focal_px)) / seen.focal_sd**2
     Hd += np.eye(3) / o.own_mm**2
     gd += state.own / o.own_mm**2
-    return H, g, Hd, gd, B
+    return H, g, PointBlock(H=Hd, g=gd, B=B)
 
 
-def solve(blocks: tuple[np.ndarray, ...], damping: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Step of the C shared unknowns, steps (478,3) of the free landmarks, and the reduced matrix."""
-    H, g, Hd, gd, B = blocks
-    inverse = np.linalg.inv(Hd * (1 + damping * np.eye(3)))
-    half = np.einsum("cla,lab->clb", B, inverse, optimize=True)
-    size = len(g)
-    reduced = H + damping * np.diag(np.diag(H)) - half.reshape(size, -1) @ B.reshape(size, -1).T
-    right = -g + np.einsum("cla,la->c", half, gd)
-    step = cho_solve(cho_factor(reduced + 1e-9 * np.diag(np.diag(H))), right)
-    own = -np.einsum("lab,lb->la", inverse, gd + np.einsum("cla,c->la", B, step))
-    return step, own, reduced
+def solve(H: np.ndarray, g: np.ndarray, blocks: Sequence[PointBlock], damping: float) -> tuple[
+        np.ndarray, list[np.ndarray], np.ndarray]:
+    """Step of the C shared unknowns, steps (P,3) of each block's points, and the reduced matrix (Schur complement)."""
+    size, diagonal = len(g), np.diag(np.diag(H))
+    reduced, right, inverses = H + damping * diagonal, -g, []
+    for block in blocks:
+        inverse = np.linalg.inv(block.H * (1 + damping * np.eye(3)))
+        half = np.einsum("cla,lab->clb", block.B, inverse, optimize=True)
+        reduced = reduced - half.reshape(size, -1) @ block.B.reshape(size, -1).T
+        right = right + half.reshape(size, -1) @ block.g.ravel()
+        inverses.append(inverse)
+    step = cho_solve(cho_factor(reduced + 1e-9 * diagonal), right)
+    points = [-np.einsum("lab,lb->la", inverse, block.g + (block.B.reshape(size, -1).T @ step).reshape(-1, 3))
+              for inverse, block in zip(inverses, blocks, strict=True)]
+    return step, points, reduced
 
 
-def moved(problem: Problem, state: State, step: np.ndarray, own: np.ndarray) -> State:
+def moved(state: State, step: np.ndarray, own: np.ndarray) -> State:
     """The state after a step."""
     new, k, lenses = state.copy(), len(state.identity), len(state.log_focal)
     new.identity += step[:k]
@@ -256,11 +291,11 @@ def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAUL
     cost, damping = objective(problem, state), 1e-3
     for turn in range(options.rounds):
         progress(turn / options.rounds, f"Fitting the head, round {turn + 1}")
-        blocks = normal_equations(problem, state)
+        H, g, block = normal_equations(problem, state)
         before = cost
         for _ in range(6):
-            step, own, _ = solve(blocks, damping)
-            trial = moved(problem, state, step, own)
+            step, (own,), _ = solve(H, g, [block], damping)
+            trial = moved(state, step, own)
             trial_cost = objective(problem, trial)
             if trial_cost < cost:
                 state, cost, damping = trial, trial_cost, max(damping / 5, 1e-9)
@@ -273,16 +308,15 @@ def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAUL
                 state, cost = trial, trial_cost
         elif before - cost < 1e-4 * cost and turn > options.expression_every:
             break
-    return finished(problem, state)
+    H, g, block = normal_equations(problem, state)
+    return finished(problem, state, block, solve(H, g, [block], 0.0)[2])
 
 
-def finished(problem: Problem, state: State) -> Bundle:
-    """Collect the result with its covariances."""
-    blocks = normal_equations(problem, state)
-    _, _, reduced = solve(blocks, 0.0)
+def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndarray) -> Bundle:
+    """Collect the result; covariances from the landmarks' block and the reduced matrix at the solution."""
     k = len(state.identity)
     covariance = np.eye(len(problem.model.identity_basis_mm))  # modes not fitted keep their prior
-    covariance[:k, :k] = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(blocks[0])))[:k, :k]
+    covariance[:k, :k] = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(reduced)))[:k, :k]
     identity = np.concatenate([state.identity, np.zeros(len(covariance) - k)])
     error, weight = [], []
     for view in range(len(state.pose)):
@@ -292,5 +326,5 @@ def finished(problem: Problem, state: State) -> Bundle:
     return Bundle(
         identity=identity, expression=state.expression, cam_from_head=state.pose,
         focal_px=np.exp(state.log_focal), landmarks=problem.mean + np.tensordot(state.identity, problem.identity, 1)
-        + state.own, landmark_sd=np.sqrt(np.trace(np.linalg.inv(blocks[2]), axis1=1, axis2=2) / 3),
+        + state.own, own=state.own, landmark_sd=np.sqrt(np.trace(np.linalg.inv(block.H), axis1=1, axis2=2) / 3),
         identity_cov=covariance, reprojection_px=np.array(error), weight=np.stack(weight))

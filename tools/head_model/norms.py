@@ -1,7 +1,7 @@
 """Centre the model on published adult face measures: Anny's average head is an artist's, not a population's.
 
-Anny's average is also flat in the middle of the face: nose and lips lie 3 to 4 mm too far back between the cheeks, which
-shows as soon as the head turns. So depths before the outer eye corners are centred too.
+Anny's average is also flat in the middle of the face: nose and lips lie 3 to 4 mm too far back between the cheeks,
+which shows as soon as the head turns. So depths before the outer eye corners are centred too.
 
 Given linear distances d_i(a) between pins of the head `mean + sum a_k basis_k` times a size, find the most probable
 coefficients a ~ N(0, LOOSE^2) under d_i ~ N(norm_i, sd_i): a small Gauss-Newton problem. Norms are the 3D Facial Norms

@@ -116,7 +116,7 @@ def centre_and_scatter(points):
 
 
 def mirror_index(detect):
-    """For each of the 478 landmarks its left-right partner: detect a portrait and its mirror image, pair by position."""
+    """For each of the 478 landmarks its left-right partner: detect a portrait and its mirror image, pair them."""
     from scipy.optimize import linear_sum_assignment
     from skimage.data import astronaut
 
