@@ -5,6 +5,7 @@ all views; detail comes from the one view that sees a texel best, so that pores 
 pixel. What no view saw is filled from the mirror side, then from the surrounding skin; `Texture.seen` says where.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -53,12 +54,12 @@ class Layout:
     bary: Float[np.ndarray, "t t 3"]
 
 
-_layouts: dict[tuple[bytes, int], Layout] = {}
+_layouts: dict[tuple[str, int], Layout] = {}
 
 
 def layout(mesh: Mesh, side: int) -> Layout:
     """Rasterise the texture coordinates once per topology: rays down on the flat layout, texel centres at +0.5."""
-    key = (mesh.uv.tobytes()[:4096] + mesh.faces_uv.tobytes()[:4096], side)
+    key = (hashlib.sha256(mesh.uv.tobytes() + mesh.faces_uv.tobytes()).hexdigest(), side)
     if key not in _layouts:
         flat = np.column_stack([mesh.uv * side - 0.5, np.zeros(len(mesh.uv))]).astype(np.float32)
         scene = o3d.t.geometry.RaycastingScene()

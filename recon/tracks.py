@@ -22,9 +22,12 @@ MOVING = ((33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 16
 
 @record
 class TrackOptions:
-    """corners: followed at once at most. spacing: between new ones, as a share of the picture's width.
-    check_px: forwards and backwards must agree. least_views: shorter tracks are dropped. largest_step_rad: frames further apart in yaw are not
-    linked (flow would fail)."""
+    """How the skin is followed.
+
+    corners: followed at once at most. spacing: between new ones, as a share of the picture's width. check_px: forwards
+    and backwards must agree. least_views: shorter tracks are dropped. largest_step_rad: frames further apart in yaw are
+    not linked (flow would fail).
+    """
 
     corners: int = 350
     spacing: float = 0.012

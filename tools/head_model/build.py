@@ -178,8 +178,10 @@ def build():
     check = pins.reprojection_check(mesh, random_heads[PIN_HEADS:], painted, pins478, offset, rng)
     face_island = np.zeros(count)
     face_island[layout["skin_faces"][layout["island"] == 0]] = 1
-    lining = np.zeros(count)  # mouth and eye sockets: the texture islands beside the face's
-    lining[np.unique(layout["skin_faces"][layout["island"] > 0])] = 1
+    lining = np.zeros(count)  # mouth and eye sockets: the texture islands within the face (the neck's rim lies below)
+    for k in np.unique(layout["island"])[1:]:
+        part = np.unique(layout["skin_faces"][layout["island"] == k])
+        lining[part] = float(mesh.vertices_mm[part, 1].mean() > mesh.points(pins478)[152, 1])
     eye_masks = [np.isin(np.arange(count), np.arange(count)[s]).astype(float) for s in eye_slices]
     region_names, region_weights = anatomy.regions(mesh, pins478, uv_of_vertex, face_island, ears, eye_masks, lining)
     joints = np.stack([mesh.vertices_mm[s].mean(0) for s in eye_slices] + [
