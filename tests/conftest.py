@@ -1,6 +1,7 @@
 """What tests of several packages share: a film of the demo head, made once and kept while the code stays as it is."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,13 @@ def still_video(demo_video: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("still") / "still.mp4"
     write_movie(path, (first for _ in range(30)), (first.shape[1], first.shape[0]))
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_pictures() -> Iterator[None]:
+    """Smaller standard views: what is tested does not need their pixels, which take most of the time."""
+    from previsage import pictures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "SIZE_WH", (240, 300))
+        yield

@@ -1,6 +1,7 @@
 """The command line. Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage, 3 input refused."""
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
@@ -14,7 +15,7 @@ from core.progress import Progress
 from previsage.job import working_on
 from previsage.options import IPD_MM, MARKER_MM
 from viewer import shown
-from viewer.terminal import Terminal, say, unexpected
+from viewer.terminal import Terminal, current, quiet_libraries, say, unexpected
 
 INTENSITY = 55.0
 """Per cent: the typical operation."""
@@ -33,9 +34,11 @@ Everything runs on this computer; nothing is sent anywhere.
   previsage predict cases/anna --procedure rhinoplasty        head and plan to prediction
   previsage serve --cases cases                               turn it around in the browser
 
-Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage, 3 input refused. Add --json for machines.
+\b
+Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage,
+3 input refused. Add --json for machines.
 """
-app = typer.Typer(help=HELP, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for results and for errors.")]
 CaseArg = Annotated[Path, typer.Argument(metavar="CASE", help="Folder of the case.")]
@@ -57,12 +60,33 @@ class ViewSet(StrEnum):
     turntable = "turntable"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
+    """The console script."""
+    quiet_libraries()
+    stop = Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return run(sys.argv[1:], stop)
+
+
+class Stop:
+    """Ctrl-C, or a request to end: remembered, because a library that is being loaded turns it into an error."""
+
+    asked = False
+
+    def __call__(self, number: int, frame: object) -> None:
+        """The signal's handler; only the first signal counts, so that cleaning up is not cut short."""
+        if not self.asked:
+            self.asked = True
+            raise KeyboardInterrupt
+
+
+def run(given: list[str], stop: Stop | None = None) -> int:
     """Run a command; its exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
     terminal = Terminal("--json" in given[:given.index("--")] if "--" in given else "--json" in given)
+    current.set(terminal)
     try:
-        done = app(args=given, prog_name="previsage", standalone_mode=False, obj=terminal)
+        done = app(args=given, prog_name="previsage", standalone_mode=False)
         return terminal.failure(interrupted()) if done == 130 else int(done or 0)
     except PrevisageError as error:
         return terminal.failure(error)
@@ -71,7 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return terminal.failure(interrupted())
     except Exception as error:
-        return terminal.failure(unexpected(error))
+        asked = stop is not None and stop.asked
+        return terminal.failure(interrupted() if asked else unexpected(error))
 
 
 def help_of(error: Any) -> str:
@@ -86,26 +111,21 @@ def interrupted() -> PrevisageError:
 
 
 @contextlib.contextmanager
-def work(context: typer.Context, case: Path | None = None) -> Iterator[Progress]:
+def work(case: Path) -> Iterator[Progress]:
     """Progress for a piece of work, which has the case to itself. PrevisageError: another process works on the case."""
     with contextlib.ExitStack() as stack:
-        if case is not None and (case / "case.json").is_file() and not stack.enter_context(working_on(case)):
+        if (case / "case.json").is_file() and not stack.enter_context(working_on(case)):
             raise PrevisageError("busy", f"Another process works on {case}.", "Wait for it, or stop it.")
-        yield stack.enter_context(context.obj.progress())
+        yield stack.enter_context(current.get().progress())
 
 
-@app.callback(invoke_without_command=True)
-def start(context: typer.Context, json_: Json = False) -> None:
-    """Without a command: the help page."""
-    if context.invoked_subcommand is None:
-        raise UsageError("usage", "No command is given.", "See: previsage --help")
-
-
-start.__doc__ = HELP
+@app.callback(help=HELP)
+def start(json_: Json = False) -> None:
+    """What stands before the command."""
 
 
 @app.command()
-def demo(context: typer.Context, json_: Json = False, output: Annotated[Path, typer.Option(
+def demo(json_: Json = False, output: Annotated[Path, typer.Option(
         "-o", "--output", metavar="CASE", help="Where to write the case.")] = Path("demo-case")) -> None:
     """Film a head, reconstruct it, predict a rhinoplasty, and write a page about it.
 
@@ -117,14 +137,13 @@ def demo(context: typer.Context, json_: Json = False, output: Annotated[Path, ty
     """
     import previsage
 
-    with work(context, output) as progress:
+    with work(output) as progress:
         record = previsage.make_demo(output, progress)
-    context.obj.result(record, lambda: shown.demo(record))
+    current.get().result(record, lambda: shown.demo(record))
 
 
 @app.command()
 def reconstruct(
-    context: typer.Context,
     inputs: Annotated[list[Path], typer.Argument(metavar="VIDEO | PHOTO... | FOLDER", help="One video, or photos.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="CASE", help="Folder of the case.")],
     model: Annotated[str, typer.Option(metavar="NAME", help="Head model; see `previsage models`.")] = "anny",
@@ -150,14 +169,14 @@ def reconstruct(
     import previsage
 
     options = previsage.ReconstructOptions(model=model, ipd_mm=ipd_mm, marker_mm=marker_mm, quality=quality.value)
-    with work(context, output) as progress:
+    with work(output) as progress:
         head = previsage.reconstruct(inputs, output, options, progress)
-    context.obj.result(shown.head_record(output, head), lambda: shown.head(output, head))
+    current.get().result(shown.head_record(output, head), lambda: shown.head(output, head))
 
 
 @app.command()
 def predict(
-    context: typer.Context, case: CaseArg,
+    case: CaseArg,
     procedure: Annotated[str | None, typer.Option(metavar="NAME", help="See `previsage procedures`.")] = None,
     intensity: Annotated[float | None, typer.Option(
         min=0, max=100, metavar="0..100", help=f"Per cent of the maximum; {INTENSITY:g}, the typical operation, when "
@@ -181,14 +200,14 @@ def predict(
     from viewer.plans import plan_from
 
     wanted = plan_from(procedure, intensity, step or [], plan, plan_id, INTENSITY)
-    with work(context, case) as progress:
+    with work(case) as progress:
         prediction = previsage.predict(case, wanted, progress)
-    context.obj.result(shown.prediction_record(case, prediction), lambda: shown.prediction(case, prediction))
+    current.get().result(shown.prediction_record(case, prediction), lambda: shown.prediction(case, prediction))
 
 
 @app.command()
 def render(
-    context: typer.Context, case: CaseArg, plan: PlanOption = None,
+    case: CaseArg, plan: PlanOption = None,
     views: Annotated[ViewSet, typer.Option(help="The clinical views; over the person's own pictures; a movie.")]
     = ViewSet.standard,
     output: Annotated[Path | None, typer.Option(
@@ -203,14 +222,14 @@ def render(
     """
     import previsage
 
-    with work(context, case) as progress:
+    with work(case) as progress:
         files = previsage.render_views(case, plan, views.value, output, progress)
-    context.obj.result({"files": files}, lambda: shown.files(files))
+    current.get().result({"files": files}, lambda: shown.files(files))
 
 
 @app.command()
 def view(
-    context: typer.Context, case: CaseArg, plan: PlanOption = None,
+    case: CaseArg, plan: PlanOption = None,
     screenshot: Annotated[Path | None, typer.Option(
         metavar="PNG", help="Write a picture; no window is opened.")] = None,
     json_: Json = False,
@@ -225,15 +244,14 @@ def view(
 
     if screenshot is None:
         desktop.view(case, plan)
-        context.obj.result({"closed": True}, lambda: None)
+        current.get().result({"closed": True}, lambda: None)
         return
     desktop.screenshot(case, plan, screenshot)
-    context.obj.result({"files": [screenshot]}, lambda: shown.files([screenshot]))
+    current.get().result({"files": [screenshot]}, lambda: shown.files([screenshot]))
 
 
 @app.command()
 def serve(
-    context: typer.Context,
     cases: Annotated[Path, typer.Option(
         metavar="DIR", help="Folder of cases; made if it is not there.")] = Path("cases"),
     host: Annotated[str, typer.Option(metavar="H", help="This computer's own address; any other is refused.")]
@@ -250,38 +268,39 @@ def serve(
 
     server.check_address(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    context.obj.result({"address": address, "cases": cases}, lambda: say(f"Previsage serves {cases} at {address}"))
+    current.get().result({"address": address, "cases": cases}, lambda: say(f"Previsage serves {cases} at {address}"))
     sys.stdout.flush()
-    server.serve(cases, host, port)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to stop it
+        server.serve(cases, host, port)
 
 
 @app.command()
-def procedures(context: typer.Context, json_: Json = False) -> None:
+def procedures(json_: Json = False) -> None:
     """The operations that can be planned: steps, units, typical and largest values, hard limits, evidence."""
     import previsage
 
     found = previsage.procedures()
-    context.obj.result({"procedures": {n: p.model_dump(mode="json") for n, p in found.items()}},
+    current.get().result({"procedures": {n: p.model_dump(mode="json") for n, p in found.items()}},
                        lambda: shown.procedures(found))
 
 
 @app.command()
-def models(context: typer.Context, json_: Json = False) -> None:
+def models(json_: Json = False) -> None:
     """The head models that can be fitted, and whether they are installed."""
     from previsage.doctor import head_models
 
     found = head_models()
-    context.obj.result({"models": found}, lambda: shown.models(found))
+    current.get().result({"models": found}, lambda: shown.models(found))
 
 
 @app.command()
-def doctor(context: typer.Context, json_: Json = False) -> None:
+def doctor(json_: Json = False) -> None:
     """What is installed, what is missing, and how to get it. Exit code 1 when something needed is missing."""
     from previsage.doctor import examine
 
     checks = examine()
     wrong = [c for c in checks if c.state == "missing"]
-    context.obj.result({"ok": not wrong, "checks": [vars(c) for c in checks]}, lambda: shown.doctor(checks))
+    current.get().result({"ok": not wrong, "checks": [vars(c) for c in checks]}, lambda: shown.doctor(checks))
     if wrong:
         raise typer.Exit(1)
 

@@ -6,16 +6,16 @@ stderr is a terminal; otherwise the command is quiet.
 
 import contextlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from core.errors import PrevisageError
 from core.files import plain
 from core.progress import Progress, silent
-
-Show = Callable[[Any], None]
 
 
 class Terminal:
@@ -55,6 +55,25 @@ class Terminal:
         else:
             say_error(error)
         return error.exit_code
+
+
+current: ContextVar[Terminal] = ContextVar("terminal")
+"""Where the running command writes."""
+
+
+def quiet_libraries() -> None:
+    """Keep what native libraries write to stderr (their start-up notices) off the terminal; Python's stderr stays.
+
+    `PREVISAGE_NATIVE_LOG=1` lets it through.
+    """
+    if os.environ.get("PREVISAGE_NATIVE_LOG"):
+        return
+    sys.stderr.flush()
+    ours = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    sys.stderr = ours
 
 
 def say(text: str = "") -> None:
