@@ -13,7 +13,7 @@ import numpy as np
 import open3d as o3d
 from jaxtyping import Float, Int, UInt8
 
-from core.camera import Camera
+from core.camera import Camera, distort
 from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.progress import Progress, silent
@@ -96,17 +96,18 @@ def choose_views(cameras: Sequence[Camera], sharpness: Float[np.ndarray, "n"], c
 def view_weight(points: np.ndarray, normals: np.ndarray, mesh: Mesh, camera: Camera, rasterize: Rasterize,
                 foreground: np.ndarray, options: TextureOptions) -> tuple[np.ndarray, np.ndarray]:
     """Pixel (T,T,2) and weight (T,T) of every texel in one view; weight 0 where it is hidden, oblique or background."""
-    side = points.shape[:2]
-    px = camera.px_from_points(points.reshape(-1, 3).astype(float)).reshape(*side, 2).astype(np.float32)
+    cam = points @ camera.cam_from_head[:3, :3].astype(np.float32).T + camera.cam_from_head[:3, 3].astype(np.float32)
+    depth = cam[..., 2]
+    px = distort(cam[..., :2] / np.maximum(depth, 1)[..., None], camera.distortion)
+    px = (px * np.diag(camera.K_px)[:2] + camera.K_px[:2, 2]).astype(np.float32)
     to_camera = camera.position_mm.astype(np.float32) - points
-    distance = np.linalg.norm(to_camera, axis=2)
-    cosine = (normals * to_camera).sum(2) / np.maximum(distance, 1e-6)
+    distance = np.sqrt(np.einsum("uvc,uvc->uv", to_camera, to_camera))
+    cosine = np.einsum("uvc,uvc->uv", normals, to_camera) / np.maximum(distance, 1e-6)
     seen = rasterize(mesh, camera)
     trusted = (seen.covered & foreground).astype(np.uint8)
     trusted = cv2.erode(trusted, np.ones((2 * options.border_px + 1,) * 2, np.uint8), borderValue=0)
     soft = cv2.GaussianBlur(trusted.astype(np.float32), (0, 0), options.border_px) * trusted
     depth_map = np.where(np.isfinite(seen.depth_mm), seen.depth_mm, 0).astype(np.float32)
-    depth = points @ camera.cam_from_head[2, :3].astype(np.float32) + np.float32(camera.cam_from_head[2, 3])
     surface = cv2.remap(depth_map, px, None, cv2.INTER_NEAREST, borderValue=0)
     visible = depth < surface + options.depth_tolerance_mm
     weight = np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1) ** options.power
