@@ -13,7 +13,9 @@ LEAST_VIEWS, MOST_ERROR_PX = 3, 4.0
 
 def corners_in(picture: UInt8[np.ndarray, "h w 3"]) -> dict[int, Float[np.ndarray, "4 2"]]:
     """Corners (px) of every ArUco 4x4 marker in a picture, by its number."""
-    detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(DICTIONARY))
+    settings = cv2.aruco.DetectorParameters()
+    settings.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX  # else corners lie 0.5 px inside: 1.3 % of 60 px
+    detector = cv2.aruco.ArucoDetector(cv2.aruco.getPredefinedDictionary(DICTIONARY), settings)
     found, ids, _ = detector.detectMarkers(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
     return {} if ids is None else {int(i): c[0].astype(float) for i, c in zip(ids.ravel(), found, strict=True)}
 
