@@ -201,6 +201,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
     size = k + lenses + 6 * n
     H, g = np.zeros((size, size)), np.zeros(size)
     Hd, gd, B = np.zeros((478, 3, 3)), np.zeros((478, 3)), np.zeros((size, 478, 3))
+    identity = problem.identity.transpose(1, 2, 0).copy()
     for view in range(n):
         r, w, cam, _ = residuals(problem, state, view)
         focal = np.exp(state.log_focal[seen.lens[view]])
@@ -210,7 +211,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         to_cam[:, :, 2] = -focal * cam[:, :2] / z[:, None] ** 2
         to_head = to_cam @ state.pose[view][:3, :3]
         J = np.zeros((478, 2, k + 1 + 6))
-        J[:, :, :k] = np.einsum("lij,klj->lik", to_head, problem.identity, optimize=True)
+        J[:, :, :k] = to_head @ identity
         J[:, :, k] = focal * cam[:, :2] / z[:, None]
         about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
         turned = np.stack([np.cross(axis, about) for axis in np.eye(3)], 2)  # d(cam)/d(rotation), (478,3,3)
@@ -221,9 +222,10 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         flat, flat_w = J.reshape(-1, J.shape[2]), Jw.reshape(-1, J.shape[2])
         H[np.ix_(index, index)] += flat_w.T @ flat
         g[index] += flat_w.T @ r.ravel()
-        Hd += np.einsum("lia,lib->lab", to_head * w[:, None, None], to_head)
-        gd += np.einsum("lia,li->la", to_head * w[:, None, None], r)
-        B[index] += np.einsum("lic,lia->cla", Jw, to_head, optimize=True)
+        weighted = (to_head * w[:, None, None]).transpose(0, 2, 1)
+        Hd += weighted @ to_head
+        gd += (weighted @ r[..., None])[..., 0]
+        B[index] += (Jw.transpose(0, 2, 1) @ to_head).transpose(1, 0, 2)
     o = problem.options
     H[np.arange(k), np.arange(k)] += 1
     g[:k] += state.identity
@@ -242,7 +244,7 @@ def solve(H: np.ndarray, g: np.ndarray, blocks: Sequence[PointBlock], damping: f
     reduced, right, inverses = H + damping * diagonal, -g, []
     for block in blocks:
         inverse = np.linalg.inv(block.H * (1 + damping * np.eye(3)))
-        half = np.einsum("cla,lab->clb", block.B, inverse, optimize=True)
+        half = (block.B.transpose(1, 0, 2) @ inverse).transpose(1, 0, 2)
         reduced = reduced - half.reshape(size, -1) @ block.B.reshape(size, -1).T
         right = right + half.reshape(size, -1) @ block.g.ravel()
         inverses.append(inverse)
@@ -273,7 +275,7 @@ def refine_expression(problem: Problem, state: State) -> State:
         to_cam = np.zeros((478, 2, 3))
         to_cam[:, 0, 0] = to_cam[:, 1, 1] = focal / cam[:, 2]
         to_cam[:, :, 2] = -focal * cam[:, :2] / cam[:, 2, None] ** 2
-        J = np.einsum("lij,elj->lie", to_cam @ state.pose[view][:3, :3], problem.expression, optimize=True)
+        J = to_cam @ state.pose[view][:3, :3] @ problem.expression.transpose(1, 2, 0)
         flat = J.reshape(-1, J.shape[2])
         weight = np.repeat(w, 2)
         ridge = np.eye(J.shape[2]) / problem.options.expression_sd**2
