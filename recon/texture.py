@@ -42,6 +42,8 @@ class TextureOptions:
 
 
 DEFAULTS = TextureOptions()
+LEAST_WEIGHT = 1e-15
+"""Less was hardly seen (a head-on view weighs 1e-6): dividing by it would turn rounding into black texels."""
 LINING_RGB = (84, 42, 40)
 """Colour of the mouth's and eye sockets' lining, which no camera sees."""
 
@@ -143,8 +145,8 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
         full = cv2.remap(picture, px, None, cv2.INTER_CUBIC).astype(np.float32)
         detail[wins] = (full - low)[wins]
         best = np.maximum(best, weight)
-    seen = (weight_sum > 0) & (flat.face >= 0)
-    skin = np.clip(low_sum / np.maximum(weight_sum, 1e-20)[..., None] + detail, 0, 255)
+    seen = (weight_sum > LEAST_WEIGHT) & (flat.face >= 0)
+    skin = np.clip(low_sum / np.maximum(weight_sum, LEAST_WEIGHT)[..., None] + detail, 0, 255)
     colour = complete(skin, seen, flat.face >= 0)
     if lining is not None:
         inner = on_texels(lining[:, None], mesh, flat)[..., 0] > 0.99

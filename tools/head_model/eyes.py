@@ -25,6 +25,13 @@ def sphere():
     return points, np.array(faces)
 
 
+def disc_faces(faces):
+    """Texture triangles of a sphere laid out as a disc: the cap about the far pole, which would lie over all of the
+    others, shrinks to one texture point; no camera sees it."""
+    far = faces.max()
+    return np.where((faces == far).any(1, keepdims=True), far, faces)
+
+
 def globe(original):
     """Centre (N,3) and radius (N,) of eyeballs given as (N, P, 3) vertices: a least-squares sphere each."""
     a = np.concatenate([2 * original, np.ones((*original.shape[:2], 1))], 2)
