@@ -50,7 +50,7 @@ def page(case: Case, head: Reconstruction, prediction: Prediction, demo: dict[st
         "<h2>How well the head fits</h2>", facts(head_facts(head, demo)),
         "<h2>Landmarks: distance between fitted and detected, px</h2>", reprojection(head),
         "<h2>The plan: asked and landed</h2>", landed(prediction), notes(prediction),
-        "<h2>The capture</h2>", f"<p>{html.escape(quality['verdict'])}: {html.escape(quality['sentence'])}</p>",
+        "<h2>The capture</h2>", f"<p>{html.escape(quality['sentence'])}</p>",
         picture(case.folder / "capture" / "quality.png", "The pictures that were used"),
         "<h2>Seconds per stage</h2>", facts([*demo["seconds"].items(), *((f"&nbsp;&nbsp;of which {k}", v) for k, v in
                                                                         head.report["seconds"].items())]),

@@ -29,7 +29,7 @@ def head(case: Path, made: Reconstruction) -> None:
     """A head in words."""
     record = head_record(case, made)
     quality, seconds = record["quality"], sum(record["seconds"].values())
-    say(f"Capture   {quality['verdict']}: {quality['sentence']}")
+    say(f"Capture   {quality['sentence']}")
     for note in (*quality["notes"], *quality["film_again"]):
         say(f"          {note}")
     say(f"Head      {made.model} from {len(made.views)} pictures; landmarks lie {record['reprojection_px']:.1f} px off "
