@@ -1,0 +1,190 @@
+"""A capture becomes a head: the whole way on pictures of a head whose every millimetre is known."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import open3d as o3d
+import pytest
+from PIL import Image
+
+from core.capture import Capture, Frame
+from core.errors import InputRefused, UsageError
+from core.landmarks import MEDIAPIPE478, Landmarks2D
+from recon.bundle import BundleOptions, adjust
+from recon.head import HeadOptions, check_fit, reconstruct_head, true_scale
+from recon.models import load_model
+from recon.observations import observations
+from recon.refine import scene_of
+from recon.scale import IPD_SD
+from recon.texture import TextureOptions
+from render.picture import PictureOptions, photograph
+from render.rasterize import Rasterizer, rasterize
+from tests.recon.heads import aligned, detected, freckled, head_of, person, rms, sweep
+
+SIZE_WH, VIEWS, TRUE_SIZE = (360, 480), 12, 1.06
+WALL = PictureOptions(background=(96, 120, 150))
+
+
+class SmallSkin(HeadOptions):
+    """Head options whose texture is small enough for a test."""
+
+    def texture(self) -> TextureOptions:
+        return TextureOptions(side=256, views=4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def filmed(model, tmp_path_factory):
+    """A person with a 6 % large head, a freckled skin and perfect landmarks; one frame in which no face was found."""
+    folder = tmp_path_factory.mktemp("capture")
+    mesh = head_of(model, person(model, seed=21, sd=0.6))
+    mesh = mesh.with_vertices(mesh.vertices_mm * TRUE_SIZE)
+    pins, scene, skin = mesh.points(model.anatomy.pins478), Rasterizer(mesh), freckled(1024, seed=22)
+    rng, frames = np.random.default_rng(23), []
+    cameras = sweep(VIEWS, size_wh=SIZE_WH, focal_px=420)
+    for k, camera in enumerate(cameras):
+        picture = photograph(scene, camera, skin, WALL).astype(float) + rng.normal(0, 1.5, (SIZE_WH[1], SIZE_WH[0], 3))
+        Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(folder / f"{k}.png", compress_level=1)
+        px, known = detected(model, pins / TRUE_SIZE, dataclasses.replace(
+            camera, cam_from_head=camera.cam_from_head @ np.diag([TRUE_SIZE, TRUE_SIZE, TRUE_SIZE, 1.0])))
+        marks = Landmarks2D(scheme=MEDIAPIPE478, points=px + rng.normal(0, 0.4, px.shape),
+                            confidence=known.astype(float))
+        frames.append(Frame(path=f"{k}.png", source=f"clip#{k}", time_s=k / 30, size_wh=SIZE_WH, landmarks=marks,
+                            sharpness=50.0))
+    lost = dataclasses.replace(frames[0], path="missing.png", source="clip#lost", landmarks=None)
+    capture = Capture(folder=folder, kind="video", frames=(*frames[:5], lost, *frames[5:]), quality={})
+    return SimpleNamespace(capture=capture, mesh=mesh, pins=pins, cameras=cameras, skin=skin,
+                           ipd_mm=float(np.linalg.norm(pins[468] - pins[473])))
+
+
+@pytest.fixture(scope="module")
+def found(filmed):
+    """The reconstruction. A head without hair or shoulders is no person to the segmentation network: skin is what is
+    redder than the blue wall."""
+    options = SmallSkin(ipd_mm=filmed.ipd_mm, quality="fast", bundle=BundleOptions(modes=60))
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recon.head.Foreground", lambda: lambda picture: picture[..., 0] > picture[..., 2])
+        head = reconstruct_head(filmed.capture, rasterize, options, lambda f, m: said.append((f, m)))
+    return SimpleNamespace(head=head, said=said)
+
+
+def surface_error_mm(model, vertices, truth) -> float:
+    """Mean distance of the face's vertices to the true surface (Open3D closest points)."""
+    face = model.anatomy.region("face") > 0.5
+    points = aligned(vertices[face], truth.vertices_mm[face]).astype(np.float32)
+    return float(scene_of(truth).compute_distance(o3d.core.Tensor(points)).numpy().mean())
+
+
+def test_the_surface_is_the_persons(model, filmed, found):
+    mean = surface_error_mm(model, model.template_mm, filmed.mesh)
+    error = surface_error_mm(model, found.head.mesh.vertices_mm, filmed.mesh)
+    assert error < 1.0 and error < 0.6 * mean
+
+
+def test_a_typed_distance_gives_true_millimetres(model, filmed, found):
+    scale = found.head.scale
+    assert scale.source == "ipd" and scale.sd_relative == pytest.approx(IPD_SD)
+    face = model.anatomy.region("face") > 0.5
+    size = [np.linalg.norm(m.vertices_mm[face] - m.vertices_mm[face].mean(0)) for m in (found.head.mesh, filmed.mesh)]
+    assert size[0] / size[1] == pytest.approx(1, abs=0.02)
+    assert scale.mm_per_unit > 1.03  # the model alone would have said 1
+
+
+def test_the_head_frame_has_its_origin_between_the_outer_eye_corners(found):
+    head = found.head
+    corners = np.concatenate([head.mesh.points(head.anatomy.pin(n)) for n in ("ex_l", "ex_r")])
+    assert np.allclose(corners.mean(0), 0, atol=1e-6) and corners[0, 0] > 0
+
+
+def test_the_cameras_still_show_the_landmarks_where_they_were(filmed, found):
+    """Mesh and cameras went into millimetres and the head frame together."""
+    kept = [f for f in filmed.capture.frames if f.landmarks is not None]
+    assert len(found.head.views) == VIEWS
+    for view, frame, camera in zip(found.head.views, kept, filmed.cameras, strict=True):
+        assert (view.source, view.path) == (frame.source, f"capture/{frame.path}")
+        stable = [4, 168, 152, 61, 291, 33, 263]
+        px = view.camera.px_from_points(found.head.landmarks.points)[stable]
+        assert np.median(np.linalg.norm(px - frame.landmarks.points[stable], axis=1)) < 5
+        assert np.degrees(np.abs(view.camera.head_angles_rad - camera.head_angles_rad)).max() < 1.5
+        assert view.camera.K_px[0, 0] == pytest.approx(420, rel=0.04)
+
+
+def test_the_skin_is_the_persons(model, filmed, found):
+    """Colours about landmarks of cheeks, nose and forehead; means, since freckles are finer than the texture."""
+    texture = found.head.texture
+    assert texture.rgb.shape == (256, 256, 3)
+    where = [50, 280, 151, 205, 425, 5, 101, 330]
+    uv = model.anatomy.pins478.on(model.uv, model.faces_uv)[where]
+    spread = np.random.default_rng(0).normal(0, 0.01, (200, 1, 2))
+    a, b = (t.sample((uv + spread).reshape(-1, 2)).reshape(200, -1, 3).mean(0) for t in (texture, filmed.skin))
+    assert np.abs(a - b).max() < 12
+    assert (texture.seen == 255).mean() > 0.5
+
+
+def test_the_report_says_what_ran(found):
+    report = found.head.report
+    assert {"options", "reprojection_px", "focal_px", "views", "scale_cues", "seconds", "what_ran"} <= set(report)
+    assert report["views"] == VIEWS and len(report["reprojection_px"]["per_view"]) == VIEWS
+    assert report["reprojection_px"]["median"] < 2
+    assert {"model", "ipd"} <= set(report["scale_cues"])
+    assert "tracked skin points" in report["what_ran"]["cameras"]
+    assert report["what_ran"]["head_model"] == found.head.model == "anny"
+    assert {"fit", "skin tracks", "scale", "texture"} == set(report["seconds"])
+    fractions = [f for f, _ in found.said]
+    assert fractions == sorted(fractions) and 0 <= fractions[0] and 0.6 < fractions[-1] <= 1
+
+
+def test_uncertainty_is_least_on_the_face(model, found):
+    sd, face = found.head.uncertainty_mm, model.anatomy.region("face") > 0.5
+    scalp = model.anatomy.region("scalp") > 0.5
+    assert 0.5 < sd[face].mean() < 2.5
+    assert sd[scalp].mean() > 1.3 * sd[face].mean()
+
+
+def test_every_cue_is_reported_and_measured_ones_win(filmed, model):
+    seen = observations(filmed.capture)
+    bundle = adjust(model, seen, BundleOptions(modes=20, rounds=3))
+    scale, cues = true_scale(bundle, seen, HeadOptions(), filmed.capture.picture)
+    assert {"model"} <= set(cues) <= {"model", "iris"} and scale.source == "+".join(cues)
+    scale, cues = true_scale(bundle, seen, HeadOptions(ipd_mm=70.0), filmed.capture.picture)
+    assert scale.source == "ipd" and "model" in cues
+    rows = [k for k, f in enumerate(filmed.capture.frames) if f.landmarks is not None]
+    with pytest.raises(InputRefused) as refusal:
+        true_scale(bundle, seen, HeadOptions(marker_mm=20.0), lambda k: filmed.capture.picture(rows[k]))
+    assert refusal.value.code == "no_marker"
+
+
+def test_landmarks_of_no_head_are_refused(filmed, model):
+    """Points at random in the picture: whatever is fitted to them does not explain them."""
+    rng = np.random.default_rng(24)
+    seen = observations(filmed.capture)
+    good = adjust(model, seen, BundleOptions(modes=20, rounds=4))
+    check_fit(good, seen)
+    garbage = dataclasses.replace(seen, points_px=rng.uniform(0, 360, seen.points_px.shape))
+    with pytest.raises(InputRefused) as refusal:
+        check_fit(adjust(model, garbage, BundleOptions(modes=20, rounds=4)), garbage)
+    assert refusal.value.code == "no_fit" and refusal.value.hint
+    with pytest.raises(InputRefused):
+        check_fit(dataclasses.replace(good, identity=good.identity + 9), seen)
+    with pytest.raises(InputRefused):
+        check_fit(dataclasses.replace(good, reprojection_px=good.reprojection_px * np.nan), seen)
+
+
+def test_a_capture_without_enough_faces_or_with_an_unknown_model_is_refused(filmed):
+    few = dataclasses.replace(filmed.capture, frames=filmed.capture.frames[:2])
+    with pytest.raises(InputRefused, match="three"):
+        reconstruct_head(few, rasterize)
+    with pytest.raises(UsageError, match="nobody"):
+        reconstruct_head(filmed.capture, rasterize, HeadOptions(model="nobody"))
+
+
+def test_the_landmarks_are_pins_of_the_mesh(found):
+    head = found.head
+    assert np.allclose(head.landmarks.points, head.mesh.points(head.anatomy.pins478))
+    assert rms(head.landmarks.points[[33, 263]]) > 30
