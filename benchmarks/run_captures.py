@@ -19,6 +19,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +61,7 @@ def main() -> int:
         print("A finished stage would not run again; remove:\n  " + "\n  ".join(there), file=sys.stderr)
         return 2
     rows = measure_all(given, scorer_of(given.scorer))
-    record = add(given.output.with_suffix(".json"), rows)
+    record = add(given.output.with_suffix(".json"), rows, command_line(given))
     given.output.write_text(page(record))
     print(f"\n{given.output}")
     return 0 if all(not broken(row) for row in rows) else 1
@@ -140,11 +141,11 @@ def children_cpu_s() -> float:
     return times.children_user + times.children_system
 
 
-def add(path: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def add(path: Path, rows: list[dict[str, Any]], command: str) -> dict[str, Any]:
     """The record with these rows in place of older ones of the same captures."""
     old = json.loads(path.read_text())["rows"] if path.is_file() else []
     stamp = {"commit": commit(), "when": datetime.date.today().isoformat(), "versions": versions(),
-             "hardware": hardware(), "command": command_line()}
+             "hardware": hardware(), "command": command}
     keys = {(row["capture"], row["ipd_mm"]) for row in rows}
     kept = [row for row in old if (row["capture"], row["ipd_mm"]) not in keys]
     record = {"rows": sorted(kept + [row | {"run": stamp} for row in rows],
@@ -171,10 +172,10 @@ def hardware() -> str:
     return f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores, {memory_gb:.0f} GB, no GPU used"
 
 
-def command_line() -> str:
-    """How to run this again, with paths relative to the repository."""
-    words = [os.path.relpath(word, ROOT) if Path(word).exists() else word for word in sys.argv[1:]]
-    return shlex.join(["python", "benchmarks/run_captures.py", *words])
+def command_line(given: argparse.Namespace) -> str:
+    """How to run this again, with paths relative to the repository; where things were kept does not matter."""
+    captures = [] if given.captures == CAPTURES else [os.path.relpath(c, ROOT) for c in given.captures]
+    return shlex.join(["python", "benchmarks/run_captures.py", *captures, *["--ipd"] * given.ipd])
 
 
 def broken(row: dict[str, Any]) -> list[str]:
@@ -186,7 +187,7 @@ def page(record: dict[str, Any]) -> str:
     """The record as Markdown."""
     rows = record["rows"]
     runs = {json.dumps(row["run"], sort_keys=True): row["run"] for row in rows}
-    lines = ["# Reconstruction against truth", "", *map(line_of_prose, PROSE), "", *table(rows), "",
+    lines = ["# Reconstruction against truth", "", *map(paragraph, PROSE), *table(rows), "",
              "Bold: beyond the bar. Seconds per stage:", "", *stages(rows), "", "## What ran", ""]
     for run in runs.values():
         lines += [f"- `{run['command']}` at commit {run['commit']}, {run['when']}", f"  - {run['hardware']}",
@@ -204,12 +205,13 @@ PROSE = (
     "landmarks* is the median over lips, eyes, nose and brows. A positive scale error means the head came out too "
     "large. *Stated* is the 95 % interval that the reconstruction itself gives for its lengths.",
     "*Load* is the machine's one-minute load average before and after; above 1 before the run, the wall time "
-    "includes waiting for other work. *CPU* is what the run itself used, on all cores together.")
+    "includes waiting for other work and decides nothing. *CPU* is what the run itself used, on all cores "
+    "together: on an idle machine the wall time lies between that and its share per core.")
 
 
-def line_of_prose(paragraph: str) -> str:
-    """A paragraph and the empty line after it."""
-    return paragraph + "\n"
+def paragraph(text: str) -> str:
+    """A paragraph in lines of at most 120 characters, and the empty line after it."""
+    return textwrap.fill(text, 120, break_on_hyphens=False) + "\n"
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
