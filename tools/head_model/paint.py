@@ -62,7 +62,7 @@ def camera_about(yaw_rad, pitch_rad, size, distance_mm=600.0, centre_mm=(0, -20,
     """K and cam_from_head of a camera that sees the head turned by yaw and nodded by pitch."""
     from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 
-    R = OPENCV_FROM_HEAD @ head_rotation(yaw_rad, pitch_rad, 0)
+    R = OPENCV_FROM_HEAD @ head_rotation(yaw_rad, pitch_rad, 0.0)
     focal = 1.75 * size
     K = np.array([[focal, 0, size / 2 - 0.5], [0, focal, size / 2 - 0.5], [0, 0, 1.0]])
     return K, rigid(R, np.array([0, 0, distance_mm]) - R @ np.asarray(centre_mm, float))
