@@ -46,9 +46,12 @@ def page(case: Case, head: Reconstruction, prediction: Prediction, demo: dict[st
         f"rhinoplasty was predicted on it. Look at it in the browser: <code>previsage serve --cases "
         f"{html.escape(str(demo['cases']))}</code>.</p>",
         picture(views / "sheet.png", "Before, after and change in mm, in the standard views"),
+        picture(views / "left_lateral_pair.png", "Left profile, before and after"),
+        picture(views / "left_oblique_pair.png", "Left oblique view, before and after"),
         f'<video src="{html.escape(turntable)}" controls loop muted></video>',
         "<h2>How well the head fits</h2>", facts(head_facts(head, demo)),
-        "<h2>Landmarks: distance between fitted and detected, px</h2>", reprojection(head),
+        "<h2>Landmarks: distance between fitted and detected, px</h2>",
+        f"<details><summary>{len(head.views)} pictures</summary>{reprojection(head)}</details>",
         "<h2>The plan: asked and landed</h2>", landed(prediction), notes(prediction),
         "<h2>The capture</h2>", f"<p>{html.escape(quality['sentence'])}</p>",
         picture(case.folder / "capture" / "quality.png", "The pictures that were used"),

@@ -68,7 +68,7 @@ def scaled(picture: UInt8[np.ndarray, "h w 3"], px_per_mm: float, length_mm: flo
     draw.rectangle((left - 1, y - 1, right + 1, y + thick), fill=PAPER)
     draw.rectangle((left, y, right, y + thick - 1), fill=INK)
     words = f"{length_mm:g} mm"
-    middle = min((left + right) / 2, width - 2 - size / 4 - text_size(words, size)[0] / 2)  # a short bar's words fit too
+    middle = min((left + right) / 2, width - 2 - size / 4 - text_size(words, size)[0] / 2)  # within the picture
     draw.text((middle, y - size // 3), words, fill=INK, font=font(size), anchor="md",
               stroke_width=max(1, size // 8), stroke_fill=PAPER)
     return np.asarray(canvas)

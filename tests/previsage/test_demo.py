@@ -53,7 +53,7 @@ def test_the_page_tells_everything_and_needs_nothing_from_outside(shown) -> None
                  f"{record['error_mm']['shape']['mean']:.2f} mm", "mediapipe", "previsage serve --cases"):
         assert said in text, said
     sources = re.findall(r'(?:src|href)="([^"]{0,200})', page)
-    assert len(sources) == 3 and not any(s.startswith(("http", "//", "/")) for s in sources)
+    assert len(sources) == 5 and not any(s.startswith(("http", "//", "/")) for s in sources)
     assert [s for s in sources if not s.startswith("data:image/jpeg;base64,")] == [
         "plans/rhinoplasty/views/turntable.mp4"]
     assert (case / "plans/rhinoplasty/views/turntable.mp4").is_file()
