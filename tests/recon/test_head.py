@@ -11,8 +11,9 @@ from PIL import Image
 from core.capture import Capture, Frame
 from core.errors import InputRefused, UsageError
 from core.landmarks import MEDIAPIPE478, Landmarks2D
+from core.reconstruction import Scale
 from recon.bundle import BundleOptions, adjust
-from recon.head import HeadOptions, check_fit, reconstruct_head, true_scale
+from recon.head import HeadOptions, check_fit, metric, reconstruct_head, true_scale
 from recon.models import load_model
 from recon.observations import observations
 from recon.refine import scene_of
@@ -100,6 +101,20 @@ def test_the_head_frame_has_its_origin_between_the_outer_eye_corners(found):
     head = found.head
     corners = np.concatenate([head.mesh.points(head.anatomy.pin(n)) for n in ("ex_l", "ex_r")])
     assert np.allclose(corners.mean(0), 0, atol=1e-6) and corners[0, 0] > 0
+
+
+def test_millimetres_and_the_head_frame_do_not_change_a_pixel(filmed, model):
+    """A head whose eye corners lie away from the model's origin, made 30 % larger: every pin stays on its pixel."""
+    seen = observations(filmed.capture)
+    bundle = adjust(model, seen, BundleOptions(modes=20, rounds=2))
+    bundle = dataclasses.replace(bundle, identity=person(model, seed=25, sd=2.0))
+    neutral = head_of(model, bundle.identity).points(model.anatomy.pins478)
+    assert np.linalg.norm(neutral[[33, 263]].mean(0)) > 1
+    mesh, cameras = metric(model, bundle, seen, Scale(mm_per_unit=1.3, source="ipd", sd_relative=0.01))
+    pins = mesh.points(model.anatomy.pins478)
+    assert np.linalg.norm(pins[4] - pins[152]) == pytest.approx(1.3 * np.linalg.norm(neutral[4] - neutral[152]))
+    for view, camera in enumerate(cameras):
+        assert np.allclose(camera.px_from_points(pins), bundle.camera(view, seen).px_from_points(neutral), atol=1e-6)
 
 
 def test_the_cameras_still_show_the_landmarks_where_they_were(filmed, found):

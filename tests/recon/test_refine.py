@@ -151,8 +151,8 @@ def test_first_points_lie_on_the_surface_under_their_sightings(model, misled):
     pins, normal = skin.associate(mesh, points)
     assert np.allclose(np.linalg.norm(normal, axis=1), 1)
     assert np.percentile(np.linalg.norm(mesh.points(pins) - points, axis=1), 97) < 0.05
-    best = np.full(misled.tracks.count, np.inf)
-    for view, point, px in zip(misled.tracks.view, misled.tracks.point, misled.tracks.px, strict=True):
+    best, few = np.full(80, np.inf), misled.tracks.point < 80
+    for view, point, px in zip(misled.tracks.view[few], misled.tracks.point[few], misled.tracks.px[few], strict=True):
         best[point] = min(best[point], np.linalg.norm(
             misled.start.camera(int(view), misled.seen).px_from_points(points[point]) - px))
     assert best.max() < 0.01
