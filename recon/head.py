@@ -29,7 +29,8 @@ from recon.texture import TextureOptions, gather
 from recon.tracks import follow
 
 MODEL_RESIDUAL_MM = 0.6
-"""What the model's modes leave unexplained on real faces (1 sd per axis): measured on scans, `benchmarks/`."""
+"""What the model's modes leave unexplained on real faces (1 sd per axis): an assumption, near the shape errors of
+`benchmarks/reconstruction.md`; calibrating it is the next issue's work."""
 MOST_REPROJECTION = 0.03
 """Median reprojection error, as a share of the face's height, above which the fit is refused."""
 
