@@ -180,10 +180,10 @@ class Queue:
 
 
 def environment() -> dict[str, str]:
-    """The child finds the same packages as the server, whether they are installed or run from a checkout."""
+    """The child finds the same packages as the server, installed or in a checkout, and none in the current folder."""
     here = str(Path(core.__file__).resolve().parents[1])
     return {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "PYTHONUNBUFFERED": "1"}
+            "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
 
 
 async def end(pid: int, child: asyncio.subprocess.Process | None) -> None:
