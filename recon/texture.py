@@ -44,6 +44,8 @@ class TextureOptions:
 DEFAULTS = TextureOptions()
 LEAST_WEIGHT = 1e-15
 """Less was hardly seen (a head-on view weighs 1e-6): dividing by it would turn rounding into black texels."""
+LEAST_PERSON = 0.5
+"""Share of the head's silhouette that the person's mask must cover to be believed."""
 LINING_RGB = (84, 42, 40)
 """Colour of the mouth's and eye sockets' lining, which no camera sees."""
 
@@ -106,7 +108,10 @@ def view_weight(points: np.ndarray, normals: np.ndarray, mesh: Mesh, camera: Cam
     distance = np.sqrt(np.einsum("uvc,uvc->uv", to_camera, to_camera))
     cosine = np.einsum("uvc,uvc->uv", normals, to_camera) / np.maximum(distance, 1e-6)
     seen = rasterize(mesh, camera)
-    trusted = (seen.covered & foreground).astype(np.uint8)
+    person = seen.covered & foreground
+    if person.sum() < LEAST_PERSON * seen.covered.sum():  # the network did not recognise the head at all
+        person = seen.covered
+    trusted = person.astype(np.uint8)
     trusted = cv2.erode(trusted, np.ones((2 * options.border_px + 1,) * 2, np.uint8), borderValue=0)
     soft = cv2.GaussianBlur(trusted.astype(np.float32), (0, 0), options.border_px) * trusted
     depth_map = np.where(np.isfinite(seen.depth_mm), seen.depth_mm, 0).astype(np.float32)
