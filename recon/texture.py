@@ -44,7 +44,7 @@ class TextureOptions:
 DEFAULTS = TextureOptions()
 LEAST_WEIGHT = 1e-15
 """Less was hardly seen (a head-on view weighs 1e-6): dividing by it would turn rounding into black texels."""
-LEAST_PERSON = 0.5
+LEAST_PERSON = 0.3
 """Share of the head's silhouette that the person's mask must cover to be believed."""
 LINING_RGB = (84, 42, 40)
 """Colour of the mouth's and eye sockets' lining, which no camera sees."""
