@@ -1,7 +1,8 @@
 """The displacement field of a procedure: joint interpolation of all its handles on the surface, still at the edge.
 
-Letters: h_j handle j, D_j the displacement it is asked to make (mm); a_k anchor k of the ring that lies along the edge
-of the still part; c = h and a together; d(v, c) distance along the surface (mm); phi kernel with support R; w window.
+Letters: h_j handle j, D_j the displacement it is asked to make (mm); a_k anchor k of the ring that lies in the still
+part a little behind its edge; c = h and a together; d(v, c) distance along the surface (mm); phi kernel with support R;
+w window.
 
     phi(d) = (1 - d/R)^4 (4 d/R + 1) for d < R, else 0          (Wendland, Adv. Comput. Math. 1995: C2, compact)
     g      = phi(d(v, c)) phi(d(c, c))^-1                        1 at its own handle, 0 at all others and on the ring
@@ -10,7 +11,9 @@ of the still part; c = h and a together; d(v, c) distance along the surface (mm)
     f      = w g (P w g)^-1,  P barycentric weights of the moved handles: P f = 1 on the mesh, whatever its triangles
     u(v)   = sum_j f_j(v) D_j
 
-The ring makes the interpolant itself die out towards the edge, so that the window has next to nothing to cut off.
+The ring makes the interpolant itself die out towards the edge, so that the window has little to cut off. It lies behind
+the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
+the regions' weights, is a triangle further on one side of a face than on the other.
 Because the last step is built from what the mesh really interpolates, every handle that any step moves lands where it
 is asked to, up to rounding; mere anchors are held by g, on the mesh to within the bend of a triangle. f is computed
 once per mesh and procedure; a plan costs one product.
@@ -43,14 +46,16 @@ class FieldOptions:
     """How a handle's pull spreads.
 
     support_per_falloff: kernel support R over the procedure's falloff; at 1.5 the pull at the falloff is 4.5 %.
-    ramp_per_falloff, ring_per_falloff: width of the window's rise from the still part and spacing of the anchors along
-    its edge, both over the falloff.
+    ramp_per_falloff: width of the window's rise from the still part, over the falloff.
+    setback_per_falloff, ring_per_falloff: how far behind the edge of the still part its anchors lie, and their spacing,
+    both over the falloff.
     still_weight: a vertex is still when a still region's weight reaches this, or the moving regions' stays below it.
     edge_per_falloff: surface distances are solved on a copy refined to this mean edge length over the falloff.
     """
 
     support_per_falloff: float = 1.5
-    ramp_per_falloff: float = 0.4
+    ramp_per_falloff: float = 0.6
+    setback_per_falloff: float = 0.3
     ring_per_falloff: float = 0.4
     still_weight: float = 0.05
     edge_per_falloff: float = 0.12
@@ -121,7 +126,8 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     score = still_score(problem.anatomy, procedure, options.still_weight)
     patch = patch_around(problem.mesh, points, support, options.edge_per_falloff * falloff)
     still = still_on(patch, score)
-    ring = edge_ring(patch, still, options.ring_per_falloff * falloff)
+    ring = edge_ring(patch, behind(patch, still, options.setback_per_falloff * falloff),
+                     options.ring_per_falloff * falloff)
     away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)])
     w = window(apart[-1], away[moved].min(0), options.ramp_per_falloff * falloff)
     centres = moved | (patch.points.on(w[:, None], patch.faces)[:, 0] > 0)  # anchors in the still part hold anyway
@@ -158,8 +164,16 @@ def still_on(patch: Patch, score: Float[np.ndarray, "v"]) -> Bool[np.ndarray, "w
     return still
 
 
+def behind(patch: Patch, still: Bool[np.ndarray, "w"], setback_mm: float) -> Bool[np.ndarray, "w"]:
+    """The part of the still vertices that lies `setback_mm` or more from all that may move."""
+    if still.all() or not still.any():
+        return still
+    _, (moving_mm,) = distances_mm(patch, [np.flatnonzero(~still)])
+    return still & (moving_mm >= setback_mm)
+
+
 def edge_ring(patch: Patch, still: Bool[np.ndarray, "w"], spacing_mm: float) -> Int[np.ndarray, "r"]:
-    """Refined vertices along the edge of the still part, at least `spacing_mm` apart, from the mid-plane outwards."""
+    """Refined vertices along the edge of a part, at least `spacing_mm` apart, from the mid-plane outwards."""
     mixed = still[patch.faces].any(1) & ~still[patch.faces].all(1)
     edge = np.unique(patch.faces[mixed])
     edge = edge[still[edge]]

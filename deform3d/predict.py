@@ -20,7 +20,7 @@ from deform3d.volume import added_removed_ml, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic Wendland C2, 1"
+METHOD = "joint geodesic Wendland C2, 2"
 """Name and number of the deformation method; the number rises when results change."""
 
 
