@@ -44,6 +44,8 @@ def test_every_step_at_full_intensity_on_random_heads(model, seed):
             assert not any(bad.any() for bad in spoiled(mesh, total)), (procedure.name, planned)
             asked = max(np.linalg.norm(item.asked_mm) for item in prediction.landed)
             assert 0.9 * asked < np.linalg.norm(total, axis=1).max() < 1.25 * asked, (procedure.name, planned)
+    together = Plan.model_validate({"procedures": [{"procedure": name, "intensity": 100.0} for name in catalogue()]})
+    assert not any(bad.any() for bad in spoiled(mesh, predict(mesh, model.anatomy, together, catalogue()).total_mm()))
 
 
 @HEADS
@@ -60,12 +62,12 @@ def test_the_ala_is_held_at_its_outer_wall_and_not_beside_it(model, seed):
 
 @pytest.mark.parametrize(("procedure", "pins"), [("rhinoplasty", ("ala", "dome")), ("mentoplasty", ("chin", "border"))])
 def test_a_symmetric_head_changes_symmetrically(model, procedure, pins):
-    """The mean head is symmetric to 0.1 mm, its regions' edges are not; what a plan does to its sides agrees to 3 %."""
+    """The mean head is symmetric to 0.1 mm, its regions' edges are not; what a plan does to its sides agrees to 2 %."""
     mesh, anatomy = model.mean_mesh(), model.anatomy
     field = field_of(mesh, anatomy, catalogue()[procedure])
     gap, there = cKDTree(mesh.vertices_mm).query(mesh.vertices_mm * [-1, 1, 1])
     assert gap.max() < 0.1
     for pin in pins:
         left, right = (field.cardinal[:, field.pins.index(f"{pin}_{side}")] for side in "lr")
-        assert left.sum() == pytest.approx(right.sum(), rel=0.03)
-        np.testing.assert_allclose(left[there], right, atol=0.15)
+        assert left.sum() == pytest.approx(right.sum(), rel=0.02)
+        np.testing.assert_allclose(left[there], right, atol=0.1)
