@@ -160,8 +160,8 @@ def test_no_registry_host_is_named() -> None:
 
 def test_no_path_of_one_machine_is_named() -> None:
     this = Path(__file__).relative_to(ROOT).as_posix()
-    samples = "open('/home/anna/x') '/work/main' ../shared/data/x https://a.org/home/b ./data/x $HOME/data/y /data/z"
-    assert found(MACHINE_PATH, iter([("s", samples)])) == ["s: /home/anna", "s: /work/main", "s: /data/z"]
+    samples = "open('/home/anna/x') '/srv/app' ../shared/data/x https://a.org/home/b ./data/x $HOME/data/y /data/z"
+    assert found(MACHINE_PATH, iter([("s", samples)])) == ["s: /home/anna", "s: /srv/app", "s: /data/z"]
     assert found(MACHINE_PATH, texts(), frozenset({this})) == []
 
 
