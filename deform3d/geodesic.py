@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from core.mesh import Mesh
 from core.records import freeze, record
+from core.subdivide import split_all
 from core.surface import SurfacePoints
-from deform3d.refine import into_children, subdivide
 
 NEAR_EDGES = (2.0, 5.0)
 """Straight distance below the first number of edge lengths, heat method above the second, blended between."""
@@ -48,7 +48,8 @@ class Patch:
         """Values of the whole mesh's vertices, interpolated to the patch."""
         out, faces = values[self.kept][:, None], self.coarse_faces
         for _ in range(self.levels):
-            out, faces = subdivide(out, faces)
+            fine = split_all(faces, len(out))
+            out, faces = fine.values(out), fine.faces
         return out[:, 0]
 
 
@@ -61,7 +62,8 @@ def patch_around(mesh: Mesh, points: SurfacePoints, within_mm: float, edge_mm: f
     vertices, levels = mesh.vertices_mm[kept], 0
     coarse = faces
     while mean_edge_mm(vertices, faces) > edge_mm and levels < MOST_LEVELS:
-        (vertices, faces), pinned, levels = subdivide(vertices, faces), into_children(pinned), levels + 1
+        fine = split_all(faces, len(vertices))
+        vertices, faces, pinned, levels = fine.values(vertices), fine.faces, fine.points(pinned), levels + 1
     return Patch(vertices_mm=vertices, faces=faces, points=pinned, kept=kept, coarse_faces=coarse, levels=levels)
 
 

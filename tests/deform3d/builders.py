@@ -3,8 +3,8 @@
 import numpy as np
 
 from core import Anatomy, Mesh, SurfacePoints
+from core.subdivide import finer
 from deform3d import catalogue
-from deform3d.refine import into_children, subdivide
 
 
 def every_step():
@@ -29,9 +29,4 @@ def mirrored(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
 
 def remeshed(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
     """The same surface with four times the triangles; the first vertices are the old ones."""
-    vertices, faces = subdivide(mesh.vertices_mm, mesh.faces)
-    weights = subdivide(anatomy.region_weights.T.astype(float), mesh.faces)[0].T
-    fine = Mesh(vertices_mm=vertices, faces=faces, uv=np.zeros((1, 2)), faces_uv=np.zeros_like(faces))
-    return fine, Anatomy(pins478=into_children(anatomy.pins478), pin_names=anatomy.pin_names,
-                         pin_points=into_children(anatomy.pin_points), region_names=anatomy.region_names,
-                         region_weights=weights)
+    return finer(mesh, anatomy, np.ones(len(mesh.vertices_mm), bool))[:2]

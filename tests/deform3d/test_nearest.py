@@ -1,11 +1,10 @@
-"""Subdivision and nearest points: the same surface, the same points, against brute force."""
+"""Nearest points, against brute force."""
 
 import numpy as np
 import pytest
 
 from core import Mesh, SurfacePoints
 from deform3d.nearest import nearest
-from deform3d.refine import into_children, subdivide
 
 VERTICES = np.array([[0.0, 0, 0], [10, 0, 1], [2, 9, 3], [11, 8, -4]])
 FACES = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
@@ -13,26 +12,6 @@ FACES = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
 
 def mesh() -> Mesh:
     return Mesh(vertices_mm=VERTICES, faces=FACES, uv=np.zeros((1, 2)), faces_uv=np.zeros_like(FACES))
-
-
-def test_subdivision_keeps_vertices_area_and_orientation():
-    vertices, faces = subdivide(VERTICES, FACES)
-    np.testing.assert_array_equal(vertices[:4], VERTICES)
-    assert faces.shape == (8, 3)
-    assert len(vertices) == 4 + 5  # one midpoint per edge, the shared edge once
-    fine = Mesh(vertices_mm=vertices, faces=faces, uv=np.zeros((1, 2)), faces_uv=np.zeros_like(faces))
-    np.testing.assert_allclose(fine.face_normals().reshape(2, 4, 3), mesh().face_normals()[:, None].repeat(4, 1) / 4)
-
-
-def test_points_stay_where_they_are_when_the_mesh_is_refined():
-    rng = np.random.default_rng(3)
-    points = SurfacePoints(face=rng.integers(0, 2, 200), bary=rng.dirichlet(np.ones(3), 200))
-    vertices, faces = VERTICES, FACES
-    before = points.on(vertices, faces)
-    for _ in range(3):
-        (vertices, faces), points = subdivide(vertices, faces), into_children(points)
-        np.testing.assert_allclose(points.on(vertices, faces), before, atol=1e-12)
-        assert points.bary.min() > -1e-12
 
 
 @pytest.mark.parametrize("seed", range(4))
