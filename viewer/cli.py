@@ -14,7 +14,7 @@ from core.errors import PrevisageError, UsageError
 from core.progress import Progress
 from previsage.job import working_on
 from previsage.options import IPD_MM, MARKER_MM
-from viewer import shown
+from viewer import models_cli, shown
 from viewer.terminal import Terminal, current, quiet_libraries, say, unexpected
 
 INTENSITY = 55.0
@@ -39,6 +39,7 @@ Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage,
 3 input refused. Add --json for machines.
 """
 app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(models_cli.app, name="models")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for results and for errors.")]
 CaseArg = Annotated[Path, typer.Argument(metavar="CASE", help="Folder of the case.")]
@@ -282,15 +283,6 @@ def procedures(json_: Json = False) -> None:
     found = previsage.procedures()
     current.get().result({"procedures": {n: p.model_dump(mode="json") for n, p in found.items()}},
                        lambda: shown.procedures(found))
-
-
-@app.command()
-def models(json_: Json = False) -> None:
-    """The head models that can be fitted, and whether they are installed."""
-    from previsage.doctor import head_models
-
-    found = head_models()
-    current.get().result({"models": found}, lambda: shown.models(found))
 
 
 @app.command()

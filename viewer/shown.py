@@ -104,8 +104,19 @@ def step_row(step: Step) -> list[str]:
 
 def models(found: list[dict[str, Any]]) -> None:
     """Every head model."""
-    table("", ["model", "installed", "what", "licence"],
-          [[m["name"], "yes" if m["installed"] else "no", m["what"], m["licence"]] for m in found])
+    table("", ["model", "here", "what", "licence", "to get it"],
+          [[m["name"], "yes" if m["installed"] else "no", m["what"], m["licence"], m["get"]] for m in found])
+
+
+def added_model(record: dict[str, Any]) -> None:
+    """A head model that was just added."""
+    licence = record["licence"]
+    say(f"Model     {record['title']}: {record['vertices']} vertices, {record['identity_modes']} shapes, "
+        f"{record['facial_actions']} facial actions")
+    say(f"Licence   {licence['name']}, {licence['holder']}; accepted {record['licence_accepted']}")
+    say(f"          {licence['terms']}")
+    say(f"Cite      {licence['cite']}")
+    say(f"Next      previsage reconstruct VIDEO -o CASE --model {record['name']}")
 
 
 def doctor(checks: Sequence[Check]) -> None:
