@@ -1,11 +1,13 @@
 """Head: a capture becomes a Reconstruction: fit, millimetres, skin, uncertainty, and a report of what ran."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from core.anatomy import Anatomy
 from core.camera import Camera
 from core.capture import Capture, Frame
 from core.errors import InputRefused
@@ -25,12 +27,18 @@ from recon.models import DEFAULT_MODEL, load_model
 from recon.observations import Observations, observations
 from recon.refine import RefineOptions, refine
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
+from recon.sfm import Motion, Rejected, structure_from_motion
+from recon.shape import own_shape
+from recon.skin import skin_masks, without
 from recon.texture import TextureOptions, gather
 from recon.tracks import follow
 
 MODEL_RESIDUAL_MM = 0.6
 """What the model's modes leave unexplained on real faces (1 sd per axis): an assumption, near the shape errors of
 `benchmarks/reconstruction.md`; calibrating it is the next issue's work."""
+SFM_ROUNDS = RefineOptions(rounds=8, track_px=0.4, surface_mm=0.5)
+LEAST_VIEWS = 8
+"""Fewer pictures are too far apart for structure from motion."""
 MOST_REPROJECTION = 0.03
 """Median reprojection error, as a share of the face's height, above which the fit is refused."""
 
@@ -81,39 +89,83 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     def pictures(k: int) -> UInt8[np.ndarray, "h w 3"]:
         return capture.picture(rows[k])
 
-    bundle = adjust(model, seen, options.bundle, part(progress, 0.0, 0.2))
+    bundle = adjust(model, seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, seen)
     timer.lap("fit")
-    bundle, skin_points = with_skin(model, seen, bundle, pictures, options, part(progress, 0.2, 0.6))
+    masks = masks_of(model, bundle, seen, pictures, rasterize)
+    bundle, motion = with_motion(model, capture, rows, seen, bundle, pictures, masks, options,
+                                 part(progress, 0.1, 0.45))
     check_fit(bundle, seen)
-    timer.lap("skin tracks")
+    timer.lap("cameras")
+    shape = None
+    if options.quality == "full":
+        shape = own_shape(neutral(model, bundle), model.anatomy, cameras_of(bundle, seen), pictures, masks, seen,
+                          rasterize, progress=part(progress, 0.45, 0.75))
+    timer.lap("surface")
+    anatomy = model.anatomy if shape is None else shape.anatomy
     scale, cues = true_scale(bundle, seen, options, pictures)
-    mesh, cameras = metric(model, bundle, seen, scale)
+    mesh, cameras = metric(neutral(model, bundle) if shape is None else shape.mesh, anatomy, bundle, seen, scale)
     timer.lap("scale")
     sharpness = np.array([f.sharpness for f in frames])
-    texture = skin(mesh, model, cameras, pictures, sharpness, rasterize, options.texture(), part(progress, 0.6, 1.0))
+    texture = skin(mesh, anatomy, cameras, pictures, sharpness, rasterize, options.texture(), part(progress, 0.75, 1.0))
     timer.lap("texture")
     report = {"options": {"ipd_mm": options.ipd_mm, "marker_mm": options.marker_mm, "quality": options.quality},
               "reprojection_px": {"median": float(np.median(bundle.reprojection_px)),
                                   "per_view": {f.source: round(float(e), 3) for f, e in
                                                zip(frames, bundle.reprojection_px, strict=True)}},
               "focal_px": bundle.focal_px, "views": len(frames), "scale_cues": cues, "seconds": timer.seconds,
-              "what_ran": {"cameras": "bundle adjustment of landmarks" + (
-                  f" and {skin_points} tracked skin points" if skin_points else " alone (too little skin tracked)"),
-                           "head_model": model.name, "surface": "model fit",
-                           "skin": f"{options.texture().views} views, two bands"}}
-    return assembled(model, bundle, frames, cameras, mesh, texture, scale, report)
+              "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit" if shape is None
+                           else f"model fit, then {shape.depths} depths measured by optical flow",
+                           "skin": f"{options.texture().views} views, two bands"}, "motion": motion}
+    sd = vertex_sd(model, bundle, mesh, scale) if shape is None else with_size(
+        shape.sd_mm * scale.mm_per_unit, mesh, scale)
+    return assembled(model, anatomy, bundle, frames, cameras, mesh, texture, scale, sd, report)
 
 
-def with_skin(model: FaceModel, seen: Observations, bundle: Bundle,
-              pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], options: HeadOptions, progress: Progress,
-              ) -> tuple[Bundle, int]:
-    """The bundle with tracked skin joined in and the number of tracked points; 0 and the bundle as it was without."""
-    yaw = np.array([bundle.camera(k, seen).head_angles_rad[0] for k in range(len(seen.points_px))])
+def masks_of(model: FaceModel, bundle: Bundle, seen: Observations,
+             pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], rasterize: Rasterize,
+             ) -> list[UInt8[np.ndarray, "h w"]]:
+    """Where every view shows skin."""
+    return skin_masks(neutral(model, bundle), model.anatomy, cameras_of(bundle, seen), seen.points_px, pictures,
+                      rasterize)
+
+
+def neutral(model: FaceModel, bundle: Bundle) -> Mesh:
+    """The bundle's head without an expression."""
+    return model.shape(bundle.identity).pose(np.zeros(len(model.expression_names))).mesh()
+
+
+def cameras_of(bundle: Bundle, seen: Observations) -> list[Camera]:
+    """The bundle's cameras, in model units."""
+    return [bundle.camera(k, seen) for k in range(len(seen.points_px))]
+
+
+def with_motion(model: FaceModel, capture: Capture, rows: list[int], seen: Observations, bundle: Bundle,
+                pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], masks: list[UInt8[np.ndarray, "h w"]],
+                options: HeadOptions, progress: Progress) -> tuple[Bundle, dict]:
+    """The bundle with the skin's own texture joined in, and what was done: structure from motion where it can be
+    believed, else points followed from frame to frame, else the landmarks alone."""
+    why = "not tried at this quality" if options.quality == "fast" else "too few views"
+    if options.quality == "full" and len(rows) >= LEAST_VIEWS:
+        still = [without(m, p) for m, p in zip(masks, seen.points_px, strict=True)]
+        motion = structure_from_motion(capture.folder, [capture.frames[k].path for k in rows], pictures, still, seen,
+                                       bundle, progress=part(progress, 0.0, 0.7))
+        if isinstance(motion, Motion):
+            start = dataclasses.replace(bundle, focal_px=motion.focal_px, cam_from_head=np.where(
+                motion.placed[:, None, None], motion.cam_from_head, bundle.cam_from_head))
+            joined = refine(model, seen, start, motion.tracks, SFM_ROUNDS, part(progress, 0.7, 1.0), motion.points)
+            if joined is not None:
+                return joined, {**motion.report, "how": f"structure from motion ({motion.report['how']}), adjusted "
+                                                        "together with the landmarks and the head model"}
+        why = motion.reason if isinstance(motion, Rejected) else "too few points"
+    yaw = np.array([c.head_angles_rad[0] for c in cameras_of(bundle, seen)])
     tracks = follow(pictures, seen.points_px, yaw, [int(g) for g in seen.lens])
     rounds = RefineOptions(rounds=10 if options.quality == "full" else 6)
-    refined = refine(model, seen, bundle, tracks, rounds, progress)
-    return (bundle, 0) if refined is None else (refined, tracks.count)
+    followed = refine(model, seen, bundle, tracks, rounds, progress)
+    note = f"structure from motion: {why}"
+    if followed is None:
+        return bundle, {"how": "bundle adjustment of landmarks alone (too little skin followed)", "note": note}
+    return followed, {"how": f"bundle adjustment of landmarks and {tracks.count} followed skin points", "note": note}
 
 
 def check_fit(bundle: Bundle, seen: Observations) -> None:
@@ -144,12 +196,12 @@ def true_scale(bundle: Bundle, seen: Observations, options: HeadOptions,
     return fuse(cues), {c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues}
 
 
-def metric(model: FaceModel, bundle: Bundle, seen: Observations, scale: Scale) -> tuple[Mesh, list[Camera]]:
-    """The neutral head in mm in its own head frame (origin between its outer eye corners), and its cameras."""
-    neutral = model.shape(bundle.identity).pose(np.zeros(len(model.expression_names))).mesh()
-    corners = neutral.points(model.anatomy.pin_points[[model.anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]])
+def metric(head: Mesh, anatomy: Anatomy, bundle: Bundle, seen: Observations, scale: Scale) -> tuple[
+        Mesh, list[Camera]]:
+    """The head in mm in its own head frame (origin between its outer eye corners), and its cameras."""
+    corners = head.points(anatomy.pin_points[[anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]])
     origin = corners.mean(0)
-    mesh = neutral.with_vertices((neutral.vertices_mm - origin) * scale.mm_per_unit)
+    mesh = head.with_vertices((head.vertices_mm - origin) * scale.mm_per_unit)
     cameras = []
     for view in range(len(seen.points_px)):
         camera = bundle.camera(view, seen)
@@ -159,31 +211,35 @@ def metric(model: FaceModel, bundle: Bundle, seen: Observations, scale: Scale) -
     return mesh, cameras
 
 
-def skin(mesh: Mesh, model: FaceModel, cameras: list[Camera], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
+def skin(mesh: Mesh, anatomy: Anatomy, cameras: list[Camera], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
          sharpness: Float[np.ndarray, "n"], rasterize: Rasterize, options: TextureOptions, progress: Progress,
          ) -> Texture:
     """The person's skin on the neutral head."""
     return gather(mesh, cameras, pictures, Foreground(), sharpness, rasterize, options, progress,
-                  model.anatomy.region("mouth_interior").astype(float))
+                  anatomy.region("mouth_interior").astype(float))
 
 
-def assembled(model: FaceModel, bundle: Bundle, frames: list[Frame], cameras: list[Camera], mesh: Mesh,
-              texture: Texture, scale: Scale, report: dict) -> Reconstruction:
+def assembled(model: FaceModel, anatomy: Anatomy, bundle: Bundle, frames: list[Frame], cameras: list[Camera],
+              mesh: Mesh, texture: Texture, scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict,
+              ) -> Reconstruction:
     """Put the record together."""
     views = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e))
                   for c, f, e in zip(cameras, frames, bundle.reprojection_px, strict=True))
     confidence = (bundle.weight > 0).mean(0)
     return Reconstruction(
-        mesh=mesh, texture=texture, anatomy=model.anatomy, views=views, model=model.name, identity=bundle.identity,
-        landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(model.anatomy.pins478), confidence=confidence),
-        expression=np.median(bundle.expression, 0), scale=scale, report=report,
-        uncertainty_mm=vertex_sd(model, bundle, mesh, scale))
+        mesh=mesh, texture=texture, anatomy=anatomy, views=views, model=model.name, identity=bundle.identity,
+        landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(anatomy.pins478), confidence=confidence),
+        expression=np.median(bundle.expression, 0), scale=scale, report=report, uncertainty_mm=sd_mm)
 
 
 def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
-    """One sd per vertex (mm): the fit's covariance through the modes, what the modes cannot express, and the scale."""
+    """One sd per vertex (mm) of a fitted head: its covariance through the modes, what they cannot express, the size."""
     root = np.linalg.cholesky(bundle.identity_cov + 1e-12 * np.eye(len(bundle.identity)))
     spread = np.einsum("kvc,kj->jvc", model.identity_basis_mm, root, optimize=True) * scale.mm_per_unit
-    fit = (spread**2).sum((0, 2)) / 3
-    size = (np.linalg.norm(mesh.vertices_mm - mesh.vertices_mm.mean(0), axis=1) * scale.sd_relative) ** 2 / 3
-    return np.sqrt(fit + MODEL_RESIDUAL_MM**2 + size)
+    return with_size(np.sqrt((spread**2).sum((0, 2)) / 3 + MODEL_RESIDUAL_MM**2), mesh, scale)
+
+
+def with_size(sd_mm: Float[np.ndarray, "v"], mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
+    """One sd per vertex (mm) with the uncertain size of the whole head added (an axis's share of it)."""
+    away = np.linalg.norm(mesh.vertices_mm - mesh.vertices_mm.mean(0), axis=1)
+    return np.sqrt(sd_mm**2 + (away * scale.sd_relative) ** 2 / 3)

@@ -171,14 +171,18 @@ def skin_equations(skin: Skin, problem: Problem, state: State, points: np.ndarra
 
 
 def refine(model: FaceModel, seen: Observations, start: Bundle, tracks: Tracks, options: RefineOptions = DEFAULTS,
-           progress: Progress = silent) -> Bundle | None:
-    """The bundle with the skin's tracks joined in, or None when there are too few tracks to help."""
+           progress: Progress = silent, points: Float[np.ndarray, "p 3"] | None = None) -> Bundle | None:
+    """The bundle with the skin's tracks joined in, or None when there are too few tracks to help.
+
+    points: where the tracked points lie to begin with; without it, under their middle sighting on the head.
+    """
     if tracks.count < options.least_points:
         return None
     problem = Problem(model, seen, options.bundle)
     state = State.at(start, len(problem.identity))
     skin = Skin(problem, tracks, options)
-    points = skin.first_points(skin.surface(problem, state), state)
+    if points is None:
+        points = skin.first_points(skin.surface(problem, state), state)
     damping = 1e-3
     for turn in range(options.rounds):
         progress(turn / options.rounds, f"Following the skin, round {turn + 1}")

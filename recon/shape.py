@@ -1,0 +1,147 @@
+"""Shape: from the fitted head to the person's own surface, in three steps.
+
+  measure   depth by flow under the recovered cameras, on the fitted head; its skin moves there along its normals
+  lay       the head is laid onto that surface anew, so that its landmarks lie where the detector sees the person's in
+            near-frontal views (the surface alone lets the anatomy slide along itself)
+  again     depth is measured again on the finer mesh, and the skin moves there
+The topology, the texture layout, the pins and the regions stay the model's, on a finer mesh of the face.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import open3d as o3d
+from jaxtyping import Bool, Float, UInt8
+
+from core.anatomy import Anatomy
+from core.camera import Camera
+from core.fragments import Rasterize
+from core.mesh import Mesh
+from core.progress import Progress, part, silent
+from core.records import freeze, record
+from core.subdivide import finer
+from recon.dense import DenseOptions, measure_depths
+from recon.observations import Observations
+from recon.skin import OTHER, still_skin
+from recon.surface import SurfaceOptions, carried, laid_on, offsets
+from recon.tracks import OVAL
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+@record
+class ShapeOptions:
+    """passes: measurements on the coarse and on the fine mesh. frontal_rad: views no farther from the straight look say
+    where landmarks lie. pin_sd_mm: how well they say it. least_depths: measured places below which the fitted head
+    stands as it is. seen_mm, unseen_mm: one sd of the surface where much, and where nothing, was measured; support:
+    measurements (1/mm2 near a vertex) that halve the way from one to the other.
+    """
+
+    passes: tuple[int, int] = (1, 1)
+    frontal_rad: float = 0.24
+    pin_sd_mm: float = 0.8
+    least_depths: int = 3000
+    seen_mm: float = 0.25
+    unseen_mm: float = 1.6
+    support: float = 12.0
+    dense: DenseOptions = DenseOptions()
+    surface: SurfaceOptions = SurfaceOptions()
+
+
+DEFAULTS = ShapeOptions()
+FARTHEST_PIN_MM = 12.0
+"""A landmark seen farther from its pin than this was seen wrongly."""
+
+
+@record
+class Shape:
+    """mesh and anatomy, sd_mm (V,) of the surface along its normal, depths: how many places were measured."""
+
+    mesh: Mesh
+    anatomy: Anatomy
+    sd_mm: Float[np.ndarray, "v"]
+    depths: int
+
+    def __post_init__(self) -> None:
+        freeze(self, sd_mm=(self.sd_mm, float))
+
+
+def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
+              masks: Sequence[UInt8[np.ndarray, "h w"]], seen: Observations, rasterize: Rasterize,
+              options: ShapeOptions = DEFAULTS, progress: Progress = silent) -> Shape | None:
+    """The person's own surface, or None where too little could be measured (then the fitted head stands)."""
+    def measured(mesh: Mesh, of: Anatomy, share: Progress) -> tuple[Mesh, np.ndarray, int]:
+        depths = measure_depths(mesh, still_skin(of, neck=True), cameras, pictures, masks, rasterize, options.dense,
+                                share)
+        if len(depths.sd_mm) < options.least_depths:
+            return mesh, np.zeros(len(mesh.vertices_mm)), 0
+        along, support = offsets(mesh, depths, 1 - others(of), options.surface)
+        return mesh.moved(along[:, None] * mesh.vertex_normals()), support, len(depths.sd_mm)
+
+    surface, on_surface, _ = finer(head, anatomy, on_face(anatomy))
+    for turn in range(options.passes[0]):
+        surface, _, count = measured(surface, on_surface, part(progress, turn / 2, (turn + 1) / 2))
+        if count == 0:
+            return None
+    progress(0.5, "Finding the person's landmarks on the surface")
+    places, sd = frontal_landmarks(surface, on_surface, cameras, seen, options)
+    laid = laid_on(head, surface, anatomy.pins478, places, sd, 0.02 + 0.98 * still_skin(anatomy))
+    mesh, fine = with_eyes(head, laid, anatomy), anatomy
+    for _ in range(2):
+        mesh, fine, _ = finer(mesh, fine, on_face(fine))
+    support = np.zeros(len(mesh.vertices_mm))
+    for _ in range(options.passes[1]):
+        mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
+    spread = options.unseen_mm / (1 + support / options.support)
+    return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
+
+
+def on_face(anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
+    """Where the mesh is made finer."""
+    there: np.ndarray = np.max([anatomy.region(n) for n in ("face", "forehead")], axis=0) > 0.02
+    return there
+
+
+def others(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """Weight of what is not skin: eyeballs and the mouth's inside."""
+    weight: np.ndarray = np.max([anatomy.region(n) for n in OTHER], axis=0).astype(float)
+    return weight
+
+
+def frontal_landmarks(surface: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], seen: Observations,
+                      options: ShapeOptions) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "478"]]:
+    """Where the near-frontal views' landmarks fall on the surface (median over views), and one sd (mm); inf for the
+    face's outline, which slides, the irises, and what fell far from its pin."""
+    angles = np.array([c.head_angles_rad for c in cameras])
+    away = np.hypot(angles[:, 0], angles[:, 1] - np.median(angles[:, 1]))
+    views = np.flatnonzero(away < max(options.frontal_rad, np.sort(away)[min(2, len(away) - 1)] + 1e-9))
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(o3d.core.Tensor(surface.vertices_mm.astype(np.float32)),
+                        o3d.core.Tensor(surface.faces.astype(np.uint32)))
+    hits = []
+    for view in views:
+        camera = cameras[view]
+        ray = np.column_stack([(seen.points_px[view] - camera.K_px[:2, 2]) / camera.K_px[0, 0], np.ones(478)])
+        ray = ray @ camera.cam_from_head[:3, :3]
+        centre = camera.position_mm
+        cast = scene.cast_rays(o3d.core.Tensor(np.column_stack([np.tile(centre, (478, 1)), ray]).astype(np.float32)))
+        distance = cast["t_hit"].numpy().astype(float)
+        hits.append(np.where(np.isfinite(distance)[:, None], centre + ray * np.where(
+            np.isfinite(distance), distance, 0)[:, None], np.nan))
+    places = np.full((478, 3), np.nan)
+    often = np.isfinite(np.stack(hits)[..., 0]).mean(0) > 0.5
+    places[often] = np.nanmedian(np.stack(hits)[:, often], axis=0)
+    gap = np.linalg.norm(places - surface.points(anatomy.pins478), axis=1)
+    sd = np.where(np.isfinite(gap) & (gap < FARTHEST_PIN_MM), options.pin_sd_mm, np.inf)
+    sd[list(OVAL)] = np.inf
+    sd[468:] = np.inf
+    return np.nan_to_num(places), sd
+
+
+def with_eyes(head: Mesh, laid: Mesh, anatomy: Anatomy) -> Mesh:
+    """The laid head with its eyeballs carried along by their lids."""
+    for side in ("l", "r"):
+        ball = anatomy.region(f"eye_{side}") > 0.5
+        lids = anatomy.region(f"eyelids_{side}") > 0.5
+        laid = laid.with_vertices(carried(head, laid, ball, lids & ~ball))
+    return laid
