@@ -15,6 +15,7 @@ ADDABLE = {
             "previsage models add ict FOLDER, a checkout of github.com/ICT-VGL/ICT-FaceKit"),
 }
 """Name: what it is, its licence, how to get it."""
+STALE = "It carries landmarks of an older embedded head: add it again."
 
 
 def head_models() -> list[dict[str, Any]]:
@@ -28,6 +29,7 @@ def head_models() -> list[dict[str, Any]]:
 
 def added(name: str) -> dict[str, Any]:
     """One model that a person may have added."""
+    from recon.anny_head import checksum
     from recon.user_models import folder, record_of
 
     what, licence, get = ADDABLE[name]
@@ -38,8 +40,9 @@ def added(name: str) -> dict[str, Any]:
         return {**row, "get": str(error)}
     if kept is None:
         return row
-    return {**row, "installed": True, "licence": kept["licence"]["name"], "get": "", "title": kept["title"],
-            "folder": folder() / name, "record": kept}
+    current = kept.get("carried_from_embedded_sha256") == checksum()
+    return {**row, "installed": True, "licence": kept["licence"]["name"], "get": "" if current else STALE,
+            "title": kept["title"], "folder": folder() / name, "record": kept}
 
 
 def add_head_model(name: str, path: Path, accepted: bool, progress: Progress = silent) -> dict[str, Any]:

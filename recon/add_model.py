@@ -8,6 +8,7 @@ from core.errors import UsageError
 from core.fragments import Rasterize
 from core.progress import Progress, part, silent
 from recon.adopt import adopt
+from recon.anny_head import checksum
 from recon.foreign import ForeignHead
 from recon.models import DEFAULT_MODEL, load_model
 from recon.user_models import Licence, Source, save_user_model
@@ -33,7 +34,7 @@ def add_model(name: str, path: Path, accepted: bool, rasterize: Rasterize, progr
     head: ForeignHead = resolve(READ, name, "head model to add")(path, part(progress, 0.0, 0.2))
     model = adopt(head, load_model(DEFAULT_MODEL), rasterize, progress=part(progress, 0.2, 1.0))
     progress(1.0, "Done: the model is ready")
-    return save_user_model(name, model, source)
+    return save_user_model(name, model, source, checksum())
 
 
 def licence_first(title: str, licence: Licence) -> UsageError:

@@ -7,9 +7,17 @@ import numpy as np
 
 from core.errors import PrevisageError
 from core.face_model import FaceModel
+from core.files import sha256
 from recon.model_file import model_from_arrays
 
 FILE = "anny_head.npz"
+
+
+@cache
+def checksum() -> str:
+    """SHA-256 of the packaged file, by which a model that carries its landmarks knows that it is up to date."""
+    with as_file(files("data") / "models" / FILE) as path:
+        return sha256(path)
 
 
 @cache

@@ -94,7 +94,7 @@ class Rebuilt(Inert):
 
 
 class Encoded(Inert):
-    """`_codecs.encode(text, "latin1")`: how Python 3 writes bytes for Python 2."""
+    """`_codecs.encode(text, "latin1")` or `bytes()`: how Python 3 writes bytes for Python 2."""
 
 
 class Object(Inert):
@@ -110,14 +110,14 @@ class Several(Inert):
         """What is in it is of no use here."""
 
 
-NAMES = {
+NAMES: dict[str, dict[str, type]] = {
     "numpy": {"ndarray": Array, "dtype": Dtype},
     "numpy.core.multiarray": {"_reconstruct": Array, "scalar": Scalar},
     "numpy.core.numeric": {"_frombuffer": FromBuffer},
     "scipy.sparse.csc": {"csc_matrix": Columns, "csc_array": Columns},
     "scipy.sparse.csr": {"csr_matrix": Rows, "csr_array": Rows},
     "copyreg": {"_reconstructor": Rebuilt}, "_codecs": {"encode": Encoded},
-    "builtins": {"object": Object, "set": Several, "frozenset": Several},
+    "builtins": {"object": Object, "bytes": Encoded, "bytearray": Encoded, "set": Several, "frozenset": Several},
     "collections": {"OrderedDict": Several},
 }
 """What a pickle may name: module -> name -> the inert class that stands for it."""
@@ -205,14 +205,15 @@ def dtype_of(made: Any) -> "np.dtype[Any]":
 def shaped(content: Any, kind: "np.dtype[Any]", shape: Any, order: str) -> np.ndarray:
     """Bytes as an array in this machine's byte order."""
     if isinstance(content, Encoded):
-        content = content.given[0]
+        content = content.given[0] if content.given else ""
     if isinstance(content, str):
         content = content.encode("latin1")
     if isinstance(content, pickle.PickleBuffer):
         content = content.raw()
     if not (isinstance(shape, tuple) and all(isinstance(n, int) and 0 <= n <= MOST_VALUES for n in shape)):
         raise ValueError("an array of it has no shape")
-    values = np.frombuffer(content, kind).astype(kind.newbyteorder("="))
+    values = np.frombuffer(content, kind).astype(kind.newbyteorder("=")) if len(content) else np.zeros(
+        0, kind.newbyteorder("="))
     return values.reshape(shape, order="F" if order == "F" else "C")
 
 

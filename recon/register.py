@@ -34,10 +34,10 @@ class RegisterOptions:
 
     rounds: int = 14
     gap_mm: float = 1.0
-    marks_mm: float = 2.5
+    marks_mm: float = 4.0
     farthest_mm: float = 15.0
     stiffness: tuple[float, ...] = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 1.0, 1.0)
-    held_mm: float = 3.0
+    held_mm: float = 6.0
     doubt_mm: float = 4.0
 
 
@@ -88,8 +88,9 @@ def skin_of(model: FaceModel) -> np.ndarray:
 
 
 def weights(model: FaceModel) -> Float[np.ndarray, "v"]:
-    """How much a vertex's closeness counts: the face fully, the rest of the head a little less."""
-    return 0.3 + 0.7 * model.anatomy.region("face").astype(float)
+    """How much a vertex's closeness counts: face and ears fully, the rest of the head less."""
+    shaped_parts = np.max([model.anatomy.region(name) for name in ("face", "ear_l", "ear_r")], axis=0)
+    return 0.3 + 0.7 * shaped_parts.astype(float)
 
 
 def marks_on(model: FaceModel, marks_mm: Float[np.ndarray, "478 3"]) -> tuple[

@@ -71,7 +71,7 @@ def edges_of(faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "e 2"]:
     return faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
 
 
-def border_loops(faces: Int[np.ndarray, "f 3"]) -> list[Int[np.ndarray, "b"]]:
+def border_loops(faces: Int[np.ndarray, "f 3"]) -> list[np.ndarray]:
     """Closed border loops, each in the direction of its triangles; a vertex with two borders ends a loop there."""
     edge = edges_of(faces)
     count = int(edge.max()) + 1
@@ -140,7 +140,7 @@ def corner_vertices(faces: Int[np.ndarray, "f 3"], island: Int[np.ndarray, "f"],
     return connected_components(graph, directed=False)[1].astype(np.int64).reshape(-1, 3)
 
 
-def pieces(corner: Int[np.ndarray, "f 3"], chosen: Int[np.ndarray, "c"]) -> list[Int[np.ndarray, "p"]]:
+def pieces(corner: Int[np.ndarray, "f 3"], chosen: Int[np.ndarray, "c"]) -> list[np.ndarray]:
     """Connected pieces of some triangles, as rows of triangles."""
     if not len(chosen):
         return []
@@ -185,8 +185,8 @@ def flat_skin(position: Float[np.ndarray, "t 3"], corner: Int[np.ndarray, "f 3"]
 
 
 def closed_holes(position: Float[np.ndarray, "t 3"], corner: Int[np.ndarray, "f 3"], detail: Float[np.ndarray, "t"],
-                 holes: list[Int[np.ndarray, "b"]]) -> tuple[Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"],
-                                                             Float[np.ndarray, "w"]]:
+                 holes: list[np.ndarray]) -> tuple[Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"],
+                                                     Float[np.ndarray, "w"]]:
     """The same surface with a fan over every hole, so that eyes and mouth do not gape in the layout."""
     fans, middles = [corner], [position]
     for k, loop in enumerate(holes):

@@ -63,8 +63,11 @@ def folder() -> Path:
     return base / "previsage" / "models"
 
 
-def save_user_model(name: str, model: FaceModel, source: Source) -> dict[str, Any]:
-    """Keep a converted model with its record, whole or not at all; the record."""
+def save_user_model(name: str, model: FaceModel, source: Source, embedded: str) -> dict[str, Any]:
+    """Keep a converted model with its record, whole or not at all; the record.
+
+    embedded: checksum of the embedded head whose landmarks and regions it carries.
+    """
     with whole_folder(folder() / name) as place:
         save_npz(place / MODEL, **arrays_of(model))
         kept = {
@@ -72,8 +75,8 @@ def save_user_model(name: str, model: FaceModel, source: Source) -> dict[str, An
             "licence_accepted": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "source": {"sha256": source.sha256, "bytes": source.bytes},
             "file": {"sha256": sha256(place / MODEL), "bytes": (place / MODEL).stat().st_size},
-            "vertices": len(model.template_mm), "identity_modes": len(model.identity_basis_mm),
-            "facial_actions": len(model.expression_names)}
+            "carried_from_embedded_sha256": embedded, "vertices": len(model.template_mm),
+            "identity_modes": len(model.identity_basis_mm), "facial_actions": len(model.expression_names)}
         write_json(place / RECORD, kept)
     return kept
 
@@ -84,9 +87,9 @@ def record_of(name: str) -> dict[str, Any] | None:
         return None
     try:
         kept = read_json(folder() / name / RECORD)
-        if {"title", "licence", "file"} <= kept.keys():
+        if "title" in kept and "name" in kept["licence"] and "sha256" in kept["file"]:
             return dict(kept)
-    except (PrevisageError, AttributeError) as error:
+    except (PrevisageError, KeyError, TypeError) as error:
         raise damaged(name) from error
     raise damaged(name)
 
