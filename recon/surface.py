@@ -28,7 +28,7 @@ class SurfaceOptions:
     floor_mm: float = 0.15
     far_mm: float = 0.6
     stiffness: float = 60.0
-    hold_mm: float = 7.0
+    hold_mm: float = 3.0
     most_mm: float = 9.0
     rounds: int = 3
 
