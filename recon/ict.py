@@ -118,17 +118,19 @@ def neutral_mesh(file: Path) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, 
     """Positions (cm) and triangles; quads are cut along their shorter diagonal."""
     found = vertices(file)
     rows = [line.split()[1:] for line in file.read_text("ascii").splitlines() if line.startswith("f ")]
-    corners = [[int(c.split("/")[0]) - 1 for c in row] for row in rows]
+    try:
+        corners = [[int(c.split("/")[0]) - 1 for c in row] for row in rows]
+    except ValueError as error:
+        raise refused(f"{file.name} cannot be read as an OBJ file", "bad_obj") from error
     quads = np.array([c for c in corners if len(c) == 4], int).reshape(-1, 4)
     faces = np.array([c for c in corners if len(c) == 3], int).reshape(-1, 3)
     if len(quads) + len(faces) != len(corners) or not len(quads):
         raise refused(f"{file.name} has faces that are neither triangles nor quads", "wrong_shape")
+    if min(map(min, corners)) < 0 or max(map(max, corners)) >= len(found):
+        raise refused(f"{file.name} has a face that names a vertex that does not exist", "wrong_shape")
     a, b = (np.linalg.norm(found[quads[:, i]] - found[quads[:, i + 2]], axis=1) for i in (0, 1))
     split = np.where((a <= b)[:, None], quads[:, [0, 1, 2, 0, 2, 3]], quads[:, [0, 1, 3, 1, 2, 3]]).reshape(-1, 3)
-    faces = np.concatenate([split, faces])
-    if faces.min() < 0 or faces.max() >= len(found):
-        raise refused(f"{file.name} has a face that names a vertex that does not exist", "wrong_shape")
-    return found, faces
+    return found, np.concatenate([split, faces])
 
 
 def refused(what: str, code: str) -> InputRefused:

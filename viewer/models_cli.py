@@ -1,19 +1,24 @@
 """`previsage models`: the head models, and adding one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from viewer import shown
 from viewer.terminal import current
 
+if TYPE_CHECKING:
+    from typer import Context
+else:
+    Context = typer.Context.__base__  # what typer hands over, wherever this version of it keeps the class
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for results and for errors.")]
 
 
 @app.callback(invoke_without_command=True)
-def models(context: typer.Context, json_: Json = False) -> None:
+def models(context: Context, json_: Json = False) -> None:
     """The head models that can be fitted, and whether they are here; `add` brings one in.
 
     \b

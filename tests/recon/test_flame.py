@@ -185,7 +185,7 @@ def test_landmarks_are_where_the_head_was_bent_to(added, truth):
     assert np.median(error) < 1.5 and np.percentile(error, 90) < 6, error.round(1)
     inner = [33, 133, 362, 263, 61, 291, 0, 17, 1, 4, 168, 6, 9, 468, 473]
     seen = model.mean_mesh().points(model.anatomy.pins478)[inner]
-    assert np.median(np.linalg.norm(seen - truth[0].points(embedded.anatomy.pins478)[inner], axis=1)) < 2
+    assert np.median(np.linalg.norm(seen - truth[0].points(embedded.anatomy.pins478)[inner], axis=1)) < 3.5
 
 
 def test_regions_cover_what_they_covered(added, known):
