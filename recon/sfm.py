@@ -26,7 +26,8 @@ from recon.tracks import OVAL, Tracks
 
 MOST_OTHER = 0.2
 """Share of the views that a second, separate model may hold."""
-LEAST_TRACKS = 150
+LEAST_SIGHTINGS = 60
+"""Points that the usual view must hold: with fewer, noise decides the focal length."""
 CENTRE = 0.5
 """COLMAP puts pixel centres at halves, we put them at integers."""
 
@@ -104,14 +105,25 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
         progress(0.35, "Comparing skin between views")
         compare(database, scratch, names, start, options)
         progress(0.6, "Recovering the cameras")
-        best, others = mapped(database, folder, Path(scratch) / "out", options)
-        how = "incremental mapping"
-        if best is None or best.num_reg_images() < options.registered * len(names):
-            best, others = seeded(database, folder, Path(scratch) / "seeded", names, start, options), 0
-            how = "triangulation from the landmarks' cameras"
-    if best is None:
-        return Rejected(reason="too little skin could be matched between the views")
-    return believed(best, ids, seen, start, others, how, found, options)
+        found_on = 0
+        verdict: Motion | Rejected = Rejected(reason="too little skin could be matched between the views")
+        for number, (how, attempt) in enumerate((
+                ("incremental mapping", lambda out: mapped(database, folder, out, options, True)),
+                ("incremental mapping with the focal length held", lambda out: mapped(database, folder, out, options,
+                                                                                      False)),
+                ("triangulation from the landmarks' cameras", lambda out: seeded(database, folder, out, names, start,
+                                                                                 options)))):
+            out = Path(scratch) / str(number)
+            out.mkdir()
+            best, others = attempt(out)
+            if best is None:
+                continue
+            judged = believed(best, ids, seen, start, others, how, found, options)
+            if isinstance(judged, Motion):
+                return judged
+            if best.num_reg_images() > found_on:
+                found_on, verdict = best.num_reg_images(), judged
+    return verdict
 
 
 def imported(database: Path, folder: Path, names: list[str], seen: Observations,
@@ -188,11 +200,12 @@ def compare(database: Path, scratch: str, names: list[str], start: Bundle, optio
     pycolmap.match_image_pairs(database, matching, pairing, verify)
 
 
-def pipeline(options: SfmOptions) -> pycolmap.IncrementalPipelineOptions:
+def pipeline(options: SfmOptions, refine_focal: bool = True) -> pycolmap.IncrementalPipelineOptions:
     """Mapping options for a small scene: one head that fills the view."""
     out = pycolmap.IncrementalPipelineOptions()
     out.num_threads, out.random_seed, out.extract_colors = options.threads, options.seed, False
     out.max_num_models, out.min_model_size = 3, 5
+    out.ba_refine_focal_length = out.mapper.abs_pose_refine_focal_length = refine_focal
     out.ba_local_max_num_iterations, out.ba_global_max_num_iterations, out.ba_global_max_refinements = 15, 30, 2
     out.mapper.num_threads, out.mapper.random_seed = options.threads, options.seed
     out.mapper.init_min_num_inliers, out.mapper.init_min_tri_angle, out.mapper.abs_pose_min_num_inliers = 40, 8.0, 15
@@ -200,22 +213,20 @@ def pipeline(options: SfmOptions) -> pycolmap.IncrementalPipelineOptions:
     return out
 
 
-def mapped(database: Path, folder: Path, out: Path, options: SfmOptions) -> tuple[
+def mapped(database: Path, folder: Path, out: Path, options: SfmOptions, refine_focal: bool) -> tuple[
         pycolmap.Reconstruction | None, int]:
     """The largest incremental model (or None), and the size of the second largest."""
-    out.mkdir()
     try:
-        models = pycolmap.incremental_mapping(database, folder, out, pipeline(options))
+        models = pycolmap.incremental_mapping(database, folder, out, pipeline(options, refine_focal))
     except (RuntimeError, ValueError):  # nothing to begin with
         return None, 0
     ranked = sorted(models.values(), key=lambda m: -m.num_reg_images())
     return (ranked[0] if ranked else None), (ranked[1].num_reg_images() if len(ranked) > 1 else 0)
 
 
-def seeded(database: Path, folder: Path, out: Path, names: list[str], start: Bundle, options: SfmOptions,
-           ) -> pycolmap.Reconstruction | None:
+def seeded(database: Path, folder: Path, out: Path, names: list[str], start: Bundle, options: SfmOptions) -> tuple[
+        pycolmap.Reconstruction | None, int]:
     """Triangulate under the given cameras, then adjust both, three times over: for captures too weak to map."""
-    out.mkdir()
     with pycolmap.Database.open(database) as db:
         scene = pycolmap.Reconstruction()
         for camera in db.read_all_cameras():
@@ -235,11 +246,11 @@ def seeded(database: Path, folder: Path, out: Path, names: list[str], start: Bun
         try:
             scene = pycolmap.triangulate_points(scene, database, folder, out, True, settings)
             if scene.num_points3D() < 50:
-                return None
+                return None, 0
             pycolmap.bundle_adjustment(scene, adjust)
         except (RuntimeError, ValueError):
-            return None
-    return scene
+            return None, 0
+    return scene, 0
 
 
 def believed(scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observations, start: Bundle, others: int,
@@ -262,8 +273,9 @@ def believed(scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observat
     if off.max() > options.focal:
         return Rejected(reason=f"its focal length ({focal[off.argmax()]:.0f} px) is not a phone's")
     tracks, points = tracks_of(scene, views, options)
-    if tracks.count < LEAST_TRACKS:
-        return Rejected(reason=f"only {tracks.count} points of skin were found again in several views")
+    held = float(np.median(np.bincount(tracks.view, minlength=len(ids))[placed]))
+    if held < LEAST_SIGHTINGS:
+        return Rejected(reason=f"only {held:.0f} points of skin a view were found again in others")
     cams, points, turn = in_head_frame(cams, points, placed, focal, seen, start)
     if turn > options.turn_rad:
         return Rejected(reason=f"its cameras differ from the landmarks' by {np.degrees(turn):.0f}°")
