@@ -43,7 +43,11 @@ class View:
 
 @record
 class Reconstruction:
-    """mesh, texture, views, landmarks and anatomy share one head frame; uncertainty_mm (V,) is one sd per vertex."""
+    """mesh, texture, views, landmarks and anatomy share one head frame; uncertainty_mm (V,) is one sd per vertex.
+
+    texture: as seen, in the light of the pictures; what people look at. delit: the same skin under an even light, for
+    whoever lights it anew; None in cases made without it.
+    """
 
     mesh: Mesh
     texture: Texture
@@ -56,6 +60,7 @@ class Reconstruction:
     scale: Scale
     uncertainty_mm: Float[np.ndarray, "v"]
     report: dict
+    delit: Texture | None = None
 
     def __post_init__(self) -> None:
         freeze(self, identity=(self.identity, float), expression=(self.expression, float),

@@ -29,6 +29,8 @@ from core.reconstruction import Reconstruction, Scale, View
 from core.surface import SurfacePoints
 from core.texture import Texture
 
+DELIT = "texture_delit.png"
+
 
 def save_npz(path: Path, **arrays: np.ndarray) -> None:
     """Compressed arrays, written whole."""
@@ -96,6 +98,8 @@ def save_reconstruction(folder: Path, head: Reconstruction) -> None:
     write_glb(folder / "head.glb", mesh, texture, ())
     save_png(folder / "texture.png", texture.rgb)
     save_png(folder / "texture_seen.png", texture.seen)
+    if head.delit is not None:
+        save_png(folder / DELIT, head.delit.rgb)
     save_npy(folder / "landmarks478.npy", head.landmarks.points)
     save_npy(folder / "uncertainty.npy", head.uncertainty_mm)
     write_json(folder / "cameras.json", {"views": [
@@ -117,16 +121,22 @@ def load_reconstruction(folder: Path) -> Reconstruction:
     with damaged(folder, "reconstruct"):
         fit, arrays = read_json(folder / "fit.json"), load_npz(folder / "surface.npz")
         scale = fit.pop("scale")
+        texture = Texture(rgb=load_picture(folder / "texture.png"), seen=load_picture(folder / "texture_seen.png"))
         return Reconstruction(
             mesh=Mesh(vertices_mm=arrays["vertices_mm"], faces=arrays["faces"], uv=arrays["uv"],
                       faces_uv=arrays["faces_uv"]),
-            texture=Texture(rgb=load_picture(folder / "texture.png"), seen=load_picture(folder / "texture_seen.png")),
+            texture=texture, delit=delit_of(folder, texture),
             anatomy=anatomy_from_arrays(arrays),
             views=tuple(view_from_json(v) for v in read_json(folder / "cameras.json")["views"]),
             landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=arrays["landmarks"], confidence=arrays["confidence"]),
             model=fit.pop("model"), identity=arrays["identity"], expression=arrays["expression"],
             scale=Scale(mm_per_unit=scale["mm_per_unit"], source=scale["source"], sd_relative=scale["sd_relative"]),
             uncertainty_mm=np.load(folder / "uncertainty.npy"), report=fit)
+
+
+def delit_of(folder: Path, texture: Texture) -> Texture | None:
+    """The skin under an even light, seen where the texture was; None in a case made without it."""
+    return Texture(rgb=load_picture(folder / DELIT), seen=texture.seen) if (folder / DELIT).exists() else None
 
 
 def view_from_json(view: dict) -> View:

@@ -5,9 +5,8 @@ so it is enlarged, and a little fine grain is added to the skin: invented, and o
 focus on. What one frontal picture does not show (sides, back of the head) goes on as skin and hair.
 """
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from core.anatomy import Anatomy
@@ -19,10 +18,11 @@ from core.texture import Texture
 from recon.bundle import BundleOptions, adjust
 from recon.detect import Detector
 from recon.foreground import Foreground
-from recon.head import HeadOptions, metric, true_scale
+from recon.head import HeadOptions, metric, neutral, true_scale
 from recon.models import load_model
 from recon.observations import Observations
-from recon.texture import TextureOptions, gather, layout, on_texels, pull_push
+from recon.sight import SightOptions
+from recon.texture import TextureOptions, gather
 from render.rasterize import rasterize
 
 CROP = (84, 0, 372, 288)
@@ -64,10 +64,10 @@ def portrait_head(side: int = 2048) -> FilmedHead:
     seen = seen_in(picture)
     bundle = adjust(model, seen, SMILING)
     scale, _ = true_scale(bundle, seen, HeadOptions(), lambda k: picture)
-    mesh, cameras = metric(model, bundle, seen, scale)
+    mesh, cameras = metric(neutral(model, bundle), model.anatomy, bundle, seen, scale)
     smile_mm = np.tensordot(bundle.expression[0], model.expression_basis_mm, 1) * scale.mm_per_unit
-    texture = gathered(mesh.moved(smile_mm), cameras[0], picture, side)
-    return FilmedHead(mesh=mesh, texture=grained(completed(texture, mesh, model.anatomy)),
+    texture = gathered(mesh.moved(smile_mm), model.anatomy, cameras[0], picture, side)
+    return FilmedHead(mesh=mesh, texture=grained(texture),
                       landmarks478_mm=mesh.points(model.anatomy.pins478))
 
 
@@ -84,35 +84,14 @@ def seen_in(picture: UInt8[np.ndarray, "h w 3"]) -> Observations:
                         focal_sd=np.array([0.05]))
 
 
-def gathered(mesh: Mesh, camera: Camera, picture: UInt8[np.ndarray, "h w 3"], side: int) -> Texture:
-    """The portrait on the head; only what faces the camera, since at the sides there is hair."""
-    options = TextureOptions(side=side, views=1, least_cosine=LEAST_COSINE)
-    return gather(mesh, [camera], lambda k: picture, Foreground(), np.ones(1), rasterize, options)
-
-
-def completed(texture: Texture, mesh: Mesh, anatomy: Anatomy) -> Texture:
-    """Skin goes on as skin, hair as hair and white of the eye as white where the portrait shows none; no collar."""
-    side = texture.seen.shape[0]
-    flat, rgb, seen = layout(mesh, side), texture.rgb.astype(np.float32), texture.seen > 0
-
-    def part(*names: str) -> Float[np.ndarray, "t t"]:
-        weight = np.maximum.reduce([anatomy.region(name) for name in names])
-        return on_texels(weight[:, None].astype(float), mesh, flat)[..., 0]
-
-    eyes, ears, margin = part("eye_l", "eye_r"), part("ear_l", "ear_r"), side // 64
-    colour = feathered(rgb, seen & (part("face") > 0.5) & (eyes < 0.5), margin)
-    for share, border in ((part("scalp") * (1 - ears), margin), (eyes, 1)):
-        colour += share[..., None] * (feathered(rgb, seen & (share > 0.5), border) - colour)
-    return Texture(rgb=np.rint(np.clip(colour, 0, 255)).astype(np.uint8), seen=texture.seen)
-
-
-def feathered(rgb: Float[np.ndarray, "t t 3"], known: Bool[np.ndarray, "t t"], margin: int) -> Float[
-        np.ndarray, "t t 3"]:
-    """The known colours without their outermost texels, fading over `margin` texels into what lies around them."""
-    trusted = cv2.erode(known.astype(np.uint8), np.ones((margin + 1,) * 2, np.uint8), borderValue=0)
-    inner = cv2.erode(trusted.astype(np.float32), np.ones((2 * margin + 1,) * 2), borderValue=0)
-    share = (cv2.GaussianBlur(inner, (0, 0), margin / 2) * trusted)[..., None]
-    return share * rgb + (1 - share) * pull_push(rgb, trusted > 0)
+def gathered(mesh: Mesh, anatomy: Anatomy, camera: Camera, picture: UInt8[np.ndarray, "h w 3"], side: int) -> Texture:
+    """The portrait on the head; only what faces the camera, and not the ears: in the portrait hair hangs over them."""
+    options = TextureOptions(side=side, views=1, sight=SightOptions(least_cosine=LEAST_COSINE))
+    ears = np.maximum(anatomy.region("ear_l"), anatomy.region("ear_r")).astype(float)[:, None]
+    hair = rasterize(mesh, camera).interpolate(ears, mesh.faces)[..., 0] > 0
+    person = Foreground()(picture) & ~hair
+    return gather(mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, options,
+                  anatomy=anatomy).as_seen
 
 
 def grained(texture: Texture) -> Texture:

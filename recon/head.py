@@ -18,7 +18,6 @@ from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction, Scale, View
 from core.records import record
-from core.texture import Texture
 from core.transforms import rigid
 from recon.bundle import Bundle, BundleOptions, adjust
 from recon.foreground import Foreground
@@ -30,7 +29,7 @@ from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.sfm import Motion, Rejected, structure_from_motion
 from recon.shape import own_shape
 from recon.skin import skin_masks, without
-from recon.texture import TextureOptions, gather
+from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
 
 MODEL_RESIDUAL_MM = 0.6
@@ -56,7 +55,7 @@ class HeadOptions:
 
     def texture(self) -> TextureOptions:
         """The texture's options at this quality."""
-        return TextureOptions() if self.quality == "full" else TextureOptions(side=1024, views=8)
+        return TextureOptions() if self.quality == "full" else TextureOptions(side=1024, views=6)
 
 
 DEFAULTS = HeadOptions()
@@ -116,7 +115,8 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
               "focal_px": bundle.focal_px, "views": len(frames), "scale_cues": cues, "seconds": timer.seconds,
               "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit" if shape is None
                            else f"model fit, then {shape.depths} depths measured by optical flow",
-                           "skin": f"{options.texture().views} views, two bands"}, "motion": motion}
+                           "skin": f"{len(texture.views)} views, light of the {texture.light.frame}"},
+              "motion": motion, "light": texture.light.report()}
     sd = vertex_sd(model, bundle, mesh, scale) if shape is None else with_size(
         shape.sd_mm * scale.mm_per_unit, mesh, scale)
     return assembled(model, anatomy, bundle, frames, cameras, mesh, texture, scale, sd, report)
@@ -213,21 +213,21 @@ def metric(head: Mesh, anatomy: Anatomy, bundle: Bundle, seen: Observations, sca
 
 def skin(mesh: Mesh, anatomy: Anatomy, cameras: list[Camera], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
          sharpness: Float[np.ndarray, "n"], rasterize: Rasterize, options: TextureOptions, progress: Progress,
-         ) -> Texture:
+         ) -> Skin:
     """The person's skin on the neutral head."""
-    return gather(mesh, cameras, pictures, Foreground(), sharpness, rasterize, options, progress,
-                  anatomy.region("mouth_interior").astype(float))
+    return gather(mesh, cameras, pictures, Foreground(), sharpness, rasterize, options, progress, anatomy)
 
 
 def assembled(model: FaceModel, anatomy: Anatomy, bundle: Bundle, frames: list[Frame], cameras: list[Camera],
-              mesh: Mesh, texture: Texture, scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict,
+              mesh: Mesh, texture: Skin, scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict,
               ) -> Reconstruction:
     """Put the record together."""
     views = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e))
                   for c, f, e in zip(cameras, frames, bundle.reprojection_px, strict=True))
     confidence = (bundle.weight > 0).mean(0)
     return Reconstruction(
-        mesh=mesh, texture=texture, anatomy=anatomy, views=views, model=model.name, identity=bundle.identity,
+        mesh=mesh, texture=texture.as_seen, delit=texture.delit, anatomy=anatomy, views=views,
+        model=model.name, identity=bundle.identity,
         landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(anatomy.pins478), confidence=confidence),
         expression=np.median(bundle.expression, 0), scale=scale, report=report, uncertainty_mm=sd_mm)
 

@@ -1,92 +1,70 @@
-"""Texture: the person's skin over the head, gathered from the frames by angle of view, sharpness and visibility.
+"""Texture: the person's skin over the head, gathered from the pictures and freed of the light it was seen in.
 
-Letters: T texture side in texels, M texels inside the layout. Two bands: colours and light are averaged smoothly over
-all views; detail comes from the one view that sees a texel best, so that pores stay sharp where views disagree by a
-pixel. What no view saw is filled from the mirror side, then from the surrounding skin; `Texture.seen` says where.
+The way, each step in its file: every picture says how far its pixels are trusted (`sight`); all are laid on a coarse
+copy of the layout; their differences tell the light (`light`); under an even light the views agree on broad colours and
+the best view draws the detail (`blend`); what no view saw is completed (`complete`). `Texture.seen` says where that is.
+Letters: T texture side in texels, t of the coarse copy, K views, V vertices.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-import open3d as o3d
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
-from core.camera import Camera, distort
+from core.anatomy import Anatomy
+from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.progress import Progress, silent
 from core.records import record
 from core.texture import Texture
+from recon.blend import COARSE, FEATHER_TEXELS, Survey, agree, detail, factors, one_view_each, shares, survey
+from recon.complete import carried_on, completed, mirrored
+from recon.layout import Layout, layout, on_texels
+from recon.light import Light, Samples, fit_light, log_linear
+from recon.sight import SightOptions, Zones, look, zones
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
 @record
 class TextureOptions:
-    """How the skin is gathered.
-
-    side: texels per side. views: pictures used at most. band_mm: detail finer than this comes from one view. power: how
-    sharply the head-on view wins. least_cosine: steeper views are not used. depth_tolerance_mm: for visibility.
-    border_px: pixels next to a silhouette that are not trusted.
-    """
+    """How the skin is gathered: texels per side, pictures used at most, and what a pixel is trusted by."""
 
     side: int = 2048
-    views: int = 10
-    band_mm: float = 4.0
-    power: float = 4.0
-    least_cosine: float = 0.2
-    depth_tolerance_mm: float = 2.0
-    border_px: int = 5
+    views: int = 12
+    sight: SightOptions = SightOptions()
 
 
 DEFAULTS = TextureOptions()
-LEAST_WEIGHT = 1e-15
-"""Less was hardly seen (a head-on view weighs 1e-6): dividing by it would turn rounding into black texels."""
-LEAST_PERSON = 0.3
-"""Share of the head's silhouette that the person's mask must cover to be believed."""
+HALF_TRUST = 2e-3
+"""Trust, relative to a head-on view, at which seen and completed skin count alike."""
+DETAIL_TRUST = 1e-2
+"""The same for detail: from a grazing view it is but streaks."""
 LINING_RGB = (84, 42, 40)
 """Colour of the mouth's and eye sockets' lining, which no camera sees."""
+LIGHT_TEXELS = 7
+"""Every so many coarse texels are asked about the light."""
+LIGHT_TRUST = 0.02
+"""Skin that is trusted less, relative to a head-on view, counts less for the light."""
+GROUP_MM = 5.0
+"""Skin within a cube of this side, and its mirror image, is taken to have one reflectance when the light is sought."""
 
 
 @record
-class Layout:
-    """Which triangle each texel lies on: face (T,T) or -1, bary (T,T,3)."""
+class Skin:
+    """as_seen: in the light of the pictures that saw each part best. delit: under an even light of the same mean
+    colour. views: the pictures used, the frontal one first; `light.exposure` follows their order."""
 
-    face: Int[np.ndarray, "t t"]
-    bary: Float[np.ndarray, "t t 3"]
-
-
-_layouts: dict[tuple[str, int], Layout] = {}
-
-
-def layout(mesh: Mesh, side: int) -> Layout:
-    """Rasterise the texture coordinates once per topology: rays down on the flat layout, texel centres at +0.5."""
-    key = (hashlib.sha256(mesh.uv.tobytes() + mesh.faces_uv.tobytes()).hexdigest(), side)
-    if key not in _layouts:
-        flat = np.column_stack([mesh.uv * side - 0.5, np.zeros(len(mesh.uv))]).astype(np.float32)
-        scene = o3d.t.geometry.RaycastingScene()
-        scene.add_triangles(o3d.core.Tensor(flat), o3d.core.Tensor(mesh.faces_uv.astype(np.uint32)))
-        x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
-        one = np.ones_like(x)
-        hit = scene.cast_rays(o3d.core.Tensor(np.stack([x, y, one, 0 * x, 0 * x, -one], -1)))
-        face = np.where(np.isfinite(hit["t_hit"].numpy()), hit["primitive_ids"].numpy().astype(np.int64), -1)
-        uv = hit["primitive_uvs"].numpy()
-        _layouts[key] = Layout(face=face.astype(np.int32), bary=np.dstack([1 - uv.sum(2), uv]).astype(np.float32))
-    return _layouts[key]
-
-
-def on_texels(values: Float[np.ndarray, "v c"], mesh: Mesh, flat: Layout) -> Float[np.ndarray, "t t c"]:
-    """Per-vertex values at every texel, zero outside the layout."""
-    corner = mesh.faces[np.maximum(flat.face, 0)]
-    table = values.astype(np.float32)
-    out = sum(flat.bary[..., k:k + 1] * table[corner[..., k]] for k in range(3))
-    return np.where(flat.face[..., None] >= 0, out, 0).astype(np.float32)
+    as_seen: Texture
+    delit: Texture
+    light: Light
+    views: tuple[int, ...]
 
 
 def choose_views(cameras: Sequence[Camera], sharpness: Float[np.ndarray, "n"], count: int) -> list[int]:
-    """Views spread over the head's turn and nod, the sharpest of each neighbourhood; at most `count`."""
+    """Views spread over the head's turn and nod, the sharpest of each neighbourhood; at most `count`, frontal first."""
     angles = np.stack([c.head_angles_rad[:2] for c in cameras])
     chosen = [int(np.argmin(np.abs(angles).sum(1)))]
     while len(chosen) < min(count, len(cameras)):
@@ -97,94 +75,81 @@ def choose_views(cameras: Sequence[Camera], sharpness: Float[np.ndarray, "n"], c
     return chosen
 
 
-def view_weight(points: np.ndarray, normals: np.ndarray, mesh: Mesh, camera: Camera, rasterize: Rasterize,
-                foreground: np.ndarray, options: TextureOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel (T,T,2) and weight (T,T) of every texel in one view; weight 0 where it is hidden, oblique or background."""
-    cam = points @ camera.cam_from_head[:3, :3].astype(np.float32).T + camera.cam_from_head[:3, 3].astype(np.float32)
-    depth = cam[..., 2]
-    px = distort(cam[..., :2] / np.maximum(depth, 1)[..., None], camera.distortion)
-    px = (px * np.diag(camera.K_px)[:2] + camera.K_px[:2, 2]).astype(np.float32)
-    to_camera = camera.position_mm.astype(np.float32) - points
-    distance = np.sqrt(np.einsum("uvc,uvc->uv", to_camera, to_camera))
-    cosine = np.einsum("uvc,uvc->uv", normals, to_camera) / np.maximum(distance, 1e-6)
-    seen = rasterize(mesh, camera)
-    person = seen.covered & foreground
-    if person.sum() < LEAST_PERSON * seen.covered.sum():  # the network did not recognise the head at all
-        person = seen.covered
-    trusted = person.astype(np.uint8)
-    trusted = cv2.erode(trusted, np.ones((2 * options.border_px + 1,) * 2, np.uint8), borderValue=0)
-    soft = cv2.GaussianBlur(trusted.astype(np.float32), (0, 0), options.border_px) * trusted
-    depth_map = np.where(np.isfinite(seen.depth_mm), seen.depth_mm, 0).astype(np.float32)
-    surface = cv2.remap(depth_map, px, None, cv2.INTER_NEAREST, borderValue=0)
-    visible = depth < surface + options.depth_tolerance_mm
-    weight = np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1) ** options.power
-    weight *= cv2.remap(soft, px, None, cv2.INTER_LINEAR, borderValue=0) * visible
-    return px, (weight / np.maximum(distance, 1) ** 2).astype(np.float32)
-
-
 def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
-           foreground: Callable[[Picture], np.ndarray], sharpness: Float[np.ndarray, "n"], rasterize: Rasterize,
-           options: TextureOptions = DEFAULTS, progress: Progress = silent,
-           lining: Float[np.ndarray, "v"] | None = None) -> Texture:
-    """Blend the pictures into a texture.
+           foreground: Callable[[Picture], Bool[np.ndarray, "h w"]], sharpness: Float[np.ndarray, "n"],
+           rasterize: Rasterize, options: TextureOptions = DEFAULTS, progress: Progress = silent,
+           anatomy: Anatomy | None = None) -> Skin:
+    """The skin of a head that cameras saw.
 
-    pictures(i): RGB of view i. foreground(picture): boolean (h,w), the person. sharpness (n,): larger is better.
-    lining (V,): weight of surfaces no camera can see (mouth, eye sockets), painted dark.
+    pictures(i): RGB of view i. foreground(picture): the person, roughly. sharpness (n,): larger is better.
+    anatomy: eyes, ears, scalp and linings are treated as what they are; without it everything is skin.
     """
-    flat = layout(mesh, options.side)
-    points, normals = on_texels(mesh.vertices_mm, mesh, flat), on_texels(mesh.vertex_normals(), mesh, flat)
-    shape = flat.face.shape
-    low_sum, weight_sum = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32)
-    detail, best = np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32)
+    normals, zone = mesh.vertex_normals(), zones(mesh, anatomy)
     chosen = choose_views(cameras, sharpness, options.views)
+    sights = []
     for turn, view in enumerate(chosen):
-        progress(turn / len(chosen), f"Gathering skin, view {turn + 1} of {len(chosen)}")
-        picture, camera = pictures(view), cameras[view]
-        px, weight = view_weight(points, normals, mesh, camera, rasterize, foreground(picture), options)
-        weight *= np.float32(sharpness[view] / sharpness.max())
-        blur_px = options.band_mm * camera.K_px[0, 0] / np.linalg.norm(camera.position_mm)
-        low = cv2.remap(cv2.GaussianBlur(picture, (0, 0), blur_px), px, None, cv2.INTER_LINEAR).astype(np.float32)
-        low_sum += low * weight[..., None]
-        weight_sum += weight
-        wins = weight > best
-        full = cv2.remap(picture, px, None, cv2.INTER_CUBIC).astype(np.float32)
-        detail[wins] = (full - low)[wins]
-        best = np.maximum(best, weight)
-    seen = (weight_sum > LEAST_WEIGHT) & (flat.face >= 0)
-    skin = np.clip(low_sum / np.maximum(weight_sum, LEAST_WEIGHT)[..., None] + detail, 0, 255)
-    colour = complete(skin, seen, flat.face >= 0)
-    if lining is not None:
-        inner = on_texels(lining[:, None], mesh, flat)[..., 0] > 0.99
-        colour[inner & ~seen] = LINING_RGB
-    return Texture(rgb=np.rint(np.clip(colour, 0, 255)).astype(np.uint8), seen=np.where(seen, 255, 0).astype(np.uint8))
+        progress(0.5 * turn / len(chosen), f"Gathering skin, view {turn + 1} of {len(chosen)}")
+        picture = pictures(view)
+        sights.append(look(mesh, normals, zone, cameras[view], picture, foreground(picture), rasterize, options.sight))
+    coarse, flat = layout(mesh, max(options.side // COARSE, 1)), layout(mesh, options.side)
+    seen = survey(mesh, normals, coarse, sights, sharpness[chosen])
+    progress(0.6, "Finding the light")
+    parts = on_texels(np.column_stack([zone.bare, zone.throat, *zone.eyes, *zone.ears]), mesh, coarse)
+    bare, whole = parts[..., 0], [parts[..., k] > 0.5 for k in range(2, parts.shape[2])]
+    light = fit_light(samples(seen, bare, [s.camera for s in sights]), 0)
+    shade = factors(light, seen, sights)
+    seen = one_view_each(seen, whole)
+    broad, agreed, mean_skin = agree(seen, shade, bare, parts[..., 1])
+    total = agreed.sum(0)
+    trust = total / (total + HALF_TRUST)
+    broad += (shares(agreed, coarse.inside, FEATHER_TEXELS[0])[..., None] * (seen.mid - seen.low) / shade).sum(0)
+    progress(0.7, "Drawing the detail")
+    share = shares(agreed, coarse.inside, FEATHER_TEXELS[1]) * total / (total + DETAIL_TRUST)
+    fine = detail(mesh, flat, sights, share[:, *coarse.nearest], shade, options.side)
+    progress(0.9, "Completing what was not seen")
+    hidden = on_texels(completed(mesh, normals, zone, coarse, broad, trust, mean_skin), mesh, coarse)
+    base = trust[..., None] * broad + (1 - trust[..., None]) * hidden
+    lit = carried_on(mesh, coarse, (agreed[..., None] * shade).sum(0) / np.maximum(total, 1e-12)[..., None], trust)
+    delit, as_seen = finished(mesh, flat, zone, seen, base, fine, trust, lit)
+    return Skin(as_seen=as_seen, delit=delit, light=light, views=tuple(chosen))
 
 
-def complete(skin: np.ndarray, seen: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Fill unseen texels: from the mirror side (the layout is symmetric left to right), then from around."""
-    mirror = skin[:, ::-1]
-    from_mirror = ~seen & seen[:, ::-1] & inside
-    known = seen | from_mirror
-    mixed = np.where(from_mirror[..., None], mirror, skin)
-    around = pull_push(mixed, known)
-    edge = cv2.GaussianBlur(seen.astype(np.float32), (0, 0), 12)[..., None]
-    softened = np.where(from_mirror[..., None], edge * around + (1 - edge) * mixed, mixed)
-    return np.where(known[..., None], softened, around)
+def samples(seen: Survey, bare: Float[np.ndarray, "t t"], cameras: Sequence[Camera]) -> Samples:
+    """What is asked about the light: bare skin, thinned out, in groups of one reflectance (a small cube, mirrored)."""
+    thin = np.zeros(bare.shape, bool)
+    thin[::LIGHT_TEXELS, ::LIGHT_TEXELS] = True
+    asked = thin & seen.flat.inside & (seen.weight.max(0) > 0.05 * LIGHT_TRUST)
+    if (asked & (bare > 0.5)).any():
+        asked &= bare > 0.5
+    points = seen.points[asked]
+    cell = np.floor(np.column_stack([np.abs(points[:, 0]), points[:, 1:]]) / GROUP_MM).astype(int)
+    _, group = np.unique(cell, axis=0, return_inverse=True)
+    return Samples(log_colour=log_linear(seen.mid[:, asked].astype(float)), group=group.reshape(-1),
+                   weight=np.sqrt(np.clip(seen.weight[:, asked] / LIGHT_TRUST, 0, 1)).astype(float),
+                   normals=seen.normals[asked].astype(float),
+                   rotations=np.stack([c.cam_from_head[:3, :3] for c in cameras]))
 
 
-def pull_push(colour: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Colours everywhere from the known ones: averages of ever coarser neighbourhoods (Gortler 1996, pull-push)."""
-    weight = known.astype(np.float32)[..., None]
-    levels = [(colour.astype(np.float32) * weight, weight)]
-    while min(levels[-1][0].shape[:2]) > 2:
-        c, w = levels[-1]
-        half = (c.shape[1] // 2, c.shape[0] // 2)
-        levels.append((cv2.resize(c, half, interpolation=cv2.INTER_AREA),
-                       cv2.resize(w, half, interpolation=cv2.INTER_AREA)[..., None]))
-    c, w = levels[-1]
-    fill = c / np.maximum(w, 1e-8) if w.any() else np.full_like(c, 128)
-    for c, w in reversed(levels[:-1]):
-        up = cv2.resize(fill, (c.shape[1], c.shape[0]), interpolation=cv2.INTER_LINEAR)
-        mean = c / np.maximum(w, 1e-8)
-        trust = np.minimum(w, 1)
-        fill = np.where(w > 1e-6, trust * mean + (1 - trust) * up, up)
-    return fill
+def finished(mesh: Mesh, flat: Layout, zone: Zones, seen: Survey, base: Float[np.ndarray, "t t 3"],
+             fine: Float[np.ndarray, "T T 3"], trust: Float[np.ndarray, "t t"], lit: Float[np.ndarray, "t t 3"],
+             ) -> tuple[Texture, Texture]:
+    """Both textures at full size, under an even light and as seen: the linings dark, unseen detail mirrored."""
+    side, grown = flat.face.shape[0], seen.flat.nearest
+
+    def full(values: np.ndarray) -> np.ndarray:
+        """At the texture's size; beyond an island's outline its values go on."""
+        return cv2.resize(values[grown].astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+
+    sure = full(trust)
+    rgb = full(base) + mirrored(fine, sure, seen.points, seen.flat.inside)
+    if zone.lining.any():
+        lining = on_texels(zone.lining[:, None], mesh, flat)[..., 0]
+        dark = (np.clip((lining - 0.7) / 0.3, 0, 1) * (1 - sure))[..., None]
+        rgb += dark * (np.array(LINING_RGB, np.float32) - rgb)
+    known = np.where((sure > 0.5) & flat.inside, 255, 0).astype(np.uint8)
+    return Texture(rgb=as_bytes(rgb), seen=known), Texture(rgb=as_bytes(rgb * full(lit)), seen=known)
+
+
+def as_bytes(rgb: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Colours rounded and held within 0..255."""
+    return np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)

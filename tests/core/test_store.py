@@ -35,9 +35,18 @@ def test_a_reconstruction_comes_back_exactly(tmp_path: Path, seed: int) -> None:
     head = reconstruction(np.random.default_rng(seed))
     save_reconstruction(tmp_path, head)
     assert_same(load_reconstruction(tmp_path), head)
-    names = {"mesh.ply", "head.glb", "landmarks478.npy", "cameras.json", "fit.json", "texture.png", "uncertainty.npy"}
+    names = {"mesh.ply", "head.glb", "landmarks478.npy", "cameras.json", "fit.json", "texture.png", "texture_delit.png",
+             "uncertainty.npy"}
     assert names <= {p.name for p in tmp_path.iterdir()}
     np.testing.assert_array_equal(np.load(tmp_path / "landmarks478.npy"), head.landmarks.points)
+
+
+def test_a_head_without_delit_skin_comes_back_without(tmp_path: Path) -> None:
+    """Cases made before there was one."""
+    head = dataclasses.replace(reconstruction(np.random.default_rng(25)), delit=None)
+    save_reconstruction(tmp_path, head)
+    assert not (tmp_path / "texture_delit.png").exists()
+    assert_same(load_reconstruction(tmp_path), head)
 
 
 @pytest.mark.parametrize("seed", [22, 23])

@@ -1,0 +1,79 @@
+"""Layout: which point of the surface each texel of a texture lies on."""
+
+import hashlib
+from functools import cached_property
+
+import numpy as np
+import open3d as o3d
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import distance_transform_edt
+
+from core.mesh import Mesh
+
+BAND_ROWS = 256
+"""Rows worked at once: memory stays small."""
+
+
+class Layout:
+    """face (T,T): triangle of every texel or -1; bary (T,T,3). Texel centres lie at (i + 1/2) / T."""
+
+    def __init__(self, face: Int[np.ndarray, "t t"], bary: Float[np.ndarray, "t t 3"]) -> None:
+        self.face, self.bary = face, bary
+
+    @cached_property
+    def inside(self) -> Bool[np.ndarray, "t t"]:
+        """Texels that lie on the surface."""
+        return self.face >= 0
+
+    @cached_property
+    def nearest(self) -> tuple[Int[np.ndarray, "t t"], Int[np.ndarray, "t t"]]:
+        """Row and column of the surface's texel nearest to every texel: the values that go on beyond an outline."""
+        if not self.inside.any():
+            rows, columns = np.indices(self.face.shape)
+            return rows, columns
+        rows, columns = distance_transform_edt(~self.inside, return_distances=False, return_indices=True)
+        return rows, columns
+
+
+_layouts: dict[tuple[str, int], Layout] = {}
+
+
+def layout(mesh: Mesh, side: int) -> Layout:
+    """Rasterise the texture coordinates once per topology: rays down on the flat layout."""
+    key = (hashlib.sha256(mesh.uv.tobytes() + mesh.faces_uv.tobytes()).hexdigest(), side)
+    if key not in _layouts:
+        flat = np.column_stack([mesh.uv * side - 0.5, np.zeros(len(mesh.uv))]).astype(np.float32)
+        scene = o3d.t.geometry.RaycastingScene()
+        scene.add_triangles(o3d.core.Tensor(flat), o3d.core.Tensor(mesh.faces_uv.astype(np.uint32)))
+        face, bary = np.full((side, side), -1, np.int32), np.zeros((side, side, 3), np.float32)
+        rays = np.zeros((min(side, BAND_ROWS), side, 6), np.float32)
+        rays[..., 0], rays[..., 2], rays[..., 5] = np.arange(side), 1, -1
+        for start in range(0, side, BAND_ROWS):
+            band = rays[:min(BAND_ROWS, side - start)]
+            band[..., 1] = np.arange(start, start + len(band))[:, None]
+            hit = scene.cast_rays(o3d.core.Tensor.from_numpy(band))
+            rows = slice(start, start + len(band))
+            face[rows] = hit["primitive_ids"].numpy().view(np.int32)  # Embree's invalid number is all ones: -1
+            bary[rows, :, 1:] = hit["primitive_uvs"].numpy()
+        bary[..., 0] = 1 - bary[..., 1] - bary[..., 2]
+        _layouts[key] = Layout(face, bary)
+    return _layouts[key]
+
+
+def on_texels(values: Float[np.ndarray, "v c"], mesh: Mesh, flat: Layout) -> Float[np.ndarray, "t t c"]:
+    """Per-vertex values at every texel, zero outside the layout."""
+    corner = mesh.faces[np.maximum(flat.face, 0)]
+    table = values.astype(np.float32)
+    out = sum(flat.bary[..., k:k + 1] * table[corner[..., k]] for k in range(3))
+    return np.where(flat.face[..., None] >= 0, out, 0).astype(np.float32)
+
+
+def at_vertices(values: Float[np.ndarray, "t t c"], mesh: Mesh) -> Float[np.ndarray, "v c"]:
+    """A texture's value at every vertex; on a seam, the mean of its sides."""
+    side = values.shape[0]
+    place = np.clip(mesh.uv * side, 0, side - 1).astype(int)
+    at_uv = values[place[:, 1], place[:, 0]]
+    pairs = np.unique(np.stack([mesh.faces.ravel(), mesh.faces_uv.ravel()], 1), axis=0)
+    sides = np.bincount(pairs[:, 0], minlength=len(mesh.vertices_mm))
+    total = np.stack([np.bincount(pairs[:, 0], at_uv[pairs[:, 1], c], len(sides)) for c in range(values.shape[2])], 1)
+    return total / np.maximum(sides, 1)[:, None]

@@ -1,0 +1,252 @@
+"""Sight: what one picture can say about the skin: colours, and how far each pixel is trusted.
+
+A pixel is trusted by the angle it sees the skin at, its distance to every edge of the surface (there the head and the
+person part by a few millimetres), and whether its colour is the person's or the background's. Lengths are mm on the
+skin, turned to pixels by the focal length over the depth.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.ndimage import gaussian_filter
+
+from core.anatomy import Anatomy
+from core.camera import Camera, distort
+from core.fragments import Fragments, Rasterize
+from core.mesh import Mesh
+from core.records import record
+
+WORK_PX_PER_MM = 2.5
+"""Trust and broad colours are worked out in pictures of at most this resolution."""
+LEAST_PERSON = 0.3
+"""Share of the head's silhouette that the person's mask must cover to be believed."""
+EDGE_STEP_MM = 4.0
+"""A step in depth between neighbouring pixels that is an edge and not a slope."""
+SURE_MM = 10.0
+"""This deep inside the silhouette a pixel is the person's, whatever its colour; as far outside it is not."""
+LID_MM = 1.0
+"""Width over which trust grows between the eye and its lids."""
+CUBIC_PX = 1.0
+"""Pixels of the picture beside an edge that sampling may mix with what lies beyond."""
+BINS = 16
+"""Colours are counted in this many bins a channel."""
+
+
+@record
+class SightOptions:
+    """border_mm: width over which trust grows from an edge inwards. ear_mm: the same beside an ear, whose shape is the
+    model's more than the person's. least_cosine: steeper views are not used. power: how sharply head-on views win.
+    broad_mm, fine_mm: colours coarser than the first are averaged over views, finer than the second come from one."""
+
+    border_mm: float = 5.0
+    ear_mm: float = 12.0
+    least_cosine: float = 0.2
+    power: float = 4.0
+    broad_mm: float = 8.0
+    fine_mm: float = 2.0
+
+
+@record
+class Zones:
+    """Weights (V,) of surfaces that are treated apart; zeros without an anatomy."""
+
+    eyes: tuple[Float[np.ndarray, "v"], ...]
+    ears: tuple[Float[np.ndarray, "v"], ...]
+    lining: Float[np.ndarray, "v"]
+    bare: Float[np.ndarray, "v"]
+    """Skin without hair, brows, lips or eyes; face, ears and neck."""
+    throat: Float[np.ndarray, "v"]
+    """Bare skin of the neck, where collars are."""
+    scalp: Float[np.ndarray, "v"]
+
+
+@record
+class Sight:
+    """picture (H,W,3). In a part of the smaller picture of `small`, from corner_px (x, y) on: weight (h,w), the same
+    with a wider border, wide (h,w); blurred colours low and mid (h,w,3) sRGB; depth_mm (h,w), 0 off the surface."""
+
+    camera: Camera
+    small: Camera
+    corner_px: tuple[float, float]
+    picture: UInt8[np.ndarray, "H W 3"]
+    weight: Float[np.ndarray, "h w"]
+    wide: Float[np.ndarray, "h w"]
+    low: Float[np.ndarray, "h w 3"]
+    mid: Float[np.ndarray, "h w 3"]
+    depth_mm: Float[np.ndarray, "h w"]
+
+
+def zones(mesh: Mesh, anatomy: Anatomy | None) -> Zones:
+    """The zones of an anatomy."""
+    none = np.zeros(len(mesh.vertices_mm))
+    if anatomy is None:
+        return Zones(eyes=(), ears=(), lining=none, bare=none, throat=none, scalp=none)
+
+    def part(*names: str) -> Float[np.ndarray, "v"]:
+        return np.maximum.reduce([none, *(anatomy.region(n).astype(float) for n in names if n in anatomy.region_names)])
+
+    marked = part("scalp", "lips", "eye_l", "eye_r", "brow_l", "brow_r", "mouth_interior")
+    return Zones(eyes=(part("eye_l"), part("eye_r")), ears=(part("ear_l"), part("ear_r")),
+                 lining=part("mouth_interior"), bare=1 - marked,
+                 throat=np.clip(1 - marked - part("face", "ear_l", "ear_r"), 0, 1),
+                 scalp=np.clip(part("scalp") - part("ear_l", "ear_r"), 0, 1))
+
+
+def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Camera,
+         picture: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], rasterize: Rasterize,
+         options: SightOptions) -> Sight:
+    """One view's colours and trust. mask: the person, coarsely."""
+    px_per_mm = camera.K_px[0, 0] / np.linalg.norm(camera.position_mm)
+    share = min(1.0, WORK_PX_PER_MM / px_per_mm)
+    size = (round(camera.size_wh[0] * share), round(camera.size_wh[1] * share))
+    small = camera.resized(size)
+    scale = px_per_mm * size[0] / camera.size_wh[0]
+    seen = rasterize(mesh, small)
+    rows, columns = around(seen.covered, 2.5 * SURE_MM * scale)
+    seen = Fragments(face=seen.face[rows, columns], bary=seen.bary[rows, columns],
+                     depth_mm=seen.depth_mm[rows, columns])
+    colour = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if share < 1 else picture
+    colour = np.ascontiguousarray(colour[rows, columns])
+    person = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[rows, columns] > 0
+    none = np.zeros(len(normals))
+    tables = np.column_stack([normals, sum(zone.eyes, none), sum(zone.ears, none), zone.lining]).astype(np.float32)
+    maps = seen.interpolate(tables, mesh.faces)
+    eye, ear, lining = (maps[..., k] > 0.5 for k in (3, 4, 5))
+    mine = whose(colour, seen.covered, person, scale)
+    edge = edges(seen, mine, lining)
+    inner, lid = depth_inside(~edge), depth_inside(~boundary(eye))
+    beside = smooth_step(cv2.distanceTransform((~ear).astype(np.uint8), cv2.DIST_L2, 5) / (options.ear_mm * scale))
+    beside[ear] = 1
+    at_lid = smooth_step(inner / (LID_MM * scale))  # the eye itself is seen up to the lid
+
+    def border(width_mm: float) -> Float[np.ndarray, "h w"]:
+        skin = smooth_step((inner - CUBIC_PX * share) / (width_mm * scale)) * smooth_step(lid / (LID_MM * scale))
+        return np.where(eye, at_lid, skin * beside) * mine
+
+    to_camera = -rays(small, rows, columns) @ small.cam_from_head[:3, :3].astype(np.float32)
+    cosine = np.einsum("hwc,hwc->hw", maps[..., :3], to_camera)
+    facing = np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1) ** options.power
+    facing = np.where(eye, np.clip(cosine, 0, 1), facing) * px_per_mm**2
+    low, mid = masked_blurs(colour, mine & ~edge, (options.broad_mm * scale, options.fine_mm * scale))
+    return Sight(camera=camera, small=small, corner_px=(float(columns.start), float(rows.start)), picture=picture,
+                 depth_mm=np.where(np.isfinite(seen.depth_mm), seen.depth_mm, 0).astype(np.float32), low=low, mid=mid,
+                 weight=(facing * border(options.border_mm)).astype(np.float32),
+                 wide=(facing * border(3 * options.border_mm)).astype(np.float32))
+
+
+def around(mask: Bool[np.ndarray, "h w"], margin_px: float) -> tuple[slice, slice]:
+    """Rows and columns of a mask with a margin; one pixel at least."""
+    margin = int(np.ceil(margin_px))
+    out = []
+    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
+        used = np.flatnonzero(mask.any(axis))
+        low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        out.append(slice(max(low - margin, 0), min(high + margin, length)))
+    return out[0], out[1]
+
+
+def edges(seen: Fragments, mine: Bool[np.ndarray, "h w"], lining: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels off the surface or the person, and both sides of every step in depth; not a step into a lining.
+
+    Lips that meet in the picture may leave a gap on the head: what is seen in it belongs to the lips.
+    """
+    depth = np.where(np.isfinite(seen.depth_mm), seen.depth_mm, 1e5).astype(np.float32)
+    kernel = np.ones((3, 3), np.uint8)
+    step = cv2.dilate(depth, kernel) - cv2.erode(depth, kernel) > 2 * EDGE_STEP_MM
+    return (step & (cv2.dilate(lining.astype(np.uint8), kernel) == 0)) | ~mine
+
+
+def boundary(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels on both sides of a mask's outline."""
+    byte, kernel = mask.astype(np.uint8), np.ones((3, 3), np.uint8)
+    return cv2.dilate(byte, kernel) != cv2.erode(byte, kernel)
+
+
+def depth_inside(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Distance (px) of every pixel to the nearest one off the mask or beyond the picture."""
+    framed = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1]
+
+
+def smooth_step(x: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """0 below 0.3, 1 from 1 on, smooth between: the outermost pixels count nothing."""
+    t = np.clip((x - 0.3) / 0.7, 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def rays(camera: Camera, rows: slice, columns: slice) -> Float[np.ndarray, "h w 3"]:
+    """Unit directions (camera axes) through pixel centres; the lens's distortion is left out, a degree at most."""
+    x = (np.arange(columns.start, columns.stop) - camera.K_px[0, 2]) / camera.K_px[0, 0]
+    y = (np.arange(rows.start, rows.stop) - camera.K_px[1, 2]) / camera.K_px[1, 1]
+    across, down = np.broadcast_arrays(x[None, :], y[:, None])
+    direction = np.stack([across, down, np.ones_like(across)], -1).astype(np.float32)
+    return direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+
+
+def whose(colour: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"], person: Bool[np.ndarray, "h w"],
+          scale: float) -> Bool[np.ndarray, "h w"]:
+    """The surface's pixels that show the person: by the mask, then by colour near the silhouette.
+
+    Colours of sure person and sure background are counted; the nearer to the silhouette, the more they decide.
+    """
+    if (covered & person).sum() < LEAST_PERSON * covered.sum():  # the network did not recognise the head at all
+        return covered
+    inner = depth_inside(covered & person) / (SURE_MM * scale)
+    outer = depth_inside(~(covered | person)) / (SURE_MM * scale)
+    counts = [histogram(colour, inner > 1), histogram(colour, outer > 1)]
+    if min(c.sum() for c in counts) == 0:
+        return covered & person
+    place = tuple((colour >> 4).astype(np.intp).transpose(2, 0, 1))
+    ours, theirs = (c[place] / c.sum() for c in counts)
+    before = np.clip(inner, 0, 1) * 0.5 + 0.5
+    belief = ours * before / np.maximum(ours * before + theirs * (1 - before), 1e-12)
+    belief = np.where(ours + theirs > 0, belief, before).astype(np.float32)
+    belief[inner >= 1] = 1
+    return covered & person & (cv2.GaussianBlur(belief, (0, 0), max(0.8 * scale, 0.5)) > 0.5)
+
+
+def histogram(colour: UInt8[np.ndarray, "h w 3"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "r g b"]:
+    """Smoothed counts of colours."""
+    chosen = (colour[where] >> 4).astype(np.intp)
+    flat = np.ravel_multi_index(tuple(chosen.T), (BINS,) * 3)
+    counts = np.bincount(flat, minlength=BINS**3).reshape((BINS,) * 3).astype(np.float32)
+    return gaussian_filter(counts, 0.7)
+
+
+def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], sigmas_px: tuple[float, float]
+                 ) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]:
+    """Gaussian means over the masked pixels alone, so that nothing beyond an edge leaks in; the wider first.
+
+    Where the narrow one reaches no masked pixel it goes over into the wide one, and that into the mean of all.
+    """
+    share = mask.astype(np.float32)
+    stacked = np.dstack([colour * share[..., None], share])
+    whole = stacked.mean((0, 1)) + 1e-9
+    fallback = np.broadcast_to(whole[:3] / whole[3], colour.shape).astype(np.float32)
+    out = []
+    for sigma in sigmas_px:
+        step = max(1, int(sigma / 3))
+        size = (-(-mask.shape[1] // step), -(-mask.shape[0] // step))
+        coarse = cv2.resize(stacked, size, interpolation=cv2.INTER_AREA) if step > 1 else stacked
+        blurred = cv2.GaussianBlur(coarse, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
+        blurred = cv2.resize(blurred, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else blurred
+        fallback = (blurred[..., :3] + 1e-3 * fallback) / (blurred[..., 3:] + 1e-3)
+        out.append(fallback)
+    return out[0], out[1]
+
+
+def project(points: Float[np.ndarray, "*n 3"], camera: Camera) -> tuple[Float[np.ndarray, "*n 2"], Float[
+        np.ndarray, "*n"]]:
+    """Pixels and depths (mm), single precision; points behind the camera land far outside."""
+    pose = camera.cam_from_head.astype(np.float32)
+    cam = points @ pose[:3, :3].T + pose[:3, 3]
+    depth = cam[..., 2]
+    xy = distort(cam[..., :2] / np.maximum(depth, 1)[..., None], camera.distortion)
+    px = xy * np.diag(camera.K_px)[:2].astype(np.float32) + camera.K_px[:2, 2].astype(np.float32)
+    return np.where(depth[..., None] > 1, px, -1e4).astype(np.float32), depth
+
+
+def shrunk(px: Float[np.ndarray, "*n 2"], sight: Sight) -> Float[np.ndarray, "*n 2"]:
+    """The same points in the sight's smaller picture."""
+    scale = np.array(sight.small.size_wh, np.float32) / np.array(sight.camera.size_wh, np.float32)
+    return (px + np.float32(0.5)) * scale - (np.float32(0.5) + np.array(sight.corner_px, np.float32))
