@@ -19,7 +19,7 @@ from core.texture import Texture
 from recon.bundle import BundleOptions, adjust
 from recon.detect import Detector
 from recon.foreground import Foreground
-from recon.head import HeadOptions, metric, true_scale
+from recon.head import HeadOptions, metric, neutral, true_scale
 from recon.models import load_model
 from recon.observations import Observations
 from recon.texture import TextureOptions, gather, layout, on_texels, pull_push
@@ -64,7 +64,7 @@ def portrait_head(side: int = 2048) -> FilmedHead:
     seen = seen_in(picture)
     bundle = adjust(model, seen, SMILING)
     scale, _ = true_scale(bundle, seen, HeadOptions(), lambda k: picture)
-    mesh, cameras = metric(model, bundle, seen, scale)
+    mesh, cameras = metric(neutral(model, bundle), model.anatomy, bundle, seen, scale)
     smile_mm = np.tensordot(bundle.expression[0], model.expression_basis_mm, 1) * scale.mm_per_unit
     texture = gathered(mesh.moved(smile_mm), cameras[0], picture, side)
     return FilmedHead(mesh=mesh, texture=grained(completed(texture, mesh, model.anatomy)),
