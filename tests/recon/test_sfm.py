@@ -7,7 +7,7 @@ import pytest
 
 from core.transforms import rotation_from_vector, umeyama
 from recon.sfm import Motion, Rejected, SfmOptions, in_head_frame, sift_of, structure_from_motion, view_pairs
-from recon.skin import skin_masks, without
+from recon.skin import skin_masks, still_skin, without
 from render.rasterize import rasterize
 from tests.recon.turning import turning
 
@@ -19,8 +19,8 @@ def film(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def masks(film):
-    whole = skin_masks(film.mesh, film.model.anatomy, film.cameras, film.seen.points_px, film.pictures.__getitem__,
-                       rasterize)
+    whole = skin_masks(film.mesh, still_skin(film.model.anatomy), film.cameras, film.seen.points_px,
+                      film.pictures.__getitem__, rasterize)
     return [without(m, p) for m, p in zip(whole, film.seen.points_px, strict=True)]
 
 
