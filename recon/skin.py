@@ -39,7 +39,7 @@ def still_skin(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
 
 def all_skin(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
     """Weight (V,) of everything that may be bare skin: all but the scalp, eyes and mouth."""
-    return skin_only(anatomy, 1 - anatomy.region("scalp"))
+    return skin_only(anatomy, np.max([1 - anatomy.region("scalp"), *(anatomy.region(n) for n in STILL)], axis=0))
 
 
 def skin_only(anatomy: Anatomy, there: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v"]:
