@@ -17,7 +17,7 @@ class ReconstructOptions:
 
     model: head model, a row of `previsage models`. ipd_mm: the person's distance between the pupils, looking far away.
     marker_mm: side of a printed 4x4 ArUco marker on the forehead. Either gives the scale; without them the iris does.
-    quality: `full`, or `fast` for skin at half the resolution from fewer pictures.
+    quality: `full`, or `fast`: the model's surface only, fitted to followed skin, and skin at half the resolution.
     """
 
     model: str = "anny"

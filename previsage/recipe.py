@@ -47,7 +47,7 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
     UsageError: an unknown head model. PrevisageError: the disk is full, a file cannot be written.
     """
     from recon.intake import describe_inputs, load_capture, take_in
-    from recon.models import load_model
+    from recon.models import load_model, model_mark
 
     load_model(options.model)
     given = describe_inputs(inputs)
@@ -63,7 +63,7 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
 
         this.run_stage("capture", {"files": given, "code": code_version(*CAPTURE_CODE)}, capture)
         this.run_stage("recon", {"capture": this.stage_key("capture"), "options": dataclasses.asdict(options),
-                                 "code": code_version(*HEAD_CODE)}, head)
+                                 "model": model_mark(options.model), "code": code_version(*HEAD_CODE)}, head)
         for plan_id in this.plan_ids():
             predict(this.folder, stored_plan(this, plan_id), staged(part(progress, 0.95, 1.0)))
     progress(1.0, "Done: the head is ready")

@@ -146,25 +146,6 @@ def openness(mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> Float[np.ndarray,
     return (cast["t_hit"].numpy() > SKY_MM).mean(1)
 
 
-def pull_push(colour: Float[np.ndarray, "h w c"], known: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w c"]:
-    """Colours everywhere from the known ones: averages of ever coarser neighbourhoods (Gortler 1996, pull-push)."""
-    weight = known.astype(np.float32)[..., None]
-    levels = [(colour.astype(np.float32) * weight, weight)]
-    while min(levels[-1][0].shape[:2]) > 2:
-        c, w = levels[-1]
-        half = (c.shape[1] // 2, c.shape[0] // 2)
-        levels.append((cv2.resize(c, half, interpolation=cv2.INTER_AREA).reshape(half[1], half[0], -1),
-                       cv2.resize(w, half, interpolation=cv2.INTER_AREA)[..., None]))
-    c, w = levels[-1]
-    fill = c / np.maximum(w, 1e-8) if w.any() else np.full_like(c, 128)
-    for c, w in reversed(levels[:-1]):
-        up = cv2.resize(fill, (c.shape[1], c.shape[0]), interpolation=cv2.INTER_LINEAR).reshape(c.shape)
-        mean = c / np.maximum(w, 1e-8)
-        trust = np.minimum(w, 1)
-        fill = np.where(w > 1e-6, trust * mean + (1 - trust) * up, up)
-    return fill
-
-
 def mirrored(fine: Float[np.ndarray, "T T 3"], sure: Float[np.ndarray, "T T"], points: Float[np.ndarray, "t t 3"],
              inside: Bool[np.ndarray, "t t"]) -> Float[np.ndarray, "T T 3"]:
     """Detail of the other side where this one was not seen, and where the layout's mirror image is the head's."""

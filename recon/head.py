@@ -28,7 +28,7 @@ from recon.refine import RefineOptions, refine
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.sfm import Motion, Rejected, structure_from_motion
 from recon.shape import own_shape
-from recon.skin import skin_masks, without
+from recon.skin import all_skin, skin_masks, still_skin, without
 from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
 
@@ -91,15 +91,17 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     bundle = adjust(model, seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, seen)
     timer.lap("fit")
-    masks = masks_of(model, bundle, seen, pictures, rasterize)
+    def masks(weight: Float[np.ndarray, "v"]) -> list[UInt8[np.ndarray, "h w"]]:
+        return masks_of(model, weight, bundle, seen, pictures, rasterize)
+
     bundle, motion = with_motion(model, capture, rows, seen, bundle, pictures, masks, options,
                                  part(progress, 0.1, 0.45))
     check_fit(bundle, seen)
     timer.lap("cameras")
     shape = None
     if options.quality == "full":
-        shape = own_shape(neutral(model, bundle), model.anatomy, cameras_of(bundle, seen), pictures, masks, seen,
-                          rasterize, progress=part(progress, 0.45, 0.75))
+        shape = own_shape(neutral(model, bundle), model.anatomy, cameras_of(bundle, seen), pictures,
+                          masks(all_skin(model.anatomy)), seen, rasterize, progress=part(progress, 0.45, 0.75))
     timer.lap("surface")
     anatomy = model.anatomy if shape is None else shape.anatomy
     scale, cues = true_scale(bundle, seen, options, pictures)
@@ -122,12 +124,11 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     return assembled(model, anatomy, bundle, frames, cameras, mesh, texture, scale, sd, report)
 
 
-def masks_of(model: FaceModel, bundle: Bundle, seen: Observations,
+def masks_of(model: FaceModel, weight: Float[np.ndarray, "v"], bundle: Bundle, seen: Observations,
              pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], rasterize: Rasterize,
              ) -> list[UInt8[np.ndarray, "h w"]]:
-    """Where every view shows skin."""
-    return skin_masks(neutral(model, bundle), model.anatomy, cameras_of(bundle, seen), seen.points_px, pictures,
-                      rasterize)
+    """Where every view shows a part of the skin (`weight`)."""
+    return skin_masks(neutral(model, bundle), weight, cameras_of(bundle, seen), seen.points_px, pictures, rasterize)
 
 
 def neutral(model: FaceModel, bundle: Bundle) -> Mesh:
@@ -141,13 +142,14 @@ def cameras_of(bundle: Bundle, seen: Observations) -> list[Camera]:
 
 
 def with_motion(model: FaceModel, capture: Capture, rows: list[int], seen: Observations, bundle: Bundle,
-                pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], masks: list[UInt8[np.ndarray, "h w"]],
+                pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
+                masks: Callable[[Float[np.ndarray, "v"]], list[UInt8[np.ndarray, "h w"]]],
                 options: HeadOptions, progress: Progress) -> tuple[Bundle, dict]:
     """The bundle with the skin's own texture joined in, and what was done: structure from motion where it can be
     believed, else points followed from frame to frame, else the landmarks alone."""
     why = "not tried at this quality" if options.quality == "fast" else "too few views"
     if options.quality == "full" and len(rows) >= LEAST_VIEWS:
-        still = [without(m, p) for m, p in zip(masks, seen.points_px, strict=True)]
+        still = [without(m, p) for m, p in zip(masks(still_skin(model.anatomy)), seen.points_px, strict=True)]
         motion = structure_from_motion(capture.folder, [capture.frames[k].path for k in rows], pictures, still, seen,
                                        bundle, progress=part(progress, 0.0, 0.7))
         if isinstance(motion, Motion):

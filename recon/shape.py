@@ -22,7 +22,7 @@ from core.records import freeze, record
 from core.subdivide import finer
 from recon.dense import DenseOptions, measure_depths
 from recon.observations import Observations
-from recon.skin import OTHER, still_skin
+from recon.skin import OTHER, all_skin, still_skin
 from recon.surface import SurfaceOptions, carried, laid_on, offsets
 from recon.tracks import OVAL
 
@@ -71,12 +71,12 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
               options: ShapeOptions = DEFAULTS, progress: Progress = silent) -> Shape | None:
     """The person's own surface, or None where too little could be measured (then the fitted head stands)."""
     def measured(mesh: Mesh, of: Anatomy, share: Progress) -> tuple[Mesh, np.ndarray, int]:
-        depths = measure_depths(mesh, still_skin(of, neck=True), cameras, pictures, masks, rasterize, options.dense,
-                                share)
+        depths = measure_depths(mesh, all_skin(of), cameras, pictures, masks, rasterize, options.dense, share)
         if len(depths.sd_mm) < options.least_depths:
             return mesh, np.zeros(len(mesh.vertices_mm)), 0
         along, support = offsets(mesh, depths, 1 - others(of), options.surface)
-        return mesh.moved(along[:, None] * mesh.vertex_normals()), support, len(depths.sd_mm)
+        moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
+        return moved, support, len(depths.sd_mm)
 
     surface, on_surface, _ = finer(head, anatomy, on_face(anatomy))
     for turn in range(options.passes[0]):

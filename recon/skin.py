@@ -32,19 +32,27 @@ RIM, REACH = 0.008, 0.03
 fitted outline are let in (a nose in profile that the fit has too short)."""
 
 
-def still_skin(anatomy: Anatomy, neck: bool = False) -> Float[np.ndarray, "v"]:
-    """Weight (V,) of skin that keeps its shape."""
-    names = (*STILL, "neck") if neck else STILL
-    there = np.max([anatomy.region(n) for n in names], axis=0)
+def still_skin(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """Weight (V,) of skin that keeps its shape while the head turns: face and ears."""
+    return skin_only(anatomy, np.max([anatomy.region(n) for n in STILL], axis=0))
+
+
+def all_skin(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """Weight (V,) of everything that may be bare skin: all but the scalp, eyes and mouth."""
+    return skin_only(anatomy, np.max([1 - anatomy.region("scalp"), *(anatomy.region(n) for n in STILL)], axis=0))
+
+
+def skin_only(anatomy: Anatomy, there: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v"]:
+    """A weight without eyes and mouth."""
     weight: np.ndarray = np.min([there, *(1 - anatomy.region(n) for n in OTHER)], axis=0).astype(float)
     return weight
 
 
-def skin_masks(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], points_px: Float[np.ndarray, "n 478 2"],
-               pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], rasterize: Rasterize,
-               ) -> list[UInt8[np.ndarray, "h w"]]:
-    """255 where a picture shows skin of the head, else 0; lips included, the lids' openings not."""
-    weight = still_skin(anatomy)[:, None]
+def skin_masks(mesh: Mesh, weight: Float[np.ndarray, "v"], cameras: Sequence[Camera],
+               points_px: Float[np.ndarray, "n 478 2"], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
+               rasterize: Rasterize) -> list[UInt8[np.ndarray, "h w"]]:
+    """255 where a picture shows skin of the head (`weight` (V,) says which part), else 0; lips included, the lids'
+    openings not."""
     colour = [chroma(pictures(k), points_px[k]) for k in range(len(cameras))]
     known = np.concatenate([c[1] for c in colour])
     usual = np.median(known, axis=0)
@@ -53,7 +61,7 @@ def skin_masks(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], points_p
     for k, (camera, points) in enumerate(zip(cameras, points_px, strict=True)):
         small = camera.resized((camera.size_wh[0] // 2, camera.size_wh[1] // 2))
         height = float(np.ptp(points[:, 1])) / 2
-        head = (rasterize(mesh, small).interpolate(weight, mesh.faces)[..., 0] > 0.5).astype(np.uint8)
+        head = (rasterize(mesh, small).interpolate(weight[:, None], mesh.faces)[..., 0] > 0.5).astype(np.uint8)
         around = cv2.dilate(head, disc(REACH * height)) & ~head & 1
         off = np.hypot(*np.moveaxis((colour[k][0][..., 1:] - usual[1:]) / spread[1:], 2, 0))
         bright = colour[k][0][..., 0] > DARKEST * usual[0]

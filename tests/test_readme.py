@@ -51,4 +51,5 @@ def test_the_commands_are_the_command_line() -> None:
 
     named = {word for line in re.findall(r"^previsage (.*)$", README, re.MULTILINE)
              for word in re.findall(r"[a-z]+", line.split(" [")[0].split(" CASE")[0].split(" VIDEO")[0])}
-    assert named == {command.name or command.callback.__name__ for command in app.registered_commands}
+    groups = {group.name for group in app.registered_groups}
+    assert named == groups | {command.name or command.callback.__name__ for command in app.registered_commands}

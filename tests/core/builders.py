@@ -70,7 +70,8 @@ def reconstruction(rng: np.random.Generator) -> Reconstruction:
     landmarks = Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(anatomy.pins478), confidence=rng.random(478))
     skin = texture(rng)
     return Reconstruction(
-        mesh=mesh, texture=skin, delit=Texture(rgb=255 - skin.rgb, seen=skin.seen), anatomy=anatomy, views=views, landmarks=landmarks, model="globe",
+        mesh=mesh, texture=skin, delit=Texture(rgb=255 - skin.rgb, seen=skin.seen),
+        anatomy=anatomy, views=views, landmarks=landmarks, model="globe",
         identity=rng.normal(size=7), expression=rng.random(5),
         scale=Scale(mm_per_unit=1 / 3, source="iris", sd_relative=0.0437), uncertainty_mm=rng.random(count),
         report={"stages": [{"name": "fit", "seconds": 0.1}], "note": "na\u00efve"})

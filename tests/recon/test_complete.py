@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.mesh import Mesh
-from recon.complete import diffused, membrane, mirror_vertices, mirrored, openness, pull_push
+from recon.complete import diffused, membrane, mirror_vertices, mirrored, openness
 from recon.models import load_model
 from tests.core.builders import sphere
 
@@ -93,27 +93,3 @@ def test_mirrored_detail_fills_the_unseen_side_only_where_the_layout_is_the_mirr
     assert np.array_equal(full[:, :side // 2], fine[:, :side // 2])
     assert np.allclose(full[:24, side // 2:], fine[:24, ::-1][:, side // 2:])
     assert not full[-2:, side // 2:].any()
-
-
-@pytest.mark.parametrize("shape", [(64, 64), (37, 90)])
-def test_pull_push_fills_a_constant_exactly_and_keeps_what_is_known(shape):
-    rng = np.random.default_rng(0)
-    known = rng.random(shape) < 0.05
-    colour = np.where(known[..., None], np.float32([10, 200, 77]), np.float32(-999))
-    assert np.allclose(pull_push(colour, known), [10, 200, 77], atol=1e-3)
-    noise = rng.uniform(0, 255, (*shape, 3)).astype(np.float32)
-    filled = pull_push(noise, known)
-    assert np.allclose(filled[known], noise[known], atol=1e-3)
-    assert filled.min() >= noise[known].min() - 1e-2 and filled.max() <= noise[known].max() + 1e-2
-
-
-def test_pull_push_with_nothing_known_is_grey():
-    assert (pull_push(np.zeros((16, 16, 3)), np.zeros((16, 16), bool)) == 128).all()
-
-
-def test_pull_push_takes_the_near_colour():
-    colour, known = np.zeros((64, 64, 3)), np.zeros((64, 64), bool)
-    colour[:, :4], known[:, :4] = 50, True
-    colour[:, -4:], known[:, -4:] = 150, True
-    row = pull_push(colour, known)[32, :, 0]
-    assert row[8] < 75 and row[-9] > 125 and 80 < row[31:33].mean() < 120

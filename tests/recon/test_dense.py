@@ -20,8 +20,8 @@ def film(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def masks(film):
-    return skin_masks(film.mesh, film.model.anatomy, film.cameras, film.seen.points_px, film.pictures.__getitem__,
-                      rasterize)
+    return skin_masks(film.mesh, still_skin(film.model.anatomy), film.cameras, film.seen.points_px,
+                      film.pictures.__getitem__, rasterize)
 
 
 def measured(film, mesh, masks):

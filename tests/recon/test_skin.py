@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recon.skin import skin_masks, still_skin, without
+from recon.skin import all_skin, skin_masks, still_skin, without
 from recon.tracks import MOVING
 from render.rasterize import rasterize
 from tests.recon.turning import turning
@@ -15,7 +15,8 @@ def film(tmp_path_factory):
 
 
 def masks_of(film, pictures):
-    return skin_masks(film.mesh, film.model.anatomy, film.cameras, film.seen.points_px, pictures.__getitem__, rasterize)
+    return skin_masks(film.mesh, still_skin(film.model.anatomy), film.cameras, film.seen.points_px,
+                      pictures.__getitem__, rasterize)
 
 
 def at(mask, px):
@@ -57,4 +58,6 @@ def test_weights_leave_out_eyes_and_mouth(film):
     assert weight[anatomy.region("eye_l") > 0.5].max() == 0
     assert weight[anatomy.region("mouth_interior") > 0.99].max() < 0.02
     assert weight[anatomy.region("nose") > 0.9].min() > 0.5
-    assert (still_skin(anatomy, neck=True) >= weight).all()
+    more = all_skin(anatomy)
+    assert (more >= weight).all() and (more > 0.5).sum() > (weight > 0.5).sum()
+    assert more[(anatomy.region("scalp") > 0.9) & (weight < 0.01)].max() < 0.2

@@ -15,7 +15,7 @@ from recon import user_models
 from recon.add_model import add_model
 from recon.anny_head import checksum
 from recon.ict import MIT
-from recon.models import load_model
+from recon.models import load_model, model_mark
 from recon.user_models import Source, folder, load_user_model, record_of, save_user_model
 from render.rasterize import rasterize
 
@@ -56,6 +56,12 @@ def test_a_model_comes_back_as_it_was_kept(home):
     assert np.array_equal(back.anatomy.pins478.face, model.anatomy.pins478.face)
     assert back.anatomy.region_names == model.anatomy.region_names
     assert load_user_model("ict") is back, "read once while the file stays as it is"
+    mark = model_mark("ict")
+    save_user_model("ict", model.shape(np.zeros(len(model.identity_basis_mm))).model, SOURCE, checksum())
+    assert len(mark) == 64 and model_mark("ict") == mark, "the same arrays give the same file"
+    save_user_model("ict", dataclasses.replace(model, template_mm=model.template_mm + 1.0), SOURCE, checksum())
+    assert model_mark("ict") != mark and model_mark("anny") == ""
+    assert np.allclose(load_model("ict").template_mm, model.template_mm + 1.0)
 
 
 def test_what_is_not_there_is_named_with_how_to_get_it(home):
