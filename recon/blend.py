@@ -8,6 +8,7 @@ Letters: K views, T texels a side of the full texture, t of the coarse one, w tr
 
 import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ from recon.layout import Layout, on_texels
 from recon.light import Light
 from recon.sight import Sight, project, shrunk
 
+WORKERS = 2
+"""Views worked side by side: numpy and OpenCV let them, and more would only need more memory."""
 COARSE = 4
 """The full texture has this many texels a side for one of the coarse copy."""
 HIDDEN_MM = 2.0
@@ -37,6 +40,8 @@ KEEP = 1e-3
 """Trust, (px/mm)^2, below which a texel's detail fades: it lies on the edge of what its view shows."""
 CLOTH = 50.0
 """Difference (grey levels) from the mean skin beyond which what lies on the throat is hardly skin."""
+PALE = 0.035
+"""Lack of red, as a share of all three channels, by which an ear's pixel is hardly skin."""
 CALM, BOLD = 25.0, 200.0
 """Contrast of detail (grey levels) that is believed of hardly trusted skin, and how much more per (px/mm)^2."""
 EXPECTED_TRUST = 1e-3
@@ -91,11 +96,12 @@ def one_view_each(seen: Survey, parts: Sequence[Bool[np.ndarray, "t t"]]) -> Sur
 
 
 def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndarray, "t t"],
-          throat: Float[np.ndarray, "t t"]) -> tuple[
+          throat: Float[np.ndarray, "t t"], ears: Float[np.ndarray, "t t"]) -> tuple[
               Float[np.ndarray, "t t 3"], Float[np.ndarray, "k t t"], Float[np.ndarray, "3"]]:
     """Broad colours under an even light, every view's trust by agreement, and the person's mean skin.
 
-    bare: skin that should have the person's colour. throat: where another colour is a collar.
+    bare: skin that should have the person's colour. throat: where another colour is a collar. ears: where a less red
+    one is what lies behind, for an ear is seldom where the model has it.
     """
     inside = seen.flat.inside
     even, weight, wide = seen.low[:, inside] / shade[:, inside], seen.weight[:, inside], seen.wide[:, inside]
@@ -105,7 +111,8 @@ def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndar
         sure = weight.max(0) >= weight.max() * 0.5
     mean_skin = np.median(even[best[sure], np.flatnonzero(sure)], axis=0)
     cloth = np.stack([agreement(d - mean_skin.astype(np.float32), CLOTH) for d in even])
-    bared = np.clip(throat[inside], 0, 1) * (1 - cloth)
+    pale = np.maximum(redness(mean_skin[None]) - redness(even), 0) / PALE
+    bared = np.maximum(np.clip(throat[inside], 0, 1) * (1 - cloth), (ears[inside] > 0.5) * (1 - 1 / (1 + pale**4)))
     weight, wide = weight * (1 - bared), wide * (1 - bared)
     belief = (EXPECTED_TRUST * np.clip(bare[inside], 0, 1)).astype(np.float32)
     expected = np.broadcast_to(mean_skin.astype(np.float32), (inside.sum(), 3))
@@ -119,6 +126,11 @@ def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndar
     broad, trusts = np.zeros((*inside.shape, 3), np.float32), np.zeros((len(weight), *inside.shape), np.float32)
     broad[inside], trusts[:, inside] = mean, agreed
     return broad, trusts, mean_skin.astype(float)
+
+
+def redness(rgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
+    """Red's share of a colour; shade changes it little."""
+    return rgb[..., 0] / np.maximum(rgb.sum(-1), 1)
 
 
 def consensus(even: Float[np.ndarray, "k n 3"], weight: Float[np.ndarray, "k n"], expected: Float[np.ndarray, "n 3"],
@@ -167,11 +179,14 @@ def detail(mesh: Mesh, flat: Layout, sights: Sequence[Sight], share: Float[np.nd
     out = np.zeros((side * side, 3), np.float32)
     face, bary = flat.face.ravel(), flat.bary.reshape(-1, 3)
     table = mesh.vertices_mm.astype(np.float32)
-    for sight, mine, light in zip(sights, share, factor, strict=True):
+
+    def drawn(one: tuple[Sight, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Texels that a view draws, and what it draws there."""
+        sight, mine, light = one
         texels = np.flatnonzero((cv2.resize(mine, (side, side), interpolation=cv2.INTER_LINEAR) > LEAST_SHARE).ravel()
                                 & (face >= 0))
         if not len(texels):
-            continue
+            return texels, np.zeros((0, 3), np.float32)
         points = np.einsum("nk,nkc->nc", bary[texels], table[mesh.faces[face[texels]]])
         px, depth = project(points, sight.camera)
         near = shrunk(px, sight)
@@ -181,7 +196,11 @@ def detail(mesh: Mesh, flat: Layout, sights: Sequence[Sight], share: Float[np.nd
         rgb = sampled(sight.picture, px, cv2.INTER_CUBIC) - sampled(sight.mid, near, cv2.INTER_LINEAR)
         keep = sampled(mine, at, cv2.INTER_LINEAR)[:, 0] * shown * np.minimum(trust / KEEP, 1)
         keep *= agreement(rgb, CALM + BOLD * trust)
-        out[texels] += keep[:, None] * rgb / sampled(light, at, cv2.INTER_LINEAR)
+        return texels, keep[:, None] * rgb / sampled(light, at, cv2.INTER_LINEAR)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for texels, colour in pool.map(drawn, zip(sights, share, factor, strict=True)):
+            out[texels] += colour
     return out.reshape(side, side, 3)
 
 

@@ -43,8 +43,8 @@ def completed(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, flat: 
     for part, colour in expected_parts(mesh, zone, known, sure):
         expected += part[:, None] * (colour - expected)
     expected = diffused(mesh, expected, sum(zone.eyes, zone.lining) < 0.5)
-    open_share = np.where(sum(zone.eyes, zone.lining) < 0.5, openness(mesh, normals), 1.0)
-    expected *= np.clip(open_share / CAVITY, 0.15, 1)[:, None]
+    hidden = np.flatnonzero((sum(zone.eyes, zone.lining) < 0.5) & (sure < 0.95))
+    expected[hidden] *= np.clip(openness(mesh, normals, hidden) / CAVITY, 0.15, 1)[:, None]
     twin, may = mirror_vertices(mesh, normals)
     other_side = membrane(mesh, known[twin], may * sure[twin], expected)
     return np.clip(membrane(mesh, known, sure, other_side), 0, 255)
@@ -116,8 +116,9 @@ def diffused(mesh: Mesh, values: Float[np.ndarray, "v c"], where: Bool[np.ndarra
 def edges_of(faces: Int[np.ndarray, "f 3"]) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
     """Every edge once."""
     pairs = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    unique = np.unique(pairs, axis=0)
-    return unique[:, 0], unique[:, 1]
+    count = int(faces.max()) + 1
+    unique = np.unique(pairs[:, 0].astype(np.int64) * count + pairs[:, 1])
+    return unique // count, unique % count
 
 
 def mirror_vertices(mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> tuple[Int[np.ndarray, "v"], Bool[
@@ -129,10 +130,10 @@ def mirror_vertices(mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> tuple[Int[
     return nearest, away < 1
 
 
-def openness(mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v"]:
-    """Share of the sky, weighted by the cosine, that every vertex sees past the head: 1 in the open, 0 in a cavity."""
+def openness(mesh: Mesh, normals: Float[np.ndarray, "v 3"], rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """Share of the sky, weighted by the cosine, that some vertices see past the head: 1 in the open, 0 in a cavity."""
     scene = o3d.t.geometry.RaycastingScene()
-    vertices = mesh.vertices_mm.astype(np.float32)
+    vertices, normals = mesh.vertices_mm.astype(np.float32), normals[rows]
     scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(mesh.faces.astype(np.uint32)))
     k = np.arange(SKY_RAYS) + 0.5  # cosine-weighted spiral: z = sqrt(1 - k / N), golden angle
     radius, angle = np.sqrt(k / SKY_RAYS), k * np.pi * (3 - np.sqrt(5))
@@ -141,7 +142,7 @@ def openness(mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> Float[np.ndarray,
     side /= np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-9)
     frames = np.stack([side, np.cross(normals, side), normals], 1)
     direction = np.einsum("kc,vcd->vkd", local, frames)
-    start = np.broadcast_to((mesh.vertices_mm + 0.3 * normals)[:, None], direction.shape)
+    start = np.broadcast_to((mesh.vertices_mm[rows] + 0.3 * normals)[:, None], direction.shape)
     cast = scene.cast_rays(o3d.core.Tensor(np.concatenate([start, direction], 2).astype(np.float32)))
     return (cast["t_hit"].numpy() > SKY_MM).mean(1)
 

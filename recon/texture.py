@@ -7,6 +7,7 @@ Letters: T texture side in texels, t of the coarse copy, K views, V vertices.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -19,11 +20,11 @@ from core.mesh import Mesh
 from core.progress import Progress, silent
 from core.records import record
 from core.texture import Texture
-from recon.blend import COARSE, FEATHER_TEXELS, Survey, agree, detail, factors, one_view_each, shares, survey
+from recon.blend import COARSE, FEATHER_TEXELS, WORKERS, Survey, agree, detail, factors, one_view_each, shares, survey
 from recon.complete import carried_on, completed, mirrored
 from recon.layout import Layout, layout, on_texels
 from recon.light import Light, Samples, fit_light, log_linear
-from recon.sight import SightOptions, Zones, look, zones
+from recon.sight import Sight, SightOptions, Zones, look, zones
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -86,11 +87,17 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
     """
     normals, zone = mesh.vertex_normals(), zones(mesh, anatomy)
     chosen = choose_views(cameras, sharpness, options.views)
+    shown = [pictures(view) for view in chosen]
+    person = [foreground(picture) for picture in shown]
+
+    def seen_in(turn: int) -> Sight:
+        return look(mesh, normals, zone, cameras[chosen[turn]], shown[turn], person[turn], rasterize, options.sight)
+
     sights = []
-    for turn, view in enumerate(chosen):
-        progress(0.5 * turn / len(chosen), f"Gathering skin, view {turn + 1} of {len(chosen)}")
-        picture = pictures(view)
-        sights.append(look(mesh, normals, zone, cameras[view], picture, foreground(picture), rasterize, options.sight))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for sight in pool.map(seen_in, range(len(chosen))):
+            sights.append(sight)
+            progress(0.5 * len(sights) / len(chosen), f"Gathering skin, view {len(sights)} of {len(chosen)}")
     coarse, flat = layout(mesh, max(options.side // COARSE, 1)), layout(mesh, options.side)
     seen = survey(mesh, normals, coarse, sights, sharpness[chosen])
     progress(0.6, "Finding the light")
@@ -99,7 +106,7 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
     light = fit_light(samples(seen, bare, [s.camera for s in sights]), 0)
     shade = factors(light, seen, sights)
     seen = one_view_each(seen, whole)
-    broad, agreed, mean_skin = agree(seen, shade, bare, parts[..., 1])
+    broad, agreed, mean_skin = agree(seen, shade, bare, parts[..., 1], parts[..., 4:].max(-1, initial=0))
     total = agreed.sum(0)
     trust = total / (total + HALF_TRUST)
     broad += (shares(agreed, coarse.inside, FEATHER_TEXELS[0])[..., None] * (seen.mid - seen.low) / shade).sum(0)
