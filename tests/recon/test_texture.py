@@ -125,7 +125,7 @@ def test_a_background_pixel_is_not_skin(mesh):
                    TextureOptions(side=SIDE, views=1)).as_seen
     assert (found.seen == 255).sum() > 8000
     colour = found.rgb[found.seen == 255].astype(int)
-    assert np.abs(colour - 90).max() < 30  # hidden skin beside a lid is drawn darker
+    assert np.abs(colour - 90).max() < 60  # hidden skin beside a lid is drawn darker
     assert np.percentile(np.abs(colour - 90), 99) < 6
     assert np.ptp(colour, axis=1).max() <= 4  # none of it is green
 
