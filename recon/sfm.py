@@ -96,7 +96,8 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
                           masks: list[UInt8[np.ndarray, "h w"]], seen: Observations, start: Bundle,
                           options: SfmOptions = DEFAULTS, progress: Progress = silent) -> Motion | Rejected:
     """Recover the cameras of the views. `folder`/`names`: the pictures' files (only their size is read by pycolmap)."""
-    pycolmap.logging.minloglevel = 3
+    pycolmap.logging.minloglevel = pycolmap.logging.stderrthreshold = 3  # only what ends the process
+    pycolmap.logging.alsologtostderr = False
     pycolmap.set_random_seed(options.seed)
     with tempfile.TemporaryDirectory(prefix="previsage-sfm-") as scratch:
         database = Path(scratch) / "database.db"
