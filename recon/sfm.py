@@ -8,8 +8,10 @@ where that is weak, the given cameras are triangulated and adjusted instead. The
 or not at all.
 """
 
+import contextlib
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -96,7 +98,8 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
                           masks: list[UInt8[np.ndarray, "h w"]], seen: Observations, start: Bundle,
                           options: SfmOptions = DEFAULTS, progress: Progress = silent) -> Motion | Rejected:
     """Recover the cameras of the views. `folder`/`names`: the pictures' files (only their size is read by pycolmap)."""
-    pycolmap.logging.minloglevel = 3
+    pycolmap.logging.minloglevel = pycolmap.logging.stderrthreshold = 3  # only what ends the process
+    pycolmap.logging.alsologtostderr = False
     pycolmap.set_random_seed(options.seed)
     with tempfile.TemporaryDirectory(prefix="previsage-sfm-") as scratch:
         database = Path(scratch) / "database.db"
@@ -244,13 +247,27 @@ def seeded(database: Path, folder: Path, out: Path, names: list[str], start: Bun
         settings.triangulation.create_max_angle_error = settings.triangulation.continue_max_angle_error = reach / 2
         settings.triangulation.merge_max_reproj_error = settings.triangulation.complete_max_reproj_error = reach
         try:
-            scene = pycolmap.triangulate_points(scene, database, folder, out, True, settings)
-            if scene.num_points3D() < 50:
-                return None, 0
-            pycolmap.bundle_adjustment(scene, adjust)
+            with quiet():
+                scene = pycolmap.triangulate_points(scene, database, folder, out, True, settings)
+                if scene.num_points3D() < 50:
+                    return None, 0
+                pycolmap.bundle_adjustment(scene, adjust)
         except (RuntimeError, ValueError):
             return None, 0
     return scene, 0
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing on the terminal: these two calls of pycolmap write their log there whatever its level."""
+    terminal = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def believed(scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observations, start: Bundle, others: int,

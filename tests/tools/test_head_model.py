@@ -7,10 +7,11 @@ from core.mesh import Mesh
 from core.surface import SurfacePoints
 from recon.models import load_model
 from tools.head_model import eyes, norms
-from tools.head_model.anatomy import depth_below_chord, profile
 from tools.head_model.paint import Studio, camera_about, iris_colors
-from tools.head_model.pins import closest, inside_loop
+from tools.head_model.pins import inside_loop
 from tools.head_model.sample import components
+from tools.head_model.shape import depth_below_chord
+from tools.head_model.surface import Sight, closest
 from tools.head_model.unwrap import equal_area_disc, face_weight, to_box
 
 
@@ -69,46 +70,67 @@ def test_clean_eyes_come_after_the_skin_where_the_old_ones_were():
     assert np.allclose(out[0, 5], [30, 0, 12]) and np.allclose(out[0, 5 + len(points)], [-30, 0, 11])
 
 
-def test_depths_are_before_the_outer_eye_corners():
-    points = np.random.default_rng(2).normal(0, 30, (478, 3))
-    got = norms.depths(points)
-    base = (points[33, 2] + points[263, 2]) / 2
-    assert got[list(norms.DEPTH_MM).index(4)] == pytest.approx(points[4, 2] - base)
-    assert np.allclose(norms.depths(points + [5, -7, 100]), got)
-    assert np.allclose(norms.depths(points * 2), 2 * got)
-    assert set(norms.OUTER_EYE).isdisjoint(norms.DEPTH_MM)
+def all_points(seed: int) -> dict[str | int, np.ndarray]:
+    """Every point that a measure asks for, at random."""
+    names = [*dict.fromkeys([n for pair in norms.NORMS_MM for n in pair] + ["g", "pg", "or_l", "t_l", "ex_l", "ex_r"]
+                            + list(norms.DEPTH_MM))]
+    return dict(zip(names, np.random.default_rng(seed).normal(0, 40, (len(names), 3)), strict=True))
 
 
-def named_points(seed: int) -> dict[str, np.ndarray]:
-    names = {n for pair in norms.NORMS_MM for n in pair} | {"g", "sn", "pg"}
-    return dict(zip(sorted(names), np.random.default_rng(seed).normal(0, 40, (len(names), 3)), strict=True))
+def nodded(points: dict, angle: float) -> dict:
+    """The same points with the head nodded about x."""
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    return {name: turn @ p for name, p in points.items()}
 
 
-def test_measures_are_distances_and_the_angle_of_convexity():
-    points = named_points(3) | {"g": np.array([0, 10.0, 0]), "sn": np.zeros(3), "pg": np.array([10.0, 0, 0])}
+def test_depths_are_before_the_outer_eye_corners_however_the_head_nods():
+    """Points at just the published depths, from which the best nod is none; a nodded and moved head has the same."""
+    points = all_points(2) | {"ex_l": np.array([45.0, 0, 0]), "ex_r": np.array([-45.0, 0, 0])}
+    points |= {name: np.array([0, 3.0 * k - 40, depth]) for k, (name, depth) in enumerate(norms.DEPTH_MM.items())}
+    wanted = list(norms.DEPTH_MM.values())
+    assert np.allclose(norms.depths(points), wanted)
+    assert np.allclose(norms.depths({k: p + [5, -7, 100] for k, p in nodded(points, 0.15).items()}), wanted)
+    assert not np.allclose(norms.depths(points | {4: points[4] + [0, 0, 3]}), wanted, atol=1)
+
+
+def test_measures_are_distances_the_angle_of_convexity_and_the_meridian():
+    points = all_points(3) | {"g": np.array([0, 10.0, 0]), "sn": np.zeros(3), "pg": np.array([10.0, 0, 0])}
+    points |= {"or_l": np.array([30.0, 2, 50]), "t_l": np.array([70.0, 2, -30]), "n": np.array([0, 60.0, 4])}
     got = norms.measures(points)
-    assert len(got) == len(norms.NORMS_MM) + 1 and got[-1] == pytest.approx(90)
+    assert len(got) == len(norms.NORMS_MM) + 2 and got[-2] == pytest.approx(90) and got[-1] == pytest.approx(-4)
     first = next(iter(norms.NORMS_MM))
     assert got[0] == pytest.approx(np.linalg.norm(points[first[0]] - points[first[1]]))
+    assert np.allclose(norms.measures(nodded(points, 0.3)), got)
+
+
+def test_every_measure_has_a_target_a_tolerance_and_a_row():
+    target, sd = norms.targets()
+    count = len(norms.NORMS_MM) + 2 + len(norms.DEPTH_MM)
+    points = all_points(5)
+    got = norms.measured([n for n in points if isinstance(n, str)],
+                         np.stack([p for n, p in points.items() if isinstance(n, str)]),
+                         np.random.default_rng(6).normal(0, 40, (478, 3)))
+    assert target.shape == sd.shape == got.shape == (count,) and (sd > 0).all()
+    rows = norms.table(got, got + 1)
+    assert len(rows) == count
+    assert np.allclose(list(rows.values()), np.stack([got, got + 1, target], 1), atol=0.06)
 
 
 def test_centring_moves_an_odd_head_towards_the_norms():
-    """The embedded head made 15 % too large and odd: its measures come back, and are those reported."""
+    """The embedded head made 15 % too large and odd: its measures come back."""
     model = load_model()
     basis, anatomy = model.identity_basis_mm[:40].astype(float), model.anatomy
-    odd = 1.15 * (model.template_mm + np.tensordot(np.random.default_rng(4).normal(0, 1.2, 40), basis, 1))
-    coefficients, size, rows = norms.centred(odd, basis, anatomy.pin_names, anatomy.pin_points, anatomy.pins478,
-                                             model.faces)
-    before, after, target = np.array(list(rows.values())).T
-    spread = np.array([norms.SHARE_SD * v for v in norms.NORMS_MM.values()] + [norms.CONVEXITY_SD_DEG]
-                      + [norms.DEPTH_SD_MM] * len(norms.DEPTH_MM))
-    off = [np.sqrt((((x - target) / spread) ** 2).mean()) for x in (before, after)]
+    odd = model.mean_mesh().with_vertices(
+        1.15 * (model.template_mm + np.tensordot(np.random.default_rng(4).normal(0, 1.2, 40), basis, 1)))
+    coefficients, size = norms.centred(odd, basis, anatomy.pin_names, anatomy.pin_points, anatomy.pins478)
+    moved = odd.with_vertices((odd.vertices_mm + np.tensordot(coefficients, basis, 1)) * size)
+    target, sd = norms.targets()
+    off = []
+    for mesh in (odd, moved):
+        got = norms.measured(anatomy.pin_names, mesh.points(anatomy.pin_points), mesh.points(anatomy.pins478))
+        off.append(np.sqrt((((got - target) / sd) ** 2).mean()))
     assert off[0] > 3 and off[1] < 0.5 * off[0]
     assert 0.7 < size < 0.95 and np.abs(coefficients).max() < 4
-    moved = Mesh(vertices_mm=(odd + np.tensordot(coefficients, basis, 1)) * size, faces=model.faces, uv=model.uv,
-                 faces_uv=model.faces_uv)
-    n, gn = (moved.points(anatomy.pin(name))[0] for name in ("n", "gn"))
-    assert np.linalg.norm(n - gn) == pytest.approx(rows["n-gn"][1], abs=0.06)
 
 
 def disc_mesh(rings: int = 24, sectors: int = 96) -> tuple[np.ndarray, np.ndarray]:
@@ -165,9 +187,9 @@ def test_components_are_labelled_by_size():
 def test_the_profile_is_the_foremost_surface_on_the_midline():
     points, faces = eyes.sphere()
     ball = Mesh(vertices_mm=60 * points, faces=faces, uv=points[:, :2], faces_uv=faces)
-    y, z = profile(ball, 50, -50)
+    y, z = Sight(ball).profile(50, -50)
     assert np.allclose(np.hypot(y, z), 60, atol=1.0) and (z > 0).all() and (np.diff(y) < 0).all()
-    assert len(profile(ball, 80, 70)[0]) == 0
+    assert len(Sight(ball).profile(80, 70)[0]) == 0
 
 
 def test_depth_below_a_chord():

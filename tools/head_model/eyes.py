@@ -20,7 +20,8 @@ def sphere():
     faces = [[0, a, b] for a, b in zip(index[0], nxt[0], strict=True)]
     for r in range(RINGS - 2):
         for a, b, c, d in zip(index[r], nxt[r], index[r + 1], nxt[r + 1], strict=True):
-            faces += [[a, c, d], [a, d, b]]
+            to_left = points[[a, b], 0].sum() > 0  # the diagonals of one half mirror the other's
+            faces += [[a, c, d], [a, d, b]] if to_left else [[a, c, b], [b, c, d]]
     faces += [[len(points) - 1, b, a] for a, b in zip(index[-1], nxt[-1], strict=True)]
     return points, np.array(faces)
 

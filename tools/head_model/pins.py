@@ -5,15 +5,16 @@ the shared topology (triangle and barycentrics), so averages over heads are aver
 """
 
 import numpy as np
-import open3d as o3d
 
 from core.mesh import Mesh
-from core.surface import SurfacePoints
+from recon.face478 import topology
+from tools.head_model.mirror import even_points, joined
 from tools.head_model.paint import BROW, LIP, SKIN, Studio, camera_about
 
 SIZE = 480
 YAW_BINS_RAD = np.radians(np.arange(-60, 61, 10))
 MIN_SEEN = 0.5
+FIRST_OF_IRISES = 468
 LIPS = [61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185]
 BROWS = ([70, 63, 105, 66, 107, 55, 65, 52, 53, 46], [300, 293, 334, 296, 336, 285, 295, 282, 283, 276])
 
@@ -31,17 +32,6 @@ def detector():
     return detect
 
 
-def closest(mesh: Mesh, points_mm) -> SurfacePoints:
-    """The nearest surface points of a mesh."""
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor(mesh.vertices_mm.astype(np.float32)),
-                        o3d.core.Tensor(mesh.faces.astype(np.uint32)))
-    near = scene.compute_closest_points(o3d.core.Tensor(np.asarray(points_mm, np.float32)))
-    uv = near["primitive_uvs"].numpy().astype(float)
-    return SurfacePoints(face=near["primitive_ids"].numpy().astype(np.int32),
-                         bary=np.column_stack([1 - uv.sum(1), uv]))
-
-
 def inside_loop(uv_of_vertex, loop_uv, margin=0.0):
     """Signed distance (in texture units, positive inside) of every vertex from a closed loop of texture points."""
     import cv2
@@ -51,9 +41,14 @@ def inside_loop(uv_of_vertex, loop_uv, margin=0.0):
                      for u, v in uv_of_vertex])
 
 
+def bare(colors, is_skin):
+    """Vertex colours of an unpainted head: skin, and the eyes as they are."""
+    return np.where(is_skin[:, None], SKIN, colors)
+
+
 def painted(colors, uv_of_vertex, is_skin, pins_uv):
     """Vertex colours with lips and brows along the pins found so far."""
-    out = colors.copy()
+    out = bare(colors, is_skin)
     for loop, color in [(LIPS, LIP), *((b, BROW) for b in BROWS)]:
         share = np.clip(inside_loop(uv_of_vertex, pins_uv[loop]) / 0.004 + 0.5, 0, 1) * is_skin
         out = out * (1 - share[:, None]) + color * share[:, None]
@@ -115,48 +110,34 @@ def centre_and_scatter(points):
     return centre, spread, seen
 
 
-def mirror_index(detect):
-    """For each of the 478 landmarks its left-right partner: detect a portrait and its mirror image, pair them."""
-    from scipy.optimize import linear_sum_assignment
-    from skimage.data import astronaut
-
-    portrait = np.repeat(np.repeat(astronaut()[:256, 96:352], 3, 0), 3, 1)
-    here = detect(portrait)
-    there = detect(np.ascontiguousarray(portrait[:, ::-1])) * [-1, 1] + [portrait.shape[1] - 1, 0]
-    partner = linear_sum_assignment(np.linalg.norm(here[:, None] - there, axis=2))[1]
-    if not np.array_equal(partner[partner], np.arange(478)):
-        raise ValueError("the detector's mirror image does not pair left with right")
-    return partner
-
-
-def frontal_pins(mean: Mesh, heads_mm, colors, rng, detect, partner):
-    """Pins from frontal detections alone, symmetric left to right."""
+def frontal_pins(mean: Mesh, heads_mm, colors, rng, detect, parts):
+    """Pins from frontal detections alone, symmetric left to right; the irises' on the eyeballs, all others on skin."""
     centre = centre_and_scatter(template_points(mean, heads_mm, colors, rng, detect))[0]
-    return closest(mean, (centre + centre[partner] * [-1, 1, 1]) / 2)
+    on_skin, twin = parts.on_skin[mean.faces].all(1), topology().mirror
+    skin, eyes = (even_points(mean, parts.partner, centre, twin, among) for among in (on_skin, ~on_skin))
+    return joined(skin[:FIRST_OF_IRISES], eyes[FIRST_OF_IRISES:])
 
 
-def first_pins(mean: Mesh, colors, is_skin, seed=0):
-    """Rough pins on the mean head itself, unpainted but for the eyes."""
-    detect = detector()
-    return frontal_pins(mean, np.repeat(mean.vertices_mm[None], 8, 0), np.where(is_skin[:, None], SKIN, colors),
-                        np.random.default_rng(seed), detect, mirror_index(detect))
+def rough_pins(mean: Mesh, colors, parts, seed=0):
+    """Pins on the mean head alone, pictured eight times."""
+    return frontal_pins(mean, np.repeat(mean.vertices_mm[None], 8, 0), colors, np.random.default_rng(seed), detector(),
+                        parts)
 
 
-def find_pins(mean: Mesh, random_heads_mm, colors, uv_of_vertex, is_skin, first, seed=0):
-    """Pins, per-yaw offsets (Y,478,3) mm and scatter (Y,478) mm; symmetric left to right. `first`: rough pins."""
+def find_pins(mean: Mesh, random_heads_mm, colors, parts, seed=0):
+    """Pins, per-yaw offsets (Y,478,3) mm and scatter (Y,478) mm; symmetric left to right."""
     detect = detector()
     rng = np.random.default_rng(seed)
-    partner = mirror_index(detect)
-    colors = painted(np.where(is_skin[:, None], SKIN, colors), uv_of_vertex, is_skin, first.on(mean.uv, mean.faces_uv))
-    pins = frontal_pins(mean, random_heads_mm, colors, rng, detect, partner)
+    pins = frontal_pins(mean, random_heads_mm, colors, rng, detect, parts)
+    twin = topology().mirror
     by_yaw = [centre_and_scatter(departures(mean, random_heads_mm, colors, yaw, pins, rng, detect))
               for yaw in YAW_BINS_RAD]
     offset, spread, seen = (np.stack([b[k] for b in by_yaw]) for k in range(3))
     with np.errstate(all="ignore"):
-        offset = np.nanmean([offset, offset[::-1][:, partner] * [-1, 1, 1]], axis=0)
+        offset = np.nanmean([offset, offset[::-1][:, twin] * [-1, 1, 1]], axis=0)
     spread = np.where(seen >= MIN_SEEN, np.maximum(spread, 0.3), np.inf)
-    spread = np.maximum(spread, spread[::-1][:, partner])
-    return pins, fill_unseen(np.where(np.isfinite(spread)[..., None], offset, np.nan)), spread, colors
+    spread = np.maximum(spread, spread[::-1][:, twin])
+    return pins, fill_unseen(np.where(np.isfinite(spread)[..., None], offset, np.nan)), spread
 
 
 def fill_unseen(offset):
@@ -190,6 +171,6 @@ def reprojection_check(mean: Mesh, heads_mm, colors, pins, offset, rng):
             error = np.linalg.norm(p[:, :2] / p[:, 2:] * K[0, 0] + K[:2, 2] - px, axis=1)
             px_error.append(np.median(error))
             mm_error.append(np.median(error * p[:, 2] / K[0, 0]))
-        rows[f"yaw_{np.degrees(yaw):.0f}"] = {"px_at_480": float(np.median(px_error)),
-                                              "mm": float(np.median(mm_error)), "heads": len(px_error)}
+        rows[f"yaw_{np.degrees(yaw):.0f}"] = {"px_at_480": round(float(np.median(px_error)), 2),
+                                              "mm": round(float(np.median(mm_error)), 2), "heads": len(px_error)}
     return rows
