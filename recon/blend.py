@@ -40,8 +40,6 @@ KEEP = 1e-3
 """Trust, (px/mm)^2, below which a texel's detail fades: it lies on the edge of what its view shows."""
 CLOTH = 50.0
 """Difference (grey levels) from the mean skin beyond which what lies on the throat is hardly skin."""
-PALE = 0.035
-"""Lack of red, as a share of all three channels, by which an ear's pixel is hardly skin."""
 CALM, BOLD = 25.0, 200.0
 """Contrast of detail (grey levels) that is believed of hardly trusted skin, and how much more per (px/mm)^2."""
 EXPECTED_TRUST = 1e-3
@@ -96,12 +94,11 @@ def one_view_each(seen: Survey, parts: Sequence[Bool[np.ndarray, "t t"]]) -> Sur
 
 
 def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndarray, "t t"],
-          throat: Float[np.ndarray, "t t"], ears: Float[np.ndarray, "t t"]) -> tuple[
+          throat: Float[np.ndarray, "t t"]) -> tuple[
               Float[np.ndarray, "t t 3"], Float[np.ndarray, "k t t"], Float[np.ndarray, "3"]]:
     """Broad colours under an even light, every view's trust by agreement, and the person's mean skin.
 
-    bare: skin that should have the person's colour. throat: where another colour is a collar. ears: where a less red
-    one is what lies behind, for an ear is seldom where the model has it.
+    bare: skin that should have the person's colour. throat: where another colour is a collar.
     """
     inside = seen.flat.inside
     even, weight, wide = seen.low[:, inside] / shade[:, inside], seen.weight[:, inside], seen.wide[:, inside]
@@ -111,8 +108,7 @@ def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndar
         sure = weight.max(0) >= weight.max() * 0.5
     mean_skin = np.median(even[best[sure], np.flatnonzero(sure)], axis=0)
     cloth = np.stack([agreement(d - mean_skin.astype(np.float32), CLOTH) for d in even])
-    pale = np.maximum(redness(mean_skin[None]) - redness(even), 0) / PALE
-    bared = np.maximum(np.clip(throat[inside], 0, 1) * (1 - cloth), (ears[inside] > 0.5) * (1 - 1 / (1 + pale**4)))
+    bared = np.clip(throat[inside], 0, 1) * (1 - cloth)
     weight, wide = weight * (1 - bared), wide * (1 - bared)
     belief = (EXPECTED_TRUST * np.clip(bare[inside], 0, 1)).astype(np.float32)
     expected = np.broadcast_to(mean_skin.astype(np.float32), (inside.sum(), 3))
@@ -126,11 +122,6 @@ def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndar
     broad, trusts = np.zeros((*inside.shape, 3), np.float32), np.zeros((len(weight), *inside.shape), np.float32)
     broad[inside], trusts[:, inside] = mean, agreed
     return broad, trusts, mean_skin.astype(float)
-
-
-def redness(rgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n"]:
-    """Red's share of a colour; shade changes it little."""
-    return rgb[..., 0] / np.maximum(rgb.sum(-1), 1)
 
 
 def consensus(even: Float[np.ndarray, "k n 3"], weight: Float[np.ndarray, "k n"], expected: Float[np.ndarray, "n 3"],

@@ -28,6 +28,10 @@ LID_MM = 1.0
 """Width over which trust grows between the eye and its lids."""
 CUBIC_PX = 1.0
 """Pixels of the picture beside an edge that sampling may mix with what lies beyond."""
+PALE = 0.035
+"""Lack of red, as a share of all three channels, by which a pixel of the throat or an ear is not skin."""
+FRONTAL = 0.6
+"""Skin that faces the camera by this cosine tells the person's colour."""
 BINS = 16
 """Colours are counted in this many bins a channel."""
 
@@ -109,10 +113,13 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     colour = np.ascontiguousarray(colour[rows, columns])
     person = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[rows, columns] > 0
     none = np.zeros(len(normals))
-    tables = np.column_stack([normals, sum(zone.eyes, none), sum(zone.ears, none), zone.lining]).astype(np.float32)
-    maps = seen.interpolate(tables, mesh.faces)
-    eye, ear, lining = (maps[..., k] > 0.5 for k in (3, 4, 5))
+    tables = np.column_stack([normals, sum(zone.eyes, none), sum(zone.ears, none), zone.lining, zone.bare, zone.throat])
+    maps = seen.interpolate(tables.astype(np.float32), mesh.faces)
+    eye, ear, lining, bare, throat = (maps[..., k] > 0.5 for k in range(3, 8))
+    to_camera = -rays(small, rows, columns) @ small.cam_from_head[:3, :3].astype(np.float32)
+    cosine = np.einsum("hwc,hwc->hw", maps[..., :3], to_camera)
     mine = whose(colour, seen.covered, person, scale)
+    mine &= ~((ear | throat) & pale(colour, mine & bare & (cosine > FRONTAL), scale))
     edge = edges(seen, mine, lining)
     inner, lid = depth_inside(~edge), depth_inside(~boundary(eye))
     beside = smooth_step(cv2.distanceTransform((~ear).astype(np.uint8), cv2.DIST_L2, 5) / (options.ear_mm * scale))
@@ -123,8 +130,6 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
         skin = smooth_step((inner - CUBIC_PX * share) / (width_mm * scale)) * smooth_step(lid / (LID_MM * scale))
         return np.where(eye, at_lid, skin * beside) * mine
 
-    to_camera = -rays(small, rows, columns) @ small.cam_from_head[:3, :3].astype(np.float32)
-    cosine = np.einsum("hwc,hwc->hw", maps[..., :3], to_camera)
     facing = np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1) ** options.power
     facing = np.where(eye, np.clip(cosine, 0, 1), facing) * px_per_mm**2
     low, mid = masked_blurs(colour, mine & ~edge, (options.broad_mm * scale, options.fine_mm * scale))
@@ -203,6 +208,15 @@ def whose(colour: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"], 
     belief = np.where(ours + theirs > 0, belief, before).astype(np.float32)
     belief[inner >= 1] = 1
     return covered & person & (cv2.GaussianBlur(belief, (0, 0), max(0.8 * scale, 0.5)) > 0.5)
+
+
+def pale(colour: UInt8[np.ndarray, "h w 3"], skin: Bool[np.ndarray, "h w"], scale: float) -> Bool[np.ndarray, "h w"]:
+    """Pixels with less red than the person's skin: a collar, or what lies behind an ear. Shade changes that little."""
+    if not skin.any():
+        return np.zeros(skin.shape, bool)
+    smooth = cv2.GaussianBlur(colour.astype(np.float32), (0, 0), max(scale, 0.5))
+    red = smooth[..., 0] / np.maximum(smooth.sum(-1), 1)
+    return red < np.median(red[skin]) - PALE
 
 
 def histogram(colour: UInt8[np.ndarray, "h w 3"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "r g b"]:

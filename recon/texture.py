@@ -106,7 +106,7 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
     light = fit_light(samples(seen, bare, [s.camera for s in sights]), 0)
     shade = factors(light, seen, sights)
     seen = one_view_each(seen, whole)
-    broad, agreed, mean_skin = agree(seen, shade, bare, parts[..., 1], parts[..., 4:].max(-1, initial=0))
+    broad, agreed, mean_skin = agree(seen, shade, bare, parts[..., 1])
     total = agreed.sum(0)
     trust = total / (total + HALF_TRUST)
     broad += (shares(agreed, coarse.inside, FEATHER_TEXELS[0])[..., None] * (seen.mid - seen.low) / shade).sum(0)

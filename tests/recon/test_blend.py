@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recon.blend import Survey, agreement, consensus, one_view_each, redness, sampled, shares
+from recon.blend import Survey, agreement, consensus, one_view_each, sampled, shares
 from recon.layout import Layout
 
 SKIN = np.float32([180, 140, 120])
@@ -103,8 +103,3 @@ def test_sampled_reads_every_point_of_a_long_list(count):
     px = np.random.default_rng(0).uniform(2, 29, (count, 2)).astype(np.float32)
     assert np.abs(sampled(ramp, px, 1)[:, 0] - px[:, 0]).max() < 0.05
     assert sampled(ramp[..., 0], px, 1).shape == (count, 1)
-
-
-def test_redness_tells_skin_from_a_wall_but_not_from_skin_in_the_shade():
-    skin, shade, wall = redness(np.float32([[180, 140, 120], [90, 70, 60], [120, 140, 130]]))
-    assert skin == pytest.approx(shade) and wall < skin - 0.05

@@ -7,7 +7,19 @@ from core.anatomy import Anatomy
 from core.fragments import Fragments
 from core.surface import SurfacePoints
 from recon.models import load_model
-from recon.sight import SightOptions, around, depth_inside, edges, look, masked_blurs, project, shrunk, whose, zones
+from recon.sight import (
+    SightOptions,
+    around,
+    depth_inside,
+    edges,
+    look,
+    masked_blurs,
+    pale,
+    project,
+    shrunk,
+    whose,
+    zones,
+)
 from render.rasterize import rasterize
 from tests.recon.heads import camera_at
 
@@ -130,6 +142,17 @@ def test_whose_believes_the_surface_when_the_mask_misses_the_head():
     covered = np.zeros((50, 50), bool)
     covered[10:40, 10:40] = True
     assert np.array_equal(whose(np.zeros((50, 50, 3), np.uint8), covered, np.zeros((50, 50), bool), 1.0), covered)
+
+
+def test_a_collar_and_a_wall_are_paler_than_skin_in_any_shade():
+    colour = np.zeros((60, 80, 3), np.uint8)
+    for k, rgb in enumerate(([190, 150, 130], [80, 62, 54], [25, 28, 45], [230, 230, 232])):
+        colour[:, 20 * k:20 * k + 20] = rgb
+    skin = np.zeros((60, 80), bool)
+    skin[:, :20] = True
+    found = pale(colour, skin, 1.0)
+    assert not found[:, :36].any() and found[:, 44:].all()
+    assert not pale(colour, np.zeros_like(skin), 1.0).any()
 
 
 def test_masked_blurs_take_nothing_from_beyond_the_mask():
