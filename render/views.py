@@ -1,10 +1,12 @@
 """The standard clinical views (clinical.md section 4, photo protocol) as cameras.
 
 Letters: azimuth a of the camera about the head's vertical axis, positive towards the patient's left; elevation e above
-the Frankfort horizontal. The camera stands 1.2 m away, which fixes the perspective; the focal length is what frames the
-face, as if the picture of a 100 mm lens (full frame) were cropped to it.
+the Frankfort horizontal. The camera stands 1.2 m away, which fixes the perspective; the focal length, the same in all
+views, is what frames the whole head, as if the picture of a 100 mm lens (full frame) were cropped to it.
 "left" always names the side of the patient that is shown.
 """
+
+import dataclasses
 
 import numpy as np
 from jaxtyping import Float
@@ -18,21 +20,14 @@ from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 DISTANCE_MM = 1200.0
 """Camera to face: within the 1 to 1.5 m of the protocol."""
 
-TOP_MM, BOTTOM_MM = 92.0, -142.0
-"""Above the hairline and below the chin, from the line of the eye corners: adult trichion and gnathion plus air."""
+BOTTOM_MM, TOP_MM = -120.0, 60.0
+"""Chin and hairline from the line of the eye corners, where no anatomy tells: adult gnathion and trichion."""
 
-MARGIN_MM = 22.0
-"""Air above trichion and below gnathion when the anatomy tells where they are."""
+MARGIN_MM = 14.0
+"""Air around the head's outline, and below the chin."""
 
-WIDTH_MM = 196.0
-"""What a picture must at least be wide: a broad head with its ears."""
-
-BEHIND_FACE_MM = 78.0
-"""The middle of a profile lies this far behind the foremost point: nose to ear fills the picture evenly."""
-
-
-TILTED_FORWARD = 0.45
-"""Share of the way from the middle of the head to the nose tip at which the tilted views aim."""
+NOSE_TO_FACE_MM = 47.0
+"""How far behind the nose tip the views from below and above aim: the middle of the face's surface."""
 
 
 @record
@@ -58,26 +53,42 @@ VIEWS: dict[str, StandardView] = {
 
 @record
 class Framing:
-    """What a picture shows: the point in its middle (head frame) and the height and width of the face there (mm)."""
+    """What a picture shows: the point in its middle (head frame), the height and width of the head there (mm), and the
+    middle of the face, at which the tilted views aim."""
 
     centre_mm: Float[np.ndarray, "3"]
     height_mm: float
     width_mm: float
+    face_mm: Float[np.ndarray, "3"]
 
 
 def framing(mesh: Mesh, anatomy: Anatomy | None = None) -> Framing:
-    """The face from above the hairline to below the chin; from its pins when the anatomy has them."""
-    top, bottom = TOP_MM, BOTTOM_MM
+    """The whole head above the chin, in one scale for all views: crown, occiput and nose tip keep a margin.
+
+    The chin and the hairline are the anatomy's pins when it has them.
+    """
+    chin, hairline = BOTTOM_MM, TOP_MM
     if anatomy is not None and {"tr", "me"} <= set(anatomy.pin_names):
-        top = float(mesh.points(anatomy.pin("tr"))[0, 1]) + MARGIN_MM
-        bottom = float(mesh.points(anatomy.pin("me"))[0, 1]) - MARGIN_MM
-    y, z = mesh.vertices_mm[:, 1], mesh.vertices_mm[:, 2]
-    of_face = (y > bottom) & (y < top)
-    if not of_face.any():  # not a head in the head frame: show all of it
-        top, bottom, of_face = float(y.max()), float(y.min()), np.ones(len(y), bool)
-    front = float(z[of_face].max())
-    centre = np.array([0.0, (top + bottom) / 2, front - BEHIND_FACE_MM])
-    return Framing(centre_mm=centre, height_mm=top - bottom, width_mm=WIDTH_MM)
+        hairline, chin = (float(mesh.points(anatomy.pin(name))[0, 1]) for name in ("tr", "me"))
+    points = mesh.vertices_mm[mesh.vertices_mm[:, 1] > chin]
+    if len(points) < 3 or chin >= hairline:  # not a head in the head frame: show all of it
+        points = mesh.vertices_mm
+        chin, hairline = float(points[:, 1].min()), float(points[:, 1].max())
+    low, high = points.min(0), points.max(0)
+    centre = np.array([0.0, (chin + high[1]) / 2, (low[2] + high[2]) / 2])
+    halves = np.array([half_size(points - centre, float(np.radians(v.azimuth_deg))) for v in VIEWS.values()
+                       if v.elevation_deg == 0])
+    width, height = 2 * (halves.max(0) + MARGIN_MM)
+    return Framing(centre_mm=centre, height_mm=float(height), width_mm=float(width),
+                   face_mm=np.array([0.0, (chin + hairline) / 2, high[2] - NOSE_TO_FACE_MM]))
+
+
+def half_size(points_mm: Float[np.ndarray, "n 3"], azimuth_rad: float) -> Float[np.ndarray, "2"]:
+    """How far points reach sideways and up or down from the middle of a level view, in mm at the middle's distance."""
+    across = np.array([np.cos(azimuth_rad), 0, -np.sin(azimuth_rad)])
+    towards = np.array([np.sin(azimuth_rad), 0, np.cos(azimuth_rad)])
+    enlarged = DISTANCE_MM / np.maximum(DISTANCE_MM - points_mm @ towards, 1)
+    return np.array([np.abs(points_mm @ across * enlarged).max(), np.abs(points_mm[:, 1] * enlarged).max()])
 
 
 def standing(azimuth_rad: float, elevation_rad: float, frame: Framing, size_wh: tuple[int, int],
@@ -92,15 +103,22 @@ def standing(azimuth_rad: float, elevation_rad: float, frame: Framing, size_wh: 
                   cam_from_head=rigid(rotation, np.array([0, 0, distance_mm]) - rotation @ frame.centre_mm))
 
 
-def tilted(frame: Framing, elevation_rad: float) -> Framing:
-    """The frame for a camera above or below: aimed at the face's surface, which the head's depth would push aside."""
-    forward = BEHIND_FACE_MM * abs(np.sin(elevation_rad)) * TILTED_FORWARD
-    return Framing(centre_mm=frame.centre_mm + np.array([0, 0, forward]), height_mm=frame.height_mm,
-                   width_mm=frame.width_mm)
+def tilted(frame: Framing, points_mm: Float[np.ndarray, "n 3"], elevation_rad: float, size_wh: tuple[int, int]
+           ) -> Framing:
+    """The frame for a camera above or below: aimed at the face, but not so low that the head's top is cut off."""
+    aimed = dataclasses.replace(frame, centre_mm=frame.face_mm)
+    camera = standing(0.0, elevation_rad, aimed, size_wh)
+    px_per_mm = camera.K_px[0, 0] / DISTANCE_MM
+    missing_mm = MARGIN_MM - float(camera.px_from_points(points_mm)[:, 1].min()) / px_per_mm
+    up = -camera.cam_from_head[1, :3]
+    return dataclasses.replace(aimed, centre_mm=aimed.centre_mm + max(missing_mm, 0.0) * up)
 
 
 def standard_cameras(mesh: Mesh, size_wh: tuple[int, int], anatomy: Anatomy | None = None) -> dict[str, Camera]:
     """A camera for every standard view, by name. Frame the mesh before the operation and use it for both pictures."""
-    frame = framing(mesh, anatomy)
-    angles = {name: (np.radians(v.azimuth_deg), np.radians(v.elevation_deg)) for name, v in VIEWS.items()}
-    return {name: standing(float(a), float(e), tilted(frame, float(e)), size_wh) for name, (a, e) in angles.items()}
+    frame, cameras = framing(mesh, anatomy), {}
+    for name, view in VIEWS.items():
+        elevation = float(np.radians(view.elevation_deg))
+        this = frame if elevation == 0 else tilted(frame, mesh.vertices_mm, elevation, size_wh)
+        cameras[name] = standing(float(np.radians(view.azimuth_deg)), elevation, this, size_wh)
+    return cameras

@@ -6,7 +6,7 @@ import pytest
 from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.surface import SurfacePoints
-from render.views import BOTTOM_MM, DISTANCE_MM, TOP_MM, VIEWS, framing, standard_cameras
+from render.views import BOTTOM_MM, DISTANCE_MM, MARGIN_MM, VIEWS, framing, standard_cameras
 from tests.core.builders import sphere
 
 SIZE = (400, 500)
@@ -61,26 +61,44 @@ def test_basal_looks_from_below_and_cephalic_from_above() -> None:
         assert np.all(np.abs(nose / SIZE - 0.5) < 0.25)
 
 
-def test_the_face_fills_the_picture_from_hairline_to_chin() -> None:
-    for size in ((400, 500), (300, 900), (900, 400)):
-        project = standard_cameras(head(), size)["frontal"].px_from_points
-        top, bottom = project(np.array([[0.0, 75, 0], [0.0, -115, 20]]))
-        left, right = project(np.array([[80.0, -10, -80], [-80.0, -10, -80]]))
-        assert 0 < top[1] < bottom[1] < size[1]
-        assert 0 < right[0] < left[0] < size[0]
-    project = standard_cameras(head(), SIZE)["frontal"].px_from_points
-    span = np.ptp(project(np.array([[0.0, 75, 0], [0.0, -115, 0]]))[:, 1])
-    assert span > 0.7 * SIZE[1]
+@pytest.mark.parametrize("size", [(400, 500), (300, 900), (900, 400)])
+def test_every_level_view_shows_the_whole_head_with_a_little_margin(size: tuple[int, int]) -> None:
+    """Crown, occiput, ears and nose lie inside; in the tightest direction of the tightest view the margin is small."""
+    mesh = head()
+    above = mesh.vertices_mm[mesh.vertices_mm[:, 1] > BOTTOM_MM]
+    cameras, air = standard_cameras(mesh, size), []
+    for name, camera in cameras.items():
+        px = camera.px_from_points(above)
+        edges = np.stack([px.min(0), np.array(size) - 1 - px.max(0)])
+        if VIEWS[name].elevation_deg == 0:
+            assert edges.min() > 0
+            air.append(edges.min() / camera.K_px[0, 0] * DISTANCE_MM)
+        else:
+            assert edges[0, 1] > 0  # the top is not cut off
+    assert 0.5 * MARGIN_MM < min(air) < 2 * MARGIN_MM
+
+
+def test_all_views_have_one_scale() -> None:
+    assert len({round(c.K_px[0, 0], 6) for c in standard_cameras(head(), SIZE).values()}) == 1
 
 
 def test_framing_follows_the_anatomy() -> None:
+    """A higher chin shows less of the neck; the face's middle lies between chin and hairline."""
     mesh = head()
-    pins = SurfacePoints(face=np.array([40, 1900]), bary=np.full((2, 3), 1 / 3))
-    high, low = sorted(mesh.points(pins)[:, 1], reverse=True)
-    names = ("tr", "me") if mesh.points(pins)[0, 1] == high else ("me", "tr")
-    anatomy = Anatomy(pins478=pins, pin_names=names, pin_points=pins, region_names=(),
+    low, high = (np.argmin(np.abs(mesh.points(SurfacePoints(face=np.arange(len(mesh.faces)), bary=np.full(
+        (len(mesh.faces), 3), 1 / 3)))[:, 1] - y)) for y in (-90, 40))
+    pins = SurfacePoints(face=np.array([high, low]), bary=np.full((2, 3), 1 / 3))
+    top, chin = mesh.points(pins)[:, 1]
+    anatomy = Anatomy(pins478=pins, pin_names=("tr", "me"), pin_points=pins, region_names=(),
                       region_weights=np.zeros((0, len(mesh.vertices_mm))))
-    found = framing(mesh, anatomy)
-    assert found.centre_mm[1] == pytest.approx((high + low) / 2)
-    assert found.height_mm > high - low
-    assert framing(mesh).height_mm == TOP_MM - BOTTOM_MM
+    found, plain = framing(mesh, anatomy), framing(mesh)
+    crown = mesh.vertices_mm[:, 1].max()
+    assert found.centre_mm[1] == pytest.approx((chin + crown) / 2)
+    assert crown - chin < found.height_mm < plain.height_mm
+    assert found.face_mm[1] == pytest.approx((chin + top) / 2)
+
+
+def test_what_is_no_head_is_shown_whole() -> None:
+    mesh = sphere(10).moved(np.tile([0.0, -500, 0], (len(sphere(10).vertices_mm), 1)))
+    px = standard_cameras(mesh, SIZE)["frontal"].px_from_points(mesh.vertices_mm)
+    assert (px > 0).all() and (px < SIZE).all()
