@@ -420,6 +420,29 @@ class TestInterruptions:
         case = root / send(web, ("a.mp4", b"x")).json()["id"]
         assert settled(case).error.code == "too_long"
 
+    def test_work_asked_for_while_the_last_process_leaves_is_not_lost(
+            self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The process has told its end and is about to exit; the person is quicker and asks for the next thing."""
+        package = tmp_path / "leaving" / "previsage"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "job.py").write_text(
+            "import json, pathlib, sys\n"
+            "file = pathlib.Path(sys.argv[1]) / 'job.json'; job = json.loads(file.read_text())\n"
+            "first = not (file.parent / 'was_here').exists(); (file.parent / 'was_here').touch()\n"
+            "job |= {'id': 'next', 'state': 'queued'} if first else {'state': 'done'}\n"
+            "file.write_text(json.dumps(job))\n")
+        plain = queues.environment
+        monkeypatch.setattr(queues, "environment", lambda: {**plain(), "PYTHONPATH": str(package.parent)})
+        case = root / "20260101-000000-abcdef"
+        case.mkdir()
+        write_job(case, Job(kind="reconstruct", inputs=["upload/a.mp4"]))
+        with TestClient(create_app(root), base_url="http://127.0.0.1"):
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline and (job := read_job(case)) is not None and job.state not in FINAL:
+                time.sleep(0.05)
+        assert job is not None and (job.id, job.state) == ("next", "done")
+
 
 class TestJobProcess:
     def test_a_wrong_call_says_how(self, tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ class Queue:
         """Run one job's process to its end, whatever that is."""
         self._case = case
         try:
+            begun = read_job(case)
             with open(case / "job.log", "wb") as output:
                 self._child = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", "previsage.job", str(case), stdin=asyncio.subprocess.DEVNULL, stdout=output,
@@ -141,7 +142,8 @@ class Queue:
                 self._requeue(case)
                 raise
             job = read_job(case)
-            if job is not None and job.state not in FINAL:
+            another = job is not None and begun is not None and job.id != begun.id  # queued before this one had left
+            if job is not None and job.state not in FINAL and not another:
                 self._settle(case, job, late=late, exited=self._child.returncode)
         except (OSError, PrevisageError) as error:
             log.error("the job of %s could not be run: %s", case.name, error)
