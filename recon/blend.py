@@ -83,7 +83,8 @@ def survey(mesh: Mesh, normals: Float[np.ndarray, "v 3"], flat: Layout, sights: 
 
 
 def one_view_each(seen: Survey, parts: Sequence[Bool[np.ndarray, "t t"]]) -> Survey:
-    """Each part from the view that shows most of it: gaze moves between views, and an ear fits no two of them."""
+    """Each part from the view that shows most of it: gaze (both eyes are one part) moves between views, and an ear fits
+    no two of them."""
     weight, wide = seen.weight.copy(), seen.wide.copy()
     for part in parts:
         total = weight[:, part].sum(1)

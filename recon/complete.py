@@ -20,10 +20,12 @@ from recon.sight import Zones
 
 MIRROR_MM = 6.0
 """A point's mirror image must lie this near to the surface, and face the same way, to stand in for it."""
-KEEP_MM, REACH_MM = 1.5, 60.0
+KEEP_MM, REACH_MM = 0.4, 60.0
 """Distance over which known colours blend into completed ones, and over which they carry beyond what was seen."""
 FADE_MM = 15.0
 """Width over which the expected colours of neighbouring parts blend."""
+SHADE_MM = 3.0
+"""The same for the darkness of cavities."""
 CAVITY = 0.2
 """Skin that sees less of the sky than this is drawn darker where it was not seen."""
 CROWN_MM = 40.0
@@ -44,7 +46,9 @@ def completed(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, flat: 
         expected += part[:, None] * (colour - expected)
     expected = diffused(mesh, expected, sum(zone.eyes, zone.lining) < 0.5)
     hidden = np.flatnonzero((sum(zone.eyes, zone.lining) < 0.5) & (sure < 0.95))
-    expected[hidden] *= np.clip(openness(mesh, normals, hidden) / CAVITY, 0.15, 1)[:, None]
+    shade = np.ones((len(sure), 1))
+    shade[hidden, 0] = np.clip(openness(mesh, normals, hidden) / CAVITY, 0.15, 1)
+    expected *= diffused(mesh, shade, sum(zone.eyes, zone.lining) < 0.5, SHADE_MM)
     twin, may = mirror_vertices(mesh, normals)
     other_side = membrane(mesh, known[twin], may * sure[twin], expected)
     return np.clip(membrane(mesh, known, sure, other_side), 0, 255)
@@ -97,8 +101,9 @@ def membrane(mesh: Mesh, known: Float[np.ndarray, "v c"], trust: Float[np.ndarra
     return expected + offset.reshape(known.shape)
 
 
-def diffused(mesh: Mesh, values: Float[np.ndarray, "v c"], where: Bool[np.ndarray, "v"]) -> Float[np.ndarray, "v c"]:
-    """Values averaged with their neighbours again and again, so that a hairline fades over some `FADE_MM`."""
+def diffused(mesh: Mesh, values: Float[np.ndarray, "v c"], where: Bool[np.ndarray, "v"], over_mm: float = FADE_MM
+             ) -> Float[np.ndarray, "v c"]:
+    """Values averaged with their neighbours again and again, so that a border fades over some millimetres."""
     i, j = edges_of(mesh.faces)
     both = where[i] & where[j]
     i, j = i[both], j[both]
@@ -106,9 +111,9 @@ def diffused(mesh: Mesh, values: Float[np.ndarray, "v c"], where: Bool[np.ndarra
     graph = coo_matrix((np.ones(len(i)), (i, j)), (count, count)).tocsr()
     graph = graph + graph.T
     degree = np.asarray(graph.sum(1)).ravel()
-    length = float(np.median(np.linalg.norm(mesh.vertices_mm[i] - mesh.vertices_mm[j], axis=1))) if len(i) else FADE_MM
+    length = float(np.median(np.linalg.norm(mesh.vertices_mm[i] - mesh.vertices_mm[j], axis=1))) if len(i) else over_mm
     mean = diags(0.5 / np.maximum(degree, 1)) @ graph
-    for _ in range(int(min(200, 2 * (FADE_MM / length) ** 2))):
+    for _ in range(int(min(200, 2 * (over_mm / length) ** 2))):
         values = np.where(degree[:, None] > 0, 0.5 * values + mean @ values, values)
     return values
 

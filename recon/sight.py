@@ -24,7 +24,7 @@ EDGE_STEP_MM = 4.0
 """A step in depth between neighbouring pixels that is an edge and not a slope."""
 SURE_MM = 10.0
 """This deep inside the silhouette a pixel is the person's, whatever its colour; as far outside it is not."""
-LID_MM = 1.0
+LID_MM = 0.6
 """Width over which trust grows between the eye and its lids."""
 CUBIC_PX = 1.0
 """Pixels of the picture beside an edge that sampling may mix with what lies beyond."""

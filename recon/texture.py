@@ -102,7 +102,8 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
     seen = survey(mesh, normals, coarse, sights, sharpness[chosen])
     progress(0.6, "Finding the light")
     parts = on_texels(np.column_stack([zone.bare, zone.throat, *zone.eyes, *zone.ears]), mesh, coarse)
-    bare, whole = parts[..., 0], [parts[..., k] > 0.5 for k in range(2, parts.shape[2])]
+    bare, eyes, ears = parts[..., 0], parts[..., 2:2 + len(zone.eyes)], parts[..., 2 + len(zone.eyes):]
+    whole = [eyes.max(-1, initial=0) > 0.5, *(ears[..., k] > 0.5 for k in range(ears.shape[2]))]
     light = fit_light(samples(seen, bare, [s.camera for s in sights]), 0)
     shade = factors(light, seen, sights)
     seen = one_view_each(seen, whole)
@@ -151,7 +152,7 @@ def finished(mesh: Mesh, flat: Layout, zone: Zones, seen: Survey, base: Float[np
     rgb = full(base) + mirrored(fine, sure, seen.points, seen.flat.inside)
     if zone.lining.any():
         lining = on_texels(zone.lining[:, None], mesh, flat)[..., 0]
-        dark = (np.clip((lining - 0.7) / 0.3, 0, 1) * (1 - sure))[..., None]
+        dark = (np.clip((lining - 0.2) / 0.5, 0, 1) * (1 - sure))[..., None]
         rgb += dark * (np.array(LINING_RGB, np.float32) - rgb)
     known = np.where((sure > 0.5) & flat.inside, 255, 0).astype(np.uint8)
     return Texture(rgb=as_bytes(rgb), seen=known), Texture(rgb=as_bytes(rgb * full(lit)), seen=known)
