@@ -221,6 +221,11 @@ def card(facts, size, checksum):
 
 The eyeballs, texture layout, pins, regions and centring are Previsage's own.
 
+## Known limits
+The 478 pins lie where the detector puts its points on drawn heads: beside the nose (2, 48, 64, 98, 129 and their twins)
+up to 4 mm from the anatomical place. Measures use the named pins. Trichion, orbitale, rhinion, supratip, columella,
+zygion and gonion rest on the assumptions marked E in `tools/head_model`.
+
 ## Facts
 {listed}
 ## Centring on published measures (mm; Anny's average, this model with its final pins, target)
