@@ -24,7 +24,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     head = reconstruction(rng)
     rgb = np.zeros((32, 64, 3), np.uint8)
     rgb[:, 32:], rgb[:, :32] = (200, 40, 40), (40, 40, 200)
-    head = dataclasses.replace(head, texture=Texture(rgb=rgb, seen=np.full((32, 64), 255, np.uint8)))
+    head = dataclasses.replace(head, texture=Texture(rgb=rgb, seen=np.full((32, 64), 255, np.uint8)),
+                               delit=None)
     push = np.zeros((2, len(head.mesh.vertices_mm), 3))
     push[0, :, 2] = 3 * np.exp(-((head.mesh.vertices_mm - [0, 0, 90]) ** 2).sum(1) / 500)
     push[1, :, 1] = push[0, :, 2]
