@@ -14,7 +14,7 @@ from core.errors import PrevisageError, UsageError
 from core.progress import Progress
 from previsage.job import working_on
 from previsage.options import IPD_MM, MARKER_MM
-from viewer import models_cli, shown
+from viewer import bench_cli, models_cli, shown
 from viewer.terminal import Terminal, current, quiet_libraries, say, unexpected
 
 INTENSITY = 55.0
@@ -40,6 +40,7 @@ Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage,
 """
 app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(models_cli.app, name="models")
+app.add_typer(bench_cli.app, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for results and for errors.")]
 CaseArg = Annotated[Path, typer.Argument(metavar="CASE", help="Folder of the case.")]

@@ -22,7 +22,7 @@ from viewer import cli, terminal
 from viewer.plans import plan_from
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "reconstruct", "predict", "render", "view", "serve", "procedures", "models", "doctor")
+COMMANDS = ("demo", "reconstruct", "predict", "render", "view", "serve", "procedures", "models", "bench", "doctor")
 
 Call = Callable[..., tuple[int, str, str]]
 
