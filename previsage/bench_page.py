@@ -36,15 +36,16 @@ COST = (Column(key="views", title="views", form="d"), Column(key="frames", title
         Column(key="load_after", title="after", form=".1f"))
 TABLES = (("Errors", ERRORS), ("Cameras and cost", (*CAMERAS, *COST)))
 AT_LEAST = {"coverage_shape_percent", "coverage_metric_percent"}
-FAST = {"shape_mm": 1.0, "wall_s": 12.0, "peak_gb": 3.0}
-FULL = {"shape_mm": 0.25, "nose_mm": 0.35, "chin_mm": 0.30, "landmark_mm": 1.8, "metric_mm": 0.8, "scale_percent": 2.5,
-        "rotation_median_deg": 0.4, "centre_mm": 1.5, "coverage_shape_percent": 90.0, "coverage_metric_percent": 90.0,
-        "interval_holds": True, "wall_s": 75.0, "peak_gb": 3.0}
-TYPED = {"metric_mm": 0.4, "scale_percent": 1.0}
+FAST: dict[str, float | bool] = {"shape_mm": 1.0, "wall_s": 12.0, "peak_gb": 3.0}
+FULL: dict[str, float | bool] = {
+    "shape_mm": 0.25, "nose_mm": 0.35, "chin_mm": 0.30, "landmark_mm": 1.8, "metric_mm": 0.8, "scale_percent": 2.5,
+    "rotation_median_deg": 0.4, "centre_mm": 1.5, "coverage_shape_percent": 90.0, "coverage_metric_percent": 90.0,
+    "interval_holds": True, "wall_s": 75.0, "peak_gb": 3.0}
+TYPED: dict[str, float | bool] = {"metric_mm": 0.4, "scale_percent": 1.0}
 """Bars: at most this much (in absolute value), at least for `AT_LEAST`; `TYPED`: with a typed distance."""
 
 
-def bars(row: Row) -> dict[str, float]:
+def bars(row: Row) -> dict[str, float | bool]:
     """The bars of a row's setting."""
     return FAST if row["quality"] == "fast" else {**FULL, **(TYPED if row["typed_ipd"] else {})}
 
@@ -54,7 +55,7 @@ def missed(row: Row) -> list[str]:
     return [key for key, bar in bars(row).items() if row.get(key) is not None and not reaches(key, row[key], bar)]
 
 
-def reaches(key: str, value: float, bar: float) -> bool:
+def reaches(key: str, value: float | bool, bar: float | bool) -> bool:
     """Whether a value is within its bar."""
     return value >= bar if key in AT_LEAST or bar is True else abs(value) <= bar
 
