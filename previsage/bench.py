@@ -129,6 +129,8 @@ def truth_of(path: Path) -> Truth:
     with np.load(path) as arrays:
         if lacking := {"verts", "tris", "K", "cam_from_head", "landmarks478"} - set(arrays.files):
             raise ValueError(f"{path.name} lacks {', '.join(sorted(lacking))}")
+        if not np.isfinite(arrays["landmarks478"][NOSE_TIP]).all():
+            raise ValueError(f"{path.name} has no landmark on the nose tip: film it where mediapipe is installed")
         faces = arrays["tris"].astype(np.int32)
         mesh = Mesh(vertices_mm=arrays["verts"].astype(float), faces=faces, uv=np.zeros((1, 2)),
                     faces_uv=np.zeros_like(faces))

@@ -21,20 +21,20 @@ class Column:
 
 ERRORS = (Column(key="shape_mm", title="shape, mm"), Column(key="metric_mm", title="metric, mm"),
           Column(key="nose_mm", title="nose, mm"), Column(key="chin_mm", title="chin, mm"),
-          Column(key="landmark_mm", title="inner landmarks, mm"),
-          Column(key="scale_percent", title="scale, %", form="+.1f"),
-          Column(key="interval_percent", title="stated 95 %, ± %", form=".1f"),
-          Column(key="interval_holds", title="size in it"),
-          Column(key="coverage_shape_percent", title="coverage shape, %", form=".0f"),
-          Column(key="coverage_metric_percent", title="coverage metric, %", form=".0f"))
+          Column(key="landmark_mm", title="inner landmarks, mm"))
+SIZE = (Column(key="scale_percent", title="scale, %", form="+.1f"),
+        Column(key="interval_percent", title="stated 95 %, ± %", form=".1f"),
+        Column(key="interval_holds", title="size in it"),
+        Column(key="coverage_shape_percent", title="coverage shape, %", form=".0f"),
+        Column(key="coverage_metric_percent", title="coverage metric, %", form=".0f"))
 CAMERAS = (Column(key="rotation_median_deg", title="rotation, °"), Column(key="rotation_max_deg", title="largest, °"),
            Column(key="centre_mm", title="centre, mm"), Column(key="focal_percent", title="focal, %", form="+.1f"),
-           Column(key="reprojection_px", title="reprojection, px"))
+           Column(key="reprojection_px", title="reproj., px"))
 COST = (Column(key="views", title="views", form="d"), Column(key="frames", title="frames", form="d"),
         Column(key="wall_s", title="wall, s", form=".0f"), Column(key="cpu_s", title="CPU, s", form=".0f"),
         Column(key="peak_gb", title="peak, GB"), Column(key="load_before", title="load before", form=".1f"),
         Column(key="load_after", title="after", form=".1f"))
-TABLES = (("Errors", ERRORS), ("Cameras and cost", (*CAMERAS, *COST)))
+TABLES = (("Errors", ERRORS), ("Size and stated uncertainty", SIZE), ("Cameras", CAMERAS), ("Cost", COST))
 AT_LEAST = {"coverage_shape_percent", "coverage_metric_percent"}
 FAST: dict[str, float | bool] = {"shape_mm": 1.0, "wall_s": 12.0, "peak_gb": 3.0}
 FULL: dict[str, float | bool] = {
@@ -82,11 +82,12 @@ def bar_cell(kind: Row, column: Column) -> str:
     return f"{'≥' if column.key in AT_LEAST else '≤'} {bar:g}"
 
 
-def kinds(rows: list[Row]) -> list[tuple[str, Row]]:
-    """The settings among the rows, each with the name of its bars."""
+def kinds(rows: list[Row], columns: tuple[Column, ...]) -> list[tuple[str, Row]]:
+    """The settings among the rows that have a bar in these columns, each with the name of its bars."""
     found = {(row["quality"], row["typed_ipd"]): {"quality": row["quality"], "typed_ipd": row["typed_ipd"]}
              for row in rows}
-    return [(f"bar, {kind['quality']}{', IPD typed' if kind['typed_ipd'] else ''}", kind) for kind in found.values()]
+    return [(f"bar, {kind['quality']}{', IPD typed' if kind['typed_ipd'] else ''}", kind) for kind in found.values()
+            if any(bar_cell(kind, column) for column in columns)]
 
 
 def failures(rows: list[Row]) -> list[str]:
@@ -138,7 +139,7 @@ def markdown(names: list[str], lines: list[list[str]], left: int = 1) -> list[st
 def table(rows: list[Row], columns: tuple[Column, ...]) -> list[str]:
     """The bars, then one line per row."""
     lines = [[f"*{name}*", "", *(f"*{text}*" if (text := bar_cell(kind, c)) else "" for c in columns)]
-             for name, kind in kinds(rows)]
+             for name, kind in kinds(rows, columns)]
     for row in rows:
         cells = [f"**{text}**" if c.key in missed(row) and (text := cell(row, c)) else cell(row, c) for c in columns]
         if row["state"] != "done":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import UsageError
+from core.errors import PrevisageError, UsageError
 from core.progress import Progress, silent
 from viewer.terminal import current, say
 
@@ -86,8 +86,12 @@ def recon(
     def done(row: dict[str, Any]) -> None:
         write_bytes(files["md"], page.page(record.add(files["json"], row, run)).encode())
 
-    with lines(list(captures)) as progress_of:
-        rows = work.measure_all(captures, setting, progress_of, done)
+    try:
+        with lines(list(captures)) as progress_of:
+            rows = work.measure_all(captures, setting, progress_of, done)
+    except KeyboardInterrupt as stopped:
+        raise PrevisageError("interrupted", "Stopped.", "Captures that were finished are in the tables; the same "
+                             "command measures all of them again.") from stopped
     current.get().result({"rows": [row | {"missed": page.missed(row)} for row in rows], "files": list(files.values())},
                          lambda: show(rows, list(files.values())))
     if any(row["state"] != "done" for row in rows):
@@ -126,11 +130,13 @@ def show(rows: list[dict[str, Any]], files: list[Path]) -> None:
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     for title, columns in page.TABLES:
-        drawn = Table("capture", "how", title=title, title_justify="left", title_style="bold", box=None,
-                      pad_edge=False, header_style="dim")
+        drawn = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False,
+                      padding=(0, 1, 0, 0), header_style="dim")
+        for name in ("capture", "how"):
+            drawn.add_column(name, overflow="fold")
         for column in columns:
             drawn.add_column(column.title, justify="right")
-        for name, kind in page.kinds(rows):
+        for name, kind in page.kinds(rows, columns):
             drawn.add_row(Text(name, "dim"), "", *(Text(page.bar_cell(kind, c), "dim") for c in columns))
         for row in rows:
             late = page.missed(row)

@@ -75,6 +75,7 @@ def test_a_refusal_a_crash_and_a_wrong_truth_are_said_and_the_rest_go_on(tmp_pat
             "if film.endswith('crash/video.mp4'): raise RuntimeError('it broke')\n")
     captures = {name: made_capture(tmp_path / name) for name in ("refuse", "crash", "empty")}
     captures["lacks"] = made_capture(tmp_path / "lacks", K=None)
+    captures["blind"] = made_capture(tmp_path / "blind", landmarks478=np.full((478, 3), np.nan))
     captures["text"] = made_capture(tmp_path / "text")
     (captures["text"] / "truth.npz").write_text("no archive")
     rows = {row["capture"]: row for row in rows_of(captures, command=python(code))}
@@ -85,6 +86,7 @@ def test_a_refusal_a_crash_and_a_wrong_truth_are_said_and_the_rest_go_on(tmp_pat
     assert rows["crash"]["reason"] == "exit 1: RuntimeError: it broke" and rows["crash"]["wall_s"] >= 0
     assert "fit.json" in rows["empty"]["reason"] or "missing" in rows["empty"]["reason"], "it wrote no head"
     assert rows["lacks"]["reason"] == "truth.npz lacks K" and "wall_s" not in rows["lacks"]
+    assert "no landmark on the nose tip" in rows["blind"]["reason"] and "wall_s" not in rows["blind"]
     assert rows["text"]["reason"]
     assert str(tmp_path) not in json.dumps([rows["refuse"], rows["crash"]])
 
@@ -214,15 +216,21 @@ def test_the_page_shows_bars_misses_reasons_and_runs() -> None:
         row("good", 0.2, interval_holds=True, seconds={"fit": 1.25}, what_ran={"cameras": "landmarks"}),
         row("bad", 0.31, interval_holds=False), row("none", None))]
     text = bench_page.page(rows)
-    lines = {line.split(" | ")[0].lstrip("| "): line for line in reversed(text.splitlines()) if line.startswith("| ")}
     table = text.split("## Errors")[1].split("##")[0]
     assert "| *bar, full* |  | *≤ 0.25* | *≤ 0.8* |" in table and "≤ 1*" not in table
-    assert "| good | full | 0.20 |" in table and "| bad | full | **0.31** |" in table and "| **no** |" in lines["bad"]
+    assert "| good | full | 0.20 |" in table and "| bad | full | **0.31** |" in table
+    assert "| good | full |  |  | yes |" in text and "| bad | full |  |  | **no** |" in text
     assert "| none | full | **refused** |" in table and "- none (full) refused: No face." in text
     assert "| good | full | 1.2 |" in text and "cameras: landmarks" in text
     assert text.count("at commit abc") == 1, "one run made all rows"
     widths = {line.count(" |") for line in table.splitlines() if line.startswith("|")}
     assert len(widths) == 1
+
+
+def test_the_committed_page_is_its_record() -> None:
+    folder = Path(__file__).parents[2] / "benchmarks"
+    assert bench_page.page(bench_record.read(folder / "reconstruction.json")) == (
+        folder / "reconstruction.md").read_text("utf-8"), "write it with `previsage bench recon`, not by hand"
 
 
 # --- what a run cost --------------------------------------------------------------------------------------------------
