@@ -1,0 +1,155 @@
+"""Film test captures with known truth that no part of the project was tuned on, from data outside the project.
+
+    OMP_NUM_THREADS=1 python benchmarks/film_captures.py --tools ../shared/tools --data ../shared/data \\
+        --ict ICT-FaceKit -o FOLDER [NAME ...]
+
+Without names every film is made, in the order of `captures.md`, which says what each one is. Each becomes
+FOLDER/NAME with `video.mp4`, `truth.npz` (keys of head_capture.py) and `film.json`; one that is there is left alone.
+--tools holds head_capture.py, --data the captures and scans, --ict a checkout of github.com/ICT-VGL/ICT-FaceKit.
+A film takes about two minutes of one processor; open3d's and x264's own threads are off, and it runs at low priority.
+"""
+
+import argparse
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+import capture_heads as heads  # noqa: E402  (the repository need not be installed)
+import capture_scans as scans  # noqa: E402
+from filming import Actor, Shot, film  # noqa: E402
+
+MIT, CC_BY, APACHE = ("ICT-FaceKit, MIT, (c) 2020 USC Institute for Creative Technologies",
+                      "CC BY 3.0, (c) Infinite-Realities / Lee Perry-Smith", "MeshMonk, Apache-2.0, (c) 2017 WebMonks")
+CHIN = 152
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the films are made from."""
+
+    tool: ModuleType
+    data: Path
+    ict: heads.IctFolder
+
+    def capture(self, number: int) -> Path:
+        """Folder of one of the three captures."""
+        return self.data / f"capture_{number}"
+
+    def landmarks(self, number: int) -> np.ndarray:
+        """True landmarks of a capture, (478, 3) mm."""
+        with np.load(self.capture(number) / "truth.npz") as truth:
+            return truth["landmarks478"]
+
+
+@dataclass(frozen=True)
+class Film:
+    """One film: its head, its shot, what is said of it."""
+
+    what: str
+    actor: Callable[[Material], Actor]
+    shot: Shot
+    licence: str = MIT
+    note: dict[str, Any] = field(default_factory=dict)
+
+
+def identity(paint: int, seed: int, deviation: float) -> Callable[[Material], Actor]:
+    """A new ICT identity in a capture's paint."""
+    return lambda m: heads.new_identity(heads.painted(m.capture(paint)), m.ict, seed, deviation)
+
+
+def same(number: int) -> Callable[[Material], Actor]:
+    """The head of a capture, filmed again."""
+    return lambda m: heads.actor_of(heads.painted(m.capture(number)), noise_seed=number, facts={"head": number})
+
+
+def expressive(m: Material) -> Actor:
+    """Capture 101's head: a slight smile, the chin 3 mm down."""
+    head = heads.painted(m.capture(101))
+    heads.identity_of_paint(head, m.ict)
+    jaw = heads.jaw_weight(head, m.ict, m.landmarks(101)[CHIN], 3.0)
+    return heads.with_expression(same(101)(m), m.ict, heads.smile_and_open(0.35, jaw),
+                                 {"mouthSmile": 0.35, "jawOpen": round(jaw, 4), "chin_moves_mm": 3.0})
+
+
+def blinking(m: Material) -> Actor:
+    """Capture 103's head: two blinks, each over eleven frames."""
+    heads.identity_of_paint(heads.painted(m.capture(103)), m.ict)
+    return heads.with_expression(same(103)(m), m.ict, heads.blinks((0.10, 0.46), 0.062),
+                                 {"blink_phases": [0.10, 0.46]})
+
+
+def bespectacled(m: Material) -> Actor:
+    """Capture 103's head in spectacles."""
+    return heads.with_glasses(same(103)(m), m.landmarks(103))
+
+
+FILMS = {
+    "id_201": Film("new identity, nearer, light from a window", identity(102, 201, 0.9),
+                   Shot(seed=1201, distance_mm=380.0, light="window")),
+    "id_202": Film("new identity, farther, less turn, light from above", identity(103, 202, 0.9),
+                   Shot(seed=1202, distance_mm=500.0, yaw_deg=55.0, light="ceiling")),
+    "id_203": Film("new identity with strong features", identity(101, 203, 1.5), Shot(seed=1203)),
+    "scan_lps_film": Film("scan of a real man's head with its own texture, eyes closed",
+                          lambda m: scans.lps(m.data / "scan_lps"), Shot(seed=1301, distance_mm=460.0), CC_BY),
+    "scan_meshmonk_film": Film("scan of a real man's head, painted here", lambda m: scans.meshmonk(
+        m.data / "scan_meshmonk_demoface", m.tool), Shot(seed=1302, distance_mm=440.0), APACHE),
+    "hard_expression": Film("slight smile and jaw 3 mm open in the middle", expressive, Shot(seed=1401)),
+    "hard_blink": Film("two blinks", blinking, Shot(seed=1402)),
+    "hard_blur": Film("motion blur, 1/60 s at 30 frames a second", same(101), Shot(seed=1403, shutter=0.5)),
+    "hard_exposure": Film("gain drifts 0.7 to 1.3, white balance 6 %", same(103),
+                          Shot(seed=1404, gain_swing=0.3, white_balance_swing=0.06)),
+    "hard_540p": Film("540 x 960", same(101), Shot(seed=1405, width=540, height=960)),
+    "hard_crf32": Film("strong compression", same(103), Shot(seed=1406, crf=32)),
+    "hard_phone": Film("the phone goes round a still head, the room moves", same(101),
+                       Shot(seed=1407, phone_moves=True)),
+    "hard_35deg": Film("35 degrees of turn in all", same(103), Shot(seed=1408, yaw_deg=17.5, pitch_deg=8.0)),
+    "hard_glasses": Film("spectacles without lenses; they are no part of the truth", bespectacled, Shot(seed=1409)),
+}
+
+
+def main() -> int:
+    """0 when every film asked for is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FILMS))
+    parser.add_argument("--tools", type=Path, required=True, help="folder with head_capture.py")
+    parser.add_argument("--data", type=Path, required=True, help="folder with capture_101, scan_lps and the others")
+    parser.add_argument("--ict", type=Path, required=True, help="checkout of ICT-FaceKit")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    given = parser.parse_args()
+    if unknown := [name for name in given.names if name not in FILMS]:
+        parser.error(f"no film is called {', '.join(unknown)}")
+    os.nice(10)
+    material = Material(tool_of(given.tools / "head_capture.py"), given.data, heads.IctFolder(given.ict))
+    for name in given.names or FILMS:
+        if (given.output / name).exists():
+            print(f"{name}: is there", flush=True)
+            continue
+        started = time.process_time()
+        one = FILMS[name]
+        note = {"name": name, "what": one.what, "licence": one.licence} | one.note
+        film(material.tool, one.actor(material), one.shot, given.output / name, note)
+        print(f"{name}: {time.process_time() - started:.0f} s of processor", flush=True)
+    return 0
+
+
+def tool_of(path: Path) -> ModuleType:
+    """head_capture.py as a module."""
+    spec = importlib.util.spec_from_file_location("head_capture", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise SystemExit(f"{path} is not there.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    sys.exit(main())
