@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import open3d as o3d
-from filming import Actor
 from jaxtyping import Float, Int, UInt8
 from scipy.spatial import cKDTree
 
+from benchmarks.filming import Actor
 from recon import ict
 
 SKIN, MOUTH = slice(0, 14062), slice(14062, 18474)

@@ -10,9 +10,10 @@ from types import ModuleType
 
 import cv2
 import numpy as np
-from filming import Actor
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial import cKDTree
+
+from benchmarks.filming import Actor
 
 LPS_MM_PER_UNIT = 52.2
 """The scan has no unit. Head breadth (3.15 units), outer eye corners (1.67) and sellion to menton (2.13) ask for 48.5,

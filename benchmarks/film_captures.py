@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
-import capture_heads as heads  # noqa: E402  (the repository need not be installed)
-import capture_scans as scans  # noqa: E402
-from filming import Actor, Shot, film  # noqa: E402
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import benchmarks.capture_heads as heads  # noqa: E402  (the repository need not be installed)
+import benchmarks.capture_scans as scans  # noqa: E402
+from benchmarks.filming import Actor, Shot, film  # noqa: E402
 
 MIT, CC_BY, APACHE = ("ICT-FaceKit, MIT, (c) 2020 USC Institute for Creative Technologies",
                       "CC BY 3.0, (c) Infinite-Realities / Lee Perry-Smith", "MeshMonk, Apache-2.0, (c) 2017 WebMonks")
