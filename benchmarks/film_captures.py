@@ -7,6 +7,7 @@ Without names every film is made, in the order of `captures.md`, which says what
 FOLDER/NAME with `video.mp4`, `truth.npz` (keys of head_capture.py) and `film.json`; one that is there is left alone.
 --tools holds head_capture.py, --data the captures and scans, --ict a checkout of github.com/ICT-VGL/ICT-FaceKit.
 A film takes about two minutes of one processor; open3d's and x264's own threads are off, and it runs at low priority.
+--contact draws a sheet of the films that are there.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import av
 import numpy as np
+from PIL import Image, ImageDraw
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import benchmarks.capture_heads as heads  # noqa: E402  (the repository need not be installed)
@@ -124,6 +127,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with capture_101, scan_lps and the others")
     parser.add_argument("--ict", type=Path, required=True, help="checkout of ICT-FaceKit")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--contact", type=Path, help="write a JPEG with frames of every film that is there")
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in FILMS]:
         parser.error(f"no film is called {', '.join(unknown)}")
@@ -138,7 +142,35 @@ def main() -> int:
         note = {"name": name, "what": one.what, "licence": one.licence} | one.note
         film(material.tool, one.actor(material), one.shot, given.output / name, note)
         print(f"{name}: {time.process_time() - started:.0f} s of processor", flush=True)
+    if given.contact:
+        contact_sheet([given.output / name for name in FILMS if (given.output / name).is_dir()]).save(
+            given.contact, quality=78)
     return 0
+
+
+def contact_sheet(folders: list[Path], across: int = 4, tall: int = 108) -> Image.Image:
+    """Three frames of each film, its head and its name: the first, the one turned far, one near the middle."""
+    cells = []
+    for folder in folders:
+        with av.open(str(folder / "video.mp4")) as container:
+            frames = [frame.to_image() for frame in container.decode(video=0)]
+        strip = [cropped(frames[int(at * (len(frames) - 1))], tall) for at in (0.0, 0.3, 0.46)]
+        cell = Image.new("RGB", (sum(f.width for f in strip), tall + 14), "white")
+        for k, frame in enumerate(strip):
+            cell.paste(frame, (k * frame.width, 14))
+        ImageDraw.Draw(cell).text((2, 1), folder.name, fill="black")
+        cells.append(cell)
+    wide, high = cells[0].width + 6, cells[0].height + 4
+    sheet = Image.new("RGB", (across * wide, -(-len(cells) // across) * high), "white")
+    for k, cell in enumerate(cells):
+        sheet.paste(cell, (k % across * wide, k // across * high))
+    return sheet
+
+
+def cropped(frame: Image.Image, tall: int) -> Image.Image:
+    """The square that holds the head, at this height."""
+    side, middle = frame.width, frame.height * 0.46
+    return frame.crop((0, int(middle - side / 2), side, int(middle + side / 2))).resize((tall, tall))
 
 
 def tool_of(path: Path) -> ModuleType:
