@@ -72,6 +72,16 @@ class Depths:
                sd_mm=(self.sd_mm, np.float32), view=(self.view, np.float32))
 
 
+def joined(first: Depths, second: Depths) -> Depths:
+    """Both measurements together."""
+    def both(name: str) -> np.ndarray:
+        return np.concatenate([getattr(first, name), getattr(second, name)])
+
+    on = SurfacePoints(face=np.concatenate([first.on.face, second.on.face]),
+                       bary=np.concatenate([first.on.bary, second.on.bary]))
+    return Depths(on=on, target_mm=both("target_mm"), normal=both("normal"), sd_mm=both("sd_mm"), view=both("view"))
+
+
 class Sight:
     """One view cropped to the head: camera, picture, and what each pixel sees (single precision)."""
 
@@ -166,7 +176,7 @@ def companions(towards: Float[np.ndarray, "n 3"], view: int, options: DenseOptio
     return chosen
 
 
-def evened(picture: Picture, mask: Bool[np.ndarray, "h w"], radius_px: float = 9.0) -> UInt8[np.ndarray, "h w"]:
+def evened(picture: Picture, mask: Bool[np.ndarray, "h w"], radius_px: float = 3.0) -> UInt8[np.ndarray, "h w"]:
     """Grey with local mean and contrast taken out, so that a light that stays behind does not look like motion."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     m = mask.astype(np.float32)

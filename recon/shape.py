@@ -20,9 +20,10 @@ from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.subdivide import finer
-from recon.dense import DenseOptions, measure_depths
+from recon.dense import DenseOptions, joined, measure_depths
 from recon.observations import Observations
-from recon.skin import OTHER, all_skin, still_skin
+from recon.outline import OutlineOptions, measure_outlines
+from recon.skin import OTHER, all_skin, skin_only, still_skin
 from recon.surface import SurfaceOptions, carried, laid_on, offsets
 from recon.tracks import OVAL
 
@@ -45,6 +46,7 @@ class ShapeOptions:
     unseen_mm: float = 1.6
     support: float = 12.0
     dense: DenseOptions = DenseOptions()
+    outline: OutlineOptions = OutlineOptions()
     surface: SurfaceOptions = SurfaceOptions()
 
 
@@ -74,6 +76,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         depths = measure_depths(mesh, all_skin(of), cameras, pictures, masks, rasterize, options.dense, share)
         if len(depths.sd_mm) < options.least_depths:
             return mesh, np.zeros(len(mesh.vertices_mm)), 0
+        depths = joined(depths, measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline))
         along, support = offsets(mesh, depths, 1 - others(of), options.surface)
         moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
         return moved, support, len(depths.sd_mm)
@@ -100,6 +103,11 @@ def on_face(anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
     """Where the mesh is made finer."""
     there: np.ndarray = np.max([anatomy.region(n) for n in ("face", "forehead")], axis=0) > 0.02
     return there
+
+
+def outlined(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """Weight of what may be an outline of bare skin: the face, the nose and the forehead."""
+    return skin_only(anatomy, np.max([anatomy.region(n) for n in ("face", "forehead", "nose")], axis=0))
 
 
 def others(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
