@@ -9,6 +9,7 @@ combined by inverse variance, reweighted three times (Geman-McClure).
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -82,23 +83,40 @@ def joined(first: Depths, second: Depths) -> Depths:
     return Depths(on=on, target_mm=both("target_mm"), normal=both("normal"), sd_mm=both("sd_mm"), view=both("view"))
 
 
-class Sight:
+class Reference:
     """One view cropped to the head: camera, picture, and what each pixel sees (single precision)."""
 
     def __init__(self, mesh: Mesh, skin: Float[np.ndarray, "v"], camera: Camera, picture: Picture,
                  mask: UInt8[np.ndarray, "h w"], rasterize: Rasterize, options: DenseOptions) -> None:
         self.camera, window = cropped(camera, mesh.vertices_mm[skin > 0.5])
-        self.picture = np.ascontiguousarray(picture[window])
         seen: Fragments = rasterize(mesh, self.camera)
         values = np.concatenate([mesh.vertices_mm, mesh.vertex_normals(), skin[:, None]], 1).astype(np.float32)
         there = seen.interpolate(values, mesh.faces)
         self.face, self.bary = seen.face, seen.bary
-        self.place, self.skin = there[..., :3], there[..., 6]
+        self.place = there[..., :3]
         self.normal = there[..., 3:6] / np.maximum(np.linalg.norm(there[..., 3:6], axis=2, keepdims=True), 1e-6)
         self.depth = np.where(seen.covered, seen.depth_mm, 0).astype(np.float32)
         to_camera = self.camera.position_mm.astype(np.float32) - self.place
-        self.cosine = (self.normal * to_camera).sum(2) / np.maximum(np.linalg.norm(to_camera, axis=2), 1e-6)
-        self.usable = seen.covered & (self.skin > 0.5) & (self.cosine > options.least_cosine) & (mask[window] > 0)
+        cosine = (self.normal * to_camera).sum(2) / np.maximum(np.linalg.norm(to_camera, axis=2), 1e-6)
+        self.usable = seen.covered & (there[..., 6] > 0.5) & (cosine > options.least_cosine) & (mask[window] > 0)
+        self.grey = cv2.cvtColor(picture[window], cv2.COLOR_RGB2GRAY)
+
+
+class Companion:
+    """A neighbouring view: its picture, and at half its size how far the head is and how squarely it is seen."""
+
+    def __init__(self, mesh: Mesh, skin: Float[np.ndarray, "v"], camera: Camera, picture: Picture,
+                 rasterize: Rasterize) -> None:
+        self.camera, window = cropped(camera, mesh.vertices_mm[skin > 0.5])
+        width, height = self.camera.size_wh
+        seen = rasterize(mesh, self.camera.resized((width // 2, height // 2)))
+        there = seen.interpolate(np.concatenate([mesh.vertices_mm, mesh.vertex_normals()], 1).astype(np.float32),
+                                 mesh.faces)
+        self.depth = np.where(seen.covered, seen.depth_mm, 0).astype(np.float32)
+        to_camera = self.camera.position_mm.astype(np.float32) - there[..., :3]
+        length = np.linalg.norm(to_camera, axis=2) * np.linalg.norm(there[..., 3:], axis=2)
+        self.cosine = (there[..., 3:] * to_camera).sum(2) / np.maximum(length, 1e-6)
+        self.grey = cv2.cvtColor(picture[window], cv2.COLOR_RGB2GRAY)
 
     def project(self, points: Float[np.ndarray, "h w 3"]) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (h,w,2) and depths (h,w) of head-frame points, in single precision."""
@@ -106,6 +124,15 @@ class Sight:
         cam = points @ R.T + t
         px = cam[..., :2] / np.maximum(cam[..., 2:], 1) * np.float32(self.camera.K_px[0, 0])
         return px + self.camera.K_px[:2, 2].astype(np.float32), cam[..., 2]
+
+    def shows(self, px: Float[np.ndarray, "h w 2"], depth: Float[np.ndarray, "h w"], options: DenseOptions,
+              ) -> Bool[np.ndarray, "h w"]:
+        """Where points at these pixels and depths are not hidden from it, nor seen too much from the side."""
+        half = (px + np.float32(0.5)) / 2 - np.float32(0.5)
+        met = cv2.remap(self.depth, half, None, cv2.INTER_NEAREST)
+        squarely = cv2.remap(self.cosine.astype(np.float32), half, None, cv2.INTER_LINEAR)
+        out: np.ndarray = (np.abs(met - depth) < options.hidden_mm) & (squarely > options.least_cosine)
+        return out
 
 
 def cropped(camera: Camera, points_mm: Float[np.ndarray, "n 3"]) -> tuple[Camera, tuple[slice, slice]]:
@@ -129,20 +156,22 @@ def measure_depths(mesh: Mesh, skin: Float[np.ndarray, "v"], cameras: Sequence[C
     """
     towards = np.stack([c.position_mm for c in cameras])
     towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-    sights: dict[int, Sight] = {}
-
-    def sight(view: int) -> Sight:
-        if view not in sights:
-            sights[view] = Sight(mesh, skin, cameras[view], pictures(view), masks[view], rasterize, options)
-        return sights[view]
-
-    found = []
     references = spread_out(towards, options.references)
-    for turn, view in enumerate(references):
-        progress(turn / len(references), f"Measuring depth, view {turn + 1} of {len(references)}")
-        others = companions(towards, view, options)
-        if len(others) >= options.agree:
-            found.append(one_view(sight(view), [sight(k) for k in others], view, options))
+    plan = {view: companions(towards, view, options) for view in references}
+    needed = sorted({k for others in plan.values() for k in others})
+
+    def measured(view: int) -> tuple[np.ndarray, ...]:
+        here = Reference(mesh, skin, cameras[view], pictures(view), masks[view], rasterize, options)
+        return one_view(here, [neighbours[k] for k in plan[view]], view, options)
+
+    with ThreadPoolExecutor(2) as pool:
+        neighbours = dict(zip(needed, pool.map(
+            lambda k: Companion(mesh, skin, cameras[k], pictures(k), rasterize), needed), strict=True))
+        able = [view for view in references if len(plan[view]) >= options.agree]
+        found = []
+        for turn, result in enumerate(pool.map(measured, able)):
+            progress((turn + 1) / len(able), f"Measuring depth, view {turn + 1} of {len(able)}")
+            found.append(result)
     if not found:
         none = np.zeros((0, 3))
         return Depths(on=SurfacePoints(face=np.zeros(0, np.int32), bary=none), target_mm=none, normal=none,
@@ -176,10 +205,11 @@ def companions(towards: Float[np.ndarray, "n 3"], view: int, options: DenseOptio
     return chosen
 
 
-def evened(picture: Picture, mask: Bool[np.ndarray, "h w"], radius_px: float = 3.0) -> UInt8[np.ndarray, "h w"]:
-    """Grey with local mean and contrast taken out, so that a light that stays behind does not look like motion."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    m = mask.astype(np.float32)
+def evened(picture: UInt8[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"], radius_px: float = 3.0) -> UInt8[
+        np.ndarray, "h w"]:
+    """Grey with local mean and contrast taken out: the light stays in the room while the head turns, so that shading
+    drifts over the skin and would make what bulges look flatter."""
+    grey, m = picture.astype(np.float32), mask.astype(np.float32)
     weight = cv2.GaussianBlur(m, (0, 0), radius_px) + 1e-3
     rest = (grey - cv2.GaussianBlur(grey * m, (0, 0), radius_px) / weight) * m
     contrast = np.sqrt(cv2.GaussianBlur(rest * rest, (0, 0), radius_px) / weight)
@@ -197,17 +227,14 @@ def flow_engine() -> cv2.DISOpticalFlow:
     return engine
 
 
-def one_neighbour(here: Sight, there: Sight, ray: np.ndarray, engine: cv2.DISOpticalFlow, options: DenseOptions,
+def one_neighbour(here: Reference, there: Companion, ray: np.ndarray, engine: cv2.DISOpticalFlow, options: DenseOptions,
                   ) -> tuple[np.ndarray, np.ndarray] | None:
     """Depth error dz (h,w) mm as one neighbour sees it, and its weight 1/mm2 (0 where it sees nothing)."""
     px, depth = there.project(here.place)
-    met = cv2.remap(there.depth, px, None, cv2.INTER_NEAREST)
-    shown = cv2.remap(there.cosine, px, None, cv2.INTER_LINEAR)
-    both = here.usable & (np.abs(met - depth) < options.hidden_mm) & (shown > options.least_cosine)
+    both = here.usable & there.shows(px, depth, options)
     if both.sum() < 500:
         return None
-    warped = cv2.remap(there.picture, px, None, cv2.INTER_CUBIC)
-    a, b = evened(here.picture, both), evened(warped, both)
+    a, b = evened(here.grey, both), evened(cv2.remap(there.grey, px, None, cv2.INTER_CUBIC), both)
     forth, back = engine.calc(a, b, None), engine.calc(b, a, None)
     rows, columns = np.indices(both.shape, np.float32)
     met_px = np.dstack([columns + forth[..., 0], rows + forth[..., 1]])
@@ -225,7 +252,7 @@ def one_neighbour(here: Sight, there: Sight, ray: np.ndarray, engine: cv2.DISOpt
     return dz.astype(np.float32), weight.astype(np.float32)
 
 
-def one_view(here: Sight, others: Sequence[Sight], view: int, options: DenseOptions) -> tuple[np.ndarray, ...]:
+def one_view(here: Reference, others: Sequence[Companion], view: int, options: DenseOptions) -> tuple[np.ndarray, ...]:
     """Face, barycentrics, target, normal, sd along the normal and view number of the pixels that are sure."""
     engine = flow_engine()
     ray = (here.place - here.camera.position_mm.astype(np.float32)) / np.maximum(here.depth, 1)[..., None]

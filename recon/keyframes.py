@@ -18,8 +18,8 @@ class KeyframeOptions:
     sharp than the clip's median is not chosen.
     """
 
-    spacing_deg: float = 3.0
-    frames: tuple[int, int] = (40, 60)
+    spacing_deg: float = 4.2
+    frames: tuple[int, int] = (28, 42)
     blur: float = 0.4
 
 

@@ -43,7 +43,7 @@ class OutlineOptions:
 DEFAULTS = OutlineOptions()
 STEP_PX = 0.5
 CODEC = np.array([[0.299, 0.587, 0.114], [0.2, -0.167, -0.033], [-0.068, -0.132, 0.2]])
-"""Brightness (BT.601) and colour of an RGB value; colour counts 0.4 of its size, a video holds it at half resolution."""
+"""Brightness (BT.601) and colour of an RGB value; colour counts 0.4 of its size: a video holds it at half size."""
 INSIDE, GAP, OUTSIDE = 1.5, 0.5, 3.0
 """Pixels read on the head's side of a cut, left out on both sides of it (they are mixed), and read outside. The skin
 darkens or shines towards its rim, so that only what lies next to the rim says its colour there."""

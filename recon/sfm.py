@@ -210,6 +210,7 @@ def pipeline(options: SfmOptions, refine_focal: bool = True) -> pycolmap.Increme
     out.max_num_models, out.min_model_size = 3, 5
     out.ba_refine_focal_length = out.mapper.abs_pose_refine_focal_length = refine_focal
     out.ba_local_max_num_iterations, out.ba_global_max_num_iterations, out.ba_global_max_refinements = 15, 30, 2
+    out.ba_global_frames_ratio = out.ba_global_points_ratio = 1.5  # all is adjusted again here afterwards
     out.mapper.num_threads, out.mapper.random_seed = options.threads, options.seed
     out.mapper.init_min_num_inliers, out.mapper.init_min_tri_angle, out.mapper.abs_pose_min_num_inliers = 40, 8.0, 15
     out.triangulation.random_seed = options.seed
