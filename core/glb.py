@@ -9,13 +9,18 @@ it is the same in every file of one head model.
 
 Morph targets hold positions only, as sparse accessors: a vertex that a step moves by less than
 `STILL_MM` is not listed.
+
+Values per vertex (`_UNCERTAINTY_MM`, `_SEEN`) are attributes of the application's own, whose names glTF wants to begin
+with an underscore; other viewers pass them over.
 """
 
 import gzip
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -32,6 +37,7 @@ QUALITIES = (88, 80, 70, 60)
 STILL_MM = 1e-4
 """A tenth of a micrometre: far below any measure here, and it keeps the tails of smooth fields out of the file."""
 GENERATOR = "Previsage"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 UINT16, UINT32, FLOAT32 = 5123, 5125, 5126
@@ -39,18 +45,24 @@ LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 
 
 def write_glb(
-    path: Path, mesh: Mesh, texture: Texture, morphs: Sequence[tuple[str, Float[np.ndarray, "v 3"]]]
+    path: Path, mesh: Mesh, texture: Texture, morphs: Sequence[tuple[str, Float[np.ndarray, "v 3"]]],
+    values: Mapping[str, Float[np.ndarray, "v"]] = NOTHING, extras: Mapping[str, float] = NOTHING,
 ) -> None:
     """Write `mesh` in metres; each morph is a name and a displacement (V,3) in mm at weight 1. All weights start at 0.
 
+    values: one number per vertex, by an attribute's name. extras: what else is said of the mesh.
+
     The picture is scaled down to 2048 px and its JPEG quality lowered until the file fits `BUDGET_BYTES` after gzip.
-    ValueError: no face, or a morph of another topology.
+    ValueError: no face, a morph or values of another topology, a name without its underscore.
     """
     if not len(mesh.faces):
         raise ValueError("a GLB needs at least one triangle")
     if any(displacement.shape != mesh.vertices_mm.shape for _, displacement in morphs):
         raise ValueError("a morph must displace every vertex of the mesh")
+    if any(len(v) != len(mesh.vertices_mm) or not name.startswith("_") for name, v in values.items()):
+        raise ValueError("values need one number per vertex and a name that begins with an underscore")
     document, binary = geometry(mesh, morphs)
+    add_values(document, binary, mesh, values, extras)
     spent = len(gzip.compress(json.dumps(document).encode() + bytes(binary), 6))
     add_texture(document, binary, jpeg(texture.rgb, BUDGET_BYTES - spent))
     write_bytes(path, container(document, binary))
@@ -84,6 +96,18 @@ def geometry(mesh: Mesh, morphs: Sequence[tuple[str, Float[np.ndarray, "v 3"]]])
         head |= {"weights": [0.0] * len(morphs), "extras": {"targetNames": [name for name, _ in morphs]}}
     document |= {"meshes": [head], "nodes": [{"mesh": 0, "name": "head"}], "scenes": [{"nodes": [0]}], "scene": 0}
     return document, binary
+
+
+def add_values(document: dict, binary: bytearray, mesh: Mesh, values: Mapping[str, Float[np.ndarray, "v"]],
+               extras: Mapping[str, float]) -> None:
+    """Attributes of one float per vertex, and what is said of the mesh."""
+    (head,), vertex = document["meshes"], split_seams(mesh)[0]
+    for name, of_vertex in values.items():
+        view = add_view(document, binary, of_vertex[vertex].astype("<f4").tobytes(), ARRAY_BUFFER)
+        head["primitives"][0]["attributes"][name] = add_accessor(
+            document, bufferView=view, componentType=FLOAT32, count=len(vertex), type="SCALAR")
+    if extras:
+        head["extras"] = {**head.get("extras", {}), **extras}
 
 
 def add_view(document: dict, binary: bytearray, content: bytes, target: int | None = None) -> int:

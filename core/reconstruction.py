@@ -45,6 +45,9 @@ class View:
 class Reconstruction:
     """mesh, texture, views, landmarks and anatomy share one head frame; uncertainty_mm (V,) is one sd per vertex.
 
+    seen (V,): the share of the skin around each vertex that a camera showed at a usable angle, of
+    `core.certainty.seen_at`; where it is at most 1/2 the skin was completed from the other side and the average face.
+
     texture: as seen, in the light of the pictures; what people look at. delit: the same skin under an even light, for
     whoever lights it anew; None in cases made without it.
     """
@@ -59,13 +62,14 @@ class Reconstruction:
     expression: Float[np.ndarray, "e"]
     scale: Scale
     uncertainty_mm: Float[np.ndarray, "v"]
+    seen: Float[np.ndarray, "v"]
     report: dict
     delit: Texture | None = None
 
     def __post_init__(self) -> None:
         freeze(self, identity=(self.identity, float), expression=(self.expression, float),
-               uncertainty_mm=(self.uncertainty_mm, float))
-        if len(self.uncertainty_mm) != len(self.mesh.vertices_mm):
-            raise ValueError("every vertex needs an uncertainty")
+               uncertainty_mm=(self.uncertainty_mm, float), seen=(self.seen, float))
+        if {len(self.uncertainty_mm), len(self.seen)} != {len(self.mesh.vertices_mm)}:
+            raise ValueError("every vertex needs an uncertainty, and whether it was seen")
         if self.anatomy.region_weights.shape[1] != len(self.mesh.vertices_mm):
             raise ValueError("the anatomy belongs to another topology")

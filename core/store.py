@@ -18,6 +18,7 @@ from PIL import Image
 
 from core.anatomy import Anatomy
 from core.camera import Camera
+from core.certainty import seen_at, within95_mm
 from core.errors import PrevisageError
 from core.files import read_json, write_bytes, write_json
 from core.glb import write_glb
@@ -30,6 +31,7 @@ from core.surface import SurfacePoints
 from core.texture import Texture
 
 DELIT = "texture_delit.png"
+SEEN = "seen.npy"
 
 
 def save_npz(path: Path, **arrays: np.ndarray) -> None:
@@ -95,13 +97,14 @@ def save_reconstruction(folder: Path, head: Reconstruction) -> None:
     """Write every file of `recon/`."""
     mesh, texture = head.mesh, head.texture
     write_ply(folder / "mesh.ply", mesh, texture.vertex_colors(mesh))
-    write_glb(folder / "head.glb", mesh, texture, ())
+    write_glb(folder / "head.glb", mesh, texture, (), *certainty_of(head))
     save_png(folder / "texture.png", texture.rgb)
     save_png(folder / "texture_seen.png", texture.seen)
     if head.delit is not None:
         save_png(folder / DELIT, head.delit.rgb)
     save_npy(folder / "landmarks478.npy", head.landmarks.points)
     save_npy(folder / "uncertainty.npy", head.uncertainty_mm)
+    save_npy(folder / SEEN, head.seen)
     write_json(folder / "cameras.json", {"views": [
         {"K": v.camera.K_px, "distortion": v.camera.distortion, "cam_from_head": v.camera.cam_from_head,
          "size_wh": v.camera.size_wh, "file": v.path, "source": v.source, "reprojection_px": v.reprojection_px}
@@ -122,9 +125,10 @@ def load_reconstruction(folder: Path) -> Reconstruction:
         fit, arrays = read_json(folder / "fit.json"), load_npz(folder / "surface.npz")
         scale = fit.pop("scale")
         texture = Texture(rgb=load_picture(folder / "texture.png"), seen=load_picture(folder / "texture_seen.png"))
+        mesh = Mesh(vertices_mm=arrays["vertices_mm"], faces=arrays["faces"], uv=arrays["uv"],
+                    faces_uv=arrays["faces_uv"])
         return Reconstruction(
-            mesh=Mesh(vertices_mm=arrays["vertices_mm"], faces=arrays["faces"], uv=arrays["uv"],
-                      faces_uv=arrays["faces_uv"]),
+            mesh=mesh, seen=seen_of(folder, mesh, texture),
             texture=texture, delit=delit_of(folder, texture),
             anatomy=anatomy_from_arrays(arrays),
             views=tuple(view_from_json(v) for v in read_json(folder / "cameras.json")["views"]),
@@ -132,6 +136,18 @@ def load_reconstruction(folder: Path) -> Reconstruction:
             model=fit.pop("model"), identity=arrays["identity"], expression=arrays["expression"],
             scale=Scale(mm_per_unit=scale["mm_per_unit"], source=scale["source"], sd_relative=scale["sd_relative"]),
             uncertainty_mm=np.load(folder / "uncertainty.npy"), report=fit)
+
+
+def seen_of(folder: Path, mesh: Mesh, texture: Texture) -> np.ndarray:
+    """What the cameras saw; a case made without the file has it in its texture."""
+    return np.load(folder / SEEN) if (folder / SEEN).exists() else seen_at(texture, mesh)
+
+
+def certainty_of(head: Reconstruction) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """What a GLB carries of it: one value per vertex, and the distance that holds 95 % of the seen skin."""
+    within = within95_mm(head.mesh, head.uncertainty_mm, head.seen)
+    return ({"_UNCERTAINTY_MM": head.uncertainty_mm, "_SEEN": head.seen},
+            {"within95_mm": round(within, 3)} if np.isfinite(within) else {})
 
 
 def delit_of(folder: Path, texture: Texture) -> Texture | None:
@@ -156,7 +172,7 @@ def save_prediction(folder: Path, head: Reconstruction, prediction: Prediction) 
     record["landed"] = [{**dataclasses.asdict(item), "error_mm": item.error_mm} for item in prediction.landed]
     write_json(folder / "prediction.json", record)
     write_glb(folder / "predicted.glb", head.mesh, head.texture,
-              tuple(zip(prediction.step_names, prediction.displacement_mm, strict=True)))
+              tuple(zip(prediction.step_names, prediction.displacement_mm, strict=True)), *certainty_of(head))
 
 
 def load_prediction(folder: Path) -> Prediction:

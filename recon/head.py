@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from core.anatomy import Anatomy
 from core.camera import Camera
 from core.capture import Capture, Frame
+from core.certainty import seen_at
 from core.errors import InputRefused
 from core.face_model import FaceModel
 from core.fragments import Rasterize
@@ -231,7 +232,8 @@ def assembled(model: FaceModel, anatomy: Anatomy, bundle: Bundle, frames: list[F
         mesh=mesh, texture=texture.as_seen, delit=texture.delit, anatomy=anatomy, views=views,
         model=model.name, identity=bundle.identity,
         landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(anatomy.pins478), confidence=confidence),
-        expression=np.median(bundle.expression, 0), scale=scale, report=report, uncertainty_mm=sd_mm)
+        expression=np.median(bundle.expression, 0), scale=scale, report=report, uncertainty_mm=sd_mm,
+        seen=seen_at(texture.as_seen, mesh))
 
 
 def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:

@@ -74,6 +74,7 @@ def reconstruction(rng: np.random.Generator) -> Reconstruction:
         anatomy=anatomy, views=views, landmarks=landmarks, model="globe",
         identity=rng.normal(size=7), expression=rng.random(5),
         scale=Scale(mm_per_unit=1 / 3, source="iris", sd_relative=0.0437), uncertainty_mm=rng.random(count),
+        seen=rng.random(count),
         report={"stages": [{"name": "fit", "seconds": 0.1}], "note": "na\u00efve"})
 
 

@@ -176,6 +176,10 @@ def test_wrong_calls_are_refused(tmp_path: Path) -> None:
         write_glb(tmp_path / "x.glb", nothing, picture(8), ())
     with pytest.raises(ValueError, match="every vertex"):
         write_glb(tmp_path / "x.glb", mesh, picture(8), [("short", np.zeros((3, 3)))])
+    with pytest.raises(ValueError, match="per vertex"):
+        write_glb(tmp_path / "x.glb", mesh, picture(8), (), {"_SHORT": np.zeros(3)})
+    with pytest.raises(ValueError, match="underscore"):
+        write_glb(tmp_path / "x.glb", mesh, picture(8), (), {"SEEN": np.zeros(len(mesh.vertices_mm))})
     assert not list(tmp_path.iterdir())
 
 
@@ -188,12 +192,14 @@ def khronos(*paths: Path) -> subprocess.CompletedProcess:
 
 
 def test_the_khronos_validator_finds_nothing(morphed: tuple[Path, Mesh], tmp_path: Path) -> None:
-    plain = tmp_path / "plain.glb"
-    write_glb(plain, globe(4, 6), picture(16), ())
-    done = khronos(morphed[0], plain)
+    plain, valued, small = tmp_path / "plain.glb", tmp_path / "valued.glb", globe(4, 6)
+    write_glb(plain, small, picture(16), ())
+    write_glb(valued, small, picture(16), [("bump", bump(small))],
+              {"_SEEN": np.linspace(0, 1, len(small.vertices_mm))}, {"within95_mm": 3.2})
+    done = khronos(morphed[0], plain, valued)
     reports = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(reports) == 2, done.stderr
-    assert [(r["numErrors"], r["numWarnings"]) for r in reports] == [(0, 0), (0, 0)], done.stdout
+    assert len(reports) == 3, done.stderr
+    assert [(r["numErrors"], r["numWarnings"]) for r in reports] == [(0, 0)] * 3, done.stdout
 
 
 def test_the_khronos_validator_can_find_something(morphed: tuple[Path, Mesh]) -> None:

@@ -78,9 +78,9 @@ def test_a_head_cannot_be_built_without_a_scale_or_with_another_topology() -> No
     with pytest.raises(TypeError, match="scale"):
         Reconstruction(**{k: v for k, v in fields.items() if k != "scale"})
     with pytest.raises(ValueError, match="uncertainty"):
-        dataclasses.replace(head, uncertainty_mm=head.uncertainty_mm[1:])
+        dataclasses.replace(head, uncertainty_mm=head.uncertainty_mm[1:], seen=head.seen[1:])
     with pytest.raises(ValueError, match="topology"):
-        dataclasses.replace(head, mesh=cube(), uncertainty_mm=np.ones(8))
+        dataclasses.replace(head, mesh=cube(), uncertainty_mm=np.ones(8), seen=np.ones(8))
 
 
 def test_anatomy_finds_by_name_and_needs_every_name() -> None:

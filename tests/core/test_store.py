@@ -9,9 +9,12 @@ import open3d
 import pytest
 import trimesh
 
+from core.certainty import seen_at, within95_mm
 from core.errors import PrevisageError
+from core.glb import split_seams
 from core.store import load_prediction, load_reconstruction, save_prediction, save_reconstruction
 from tests.core.builders import prediction, reconstruction
+from tests.core.test_glb import parse, read
 
 
 def assert_same(a: Any, b: Any, where: str = "") -> None:
@@ -36,7 +39,7 @@ def test_a_reconstruction_comes_back_exactly(tmp_path: Path, seed: int) -> None:
     save_reconstruction(tmp_path, head)
     assert_same(load_reconstruction(tmp_path), head)
     names = {"mesh.ply", "head.glb", "landmarks478.npy", "cameras.json", "fit.json", "texture.png", "texture_delit.png",
-             "uncertainty.npy"}
+             "uncertainty.npy", "seen.npy"}
     assert names <= {p.name for p in tmp_path.iterdir()}
     np.testing.assert_array_equal(np.load(tmp_path / "landmarks478.npy"), head.landmarks.points)
 
@@ -47,6 +50,33 @@ def test_a_head_without_delit_skin_comes_back_without(tmp_path: Path) -> None:
     save_reconstruction(tmp_path, head)
     assert not (tmp_path / "texture_delit.png").exists()
     assert_same(load_reconstruction(tmp_path), head)
+
+
+def test_a_case_made_before_it_said_what_was_seen_tells_it_by_its_texture(tmp_path: Path) -> None:
+    head = reconstruction(np.random.default_rng(25))
+    save_reconstruction(tmp_path, head)
+    (tmp_path / "seen.npy").unlink()
+    again = load_reconstruction(tmp_path)
+    np.testing.assert_array_equal(again.seen, seen_at(head.texture, head.mesh))
+    assert_same(dataclasses.replace(again, seen=head.seen), head)
+
+
+def test_both_glbs_carry_certainty(tmp_path: Path) -> None:
+    """One value for every vertex of the file, on both sides of every seam; in metres' company it keeps its mm."""
+    rng = np.random.default_rng(29)
+    head = reconstruction(rng)
+    save_reconstruction(tmp_path, head)
+    save_prediction(tmp_path, head, prediction(rng, head))
+    vertex = split_seams(head.mesh)[0]
+    for name in ("head.glb", "predicted.glb"):
+        document, binary = parse(tmp_path / name)
+        (mesh,) = document["meshes"]
+        attributes = mesh["primitives"][0]["attributes"]
+        for attribute, values in (("_UNCERTAINTY_MM", head.uncertainty_mm), ("_SEEN", head.seen)):
+            np.testing.assert_allclose(read(document, binary, attributes[attribute])[:, 0], values[vertex], rtol=1e-6)
+        within = within95_mm(head.mesh, head.uncertainty_mm, head.seen)
+        assert mesh["extras"]["within95_mm"] == round(within, 3)
+    assert mesh["extras"]["targetNames"] == ["rhinoplasty.hump", "rhinoplasty.tip"], "the steps keep their names"
 
 
 @pytest.mark.parametrize("seed", [22, 23])
@@ -75,12 +105,13 @@ def test_a_report_cannot_hide_the_scale(tmp_path: Path) -> None:
         save_reconstruction(tmp_path, head)
 
 
-FILES = ["surface.npz", "texture.png", "texture_seen.png", "fit.json", "cameras.json", "uncertainty.npy"]
+FILES = ["surface.npz", "texture.png", "texture_seen.png", "fit.json", "cameras.json", "uncertainty.npy", "seen.npy"]
 
 
 @pytest.mark.parametrize("name, harm", [
     (name, harm) for name in FILES for harm in ("delete", "half", "empty", "noise")
-    if (name, harm) != ("uncertainty.npy", "noise")  # npy has no checksum of its own; the stage's manifest has
+    if (name, harm) not in {("uncertainty.npy", "noise"), ("seen.npy", "noise"),  # npy has no checksum of its own
+                            ("seen.npy", "delete")}  # older cases have none
 ])
 def test_a_damaged_head_has_a_name(tmp_path: Path, name: str, harm: str) -> None:
     save_reconstruction(tmp_path, reconstruction(np.random.default_rng(26)))
