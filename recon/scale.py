@@ -2,24 +2,30 @@
 
 A fit to pictures knows shape but not size. Each cue says ln(mm per unit) with a standard deviation:
   model   the head is of ordinary size: the model's own mean (sd 4.5 %, centroid size of a head prior)
-  iris    horizontal visible iris diameter 11.71 +- 0.42 mm (Rufer 2005), measured in near-frontal views
+  iris    horizontal visible iris diameter 11.71 +- 0.42 mm (Rufer 2005), measured in near-frontal views with open eyes
   ipd     interpupillary distance typed by a person (sd 1.5 %: reading and gaze)
   marker  a printed ArUco square of known side (sd 1 %)
 A typed distance or a marker replaces the population cues, since they are only its priors.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 
 from core.camera import Camera
 from core.reconstruction import Scale
 from core.records import record
+from recon.iris import IRISES, diameter_px
 
 IRIS_MM, IRIS_SD = 11.71, 0.42 / 11.71
-MODEL_SD, IPD_SD, MARKER_SD, IRIS_NOISE = 0.045, 0.015, 0.010, 0.02
-IRISES = ((469, 471, 468), (474, 476, 473))
-"""Right and left iris: both ends of the horizontal diameter, centre."""
-NEAR_FRONTAL_RAD = np.radians(20)
+MODEL_SD, IPD_SD, MARKER_SD = 0.045, 0.015, 0.010
+LIMBUS_NOISE, NETWORK_NOISE = 0.01, 0.02
+"""What all readings of one film share: gaze past the camera (2 % at 12 degrees), and the landmark network's own error
+where the limbus cannot be read."""
+NEAR_FRONTAL_RAD = np.radians([10.0, 20.0])
+"""Views are near-frontal within the first angle; within the second where those are fewer than `LEAST_READINGS`."""
+LEAST_READINGS = 4
 
 
 @record
@@ -32,23 +38,31 @@ class Cue:
 
 
 def iris_cue(points_px: Float[np.ndarray, "n 478 2"], cameras: list[Camera], landmarks: Float[np.ndarray, "478 3"],
-             ) -> Cue | None:
-    """Iris diameter in model units over the near-frontal views, both eyes; None when no view is frontal enough.
+             is_open: Bool[np.ndarray, "n 2"], picture: Callable[[int], UInt8[np.ndarray, "h w 3"]]) -> Cue | None:
+    """Iris diameter in model units over the near-frontal views, both eyes; None when no open eye is frontal enough.
 
-    In a view the iris is a disc at the eye's depth Z; its visible horizontal width w px gives w Z / f. A gaze past the
-    camera narrows it by its cosine (2 % at 12 degrees); `IRIS_NOISE` allows for that.
+    is_open: right and left eye of every view. In a view the iris is a disc at the eye's depth Z; its visible horizontal
+    width w px gives w Z / f. w is read at the limbus (`recon.iris`), or where that fails taken from the landmarks.
     """
-    widths = []
-    for points, camera in zip(points_px, cameras, strict=True):
-        if abs(camera.head_angles_rad[0]) > NEAR_FRONTAL_RAD:
-            continue
-        for a, b, centre in IRISES:
-            depth = camera.cam_from_points(landmarks[centre])[2]
-            widths.append(float(np.linalg.norm(points[a] - points[b]) * depth / camera.K_px[0, 0]))
-    if len(widths) < 2:
+    yaw = np.abs([c.head_angles_rad[0] for c in cameras])
+    for most in NEAR_FRONTAL_RAD:
+        seen = [(k, eye) for k in np.flatnonzero(yaw <= most) for eye in (0, 1) if is_open[k, eye]]
+        if len(seen) >= LEAST_READINGS:
+            break
+    if len(seen) < 2:
         return None
-    noise = IRIS_NOISE + np.std(widths) / np.mean(widths) / np.sqrt(len(widths))
-    return Cue(source="iris", mm_per_unit=IRIS_MM / float(np.median(widths)), sd=float(np.hypot(IRIS_SD, noise)))
+    read = np.array([diameter_px(picture(k), points_px[k], eye) for k, eye in seen])
+    noise = LIMBUS_NOISE
+    if np.isfinite(read).sum() < LEAST_READINGS:
+        ends = [IRISES[eye][:2] for _, eye in seen]
+        read = np.array([np.linalg.norm(points_px[k, a] - points_px[k, b]) for (k, _), (a, b) in
+                         zip(seen, ends, strict=True)])
+        noise = NETWORK_NOISE
+    depth = np.array([cameras[k].cam_from_points(landmarks[IRISES[eye][2]][None])[0, 2] for k, eye in seen])
+    widths = (read * depth / [cameras[k].K_px[0, 0] for k, _ in seen])[np.isfinite(read)]
+    scatter = float(np.std(widths) / np.mean(widths) / np.sqrt(len(widths)))
+    return Cue(source="iris", mm_per_unit=IRIS_MM / float(np.median(widths)),
+               sd=float(np.hypot(IRIS_SD, noise + scatter)))
 
 
 def ipd_cue(ipd_mm: float, landmarks: Float[np.ndarray, "478 3"]) -> Cue:

@@ -78,8 +78,8 @@ def test_a_cropped_camera_sees_the_same_rays(film):
 
 
 def test_evening_takes_out_a_change_of_light(film, masks):
-    picture, mask = film.pictures[9], masks[9] > 0
-    darker = np.clip(picture.astype(float) * np.linspace(0.6, 1.0, picture.shape[1])[None, :, None], 0, 255)
-    before = np.abs(picture.astype(float) - darker).mean(2)[mask].mean()
+    picture, mask = film.pictures[9][..., 1], masks[9] > 0
+    darker = np.clip(picture.astype(float) * np.linspace(0.6, 1.0, picture.shape[1])[None], 0, 255)
+    before = np.abs(picture.astype(float) - darker)[mask].mean()
     after = np.abs(evened(picture, mask).astype(float) - evened(darker.astype(np.uint8), mask))[mask].mean()
     assert after < 0.25 * before

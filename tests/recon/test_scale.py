@@ -1,5 +1,6 @@
 """Millimetres: the fusion in closed form, which cues count, and cues made from points whose size is known."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from recon.scale import IPD_SD, IRIS_MM, IRIS_SD, MODEL_SD, Cue, fuse, ipd_cue, 
 from tests.recon.heads import camera_at
 
 IRIS_Y_Z = (0.0, 8.0)
+SKIN, WHITE, IRIS = 150, 215, 60
 
 
 def cue(source: str, mm: float, sd: float) -> Cue:
@@ -74,28 +76,72 @@ def irises(unit_mm: float, yaws_deg: list[float]):
     return np.stack(seen), cameras, points
 
 
+def drawn(points, cameras):
+    """Pictures of these eyes: a dark disc in a white almond in skin, four times oversampled."""
+    out = []
+    for seen, camera in zip(points, cameras, strict=True):
+        width, height = camera.size_wh
+        y, x = np.mgrid[:4 * height, :4 * width] / 4 - 0.375
+        picture = np.full(x.shape, SKIN, np.uint8)
+        for a, b, centre in ((469, 471, 468), (474, 476, 473)):
+            away, radius = np.stack([x, y], 2) - seen[centre], np.linalg.norm(seen[a] - seen[b]) / 2
+            almond = np.hypot(away[..., 0] / 2.4, away[..., 1] / 0.95) < radius
+            picture[almond] = WHITE
+            picture[almond & (np.hypot(*np.moveaxis(away, 2, 0)) < radius)] = IRIS
+        small = cv2.resize(picture, camera.size_wh, interpolation=cv2.INTER_AREA)
+        noisy = small + np.random.default_rng(3).normal(0, 2, small.shape)
+        out.append(np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, 2))
+    return out
+
+
+def said(points, cameras, landmarks, pictures=None, shut=False):
+    """The cue of these views; without pictures of the eyes, of blank ones."""
+    blank = [np.full((c.size_wh[1], c.size_wh[0], 3), SKIN, np.uint8) for c in cameras]
+    return iris_cue(points, cameras, landmarks, np.full((len(cameras), 2), not shut),
+                    (pictures or blank).__getitem__)
+
+
 @pytest.mark.parametrize("unit_mm", [0.8, 1.0, 1.25])
 def test_the_iris_tells_the_size(unit_mm):
     points, cameras, landmarks = irises(unit_mm, [-15, 0, 5, 40])
-    found = iris_cue(points, cameras, landmarks)
+    found = said(points, cameras, landmarks)
     assert found.mm_per_unit == pytest.approx(unit_mm, rel=0.002)
     assert IRIS_SD < found.sd < 1.5 * IRIS_SD
 
 
+@pytest.mark.parametrize("network", [0.88, 1.0, 1.15])
+def test_the_limbus_in_the_picture_corrects_the_landmarks(network):
+    """The landmarks draw the irises too small or too large; the pictures show what they are."""
+    points, cameras, landmarks = irises(1.0, [-8, -4, 0, 5])
+    pictures = drawn(points, cameras)
+    for ends, centre in (((469, 471), 468), ((474, 476), 473)):
+        for k in ends:
+            points[:, k] = points[:, centre] + network * (points[:, k] - points[:, centre])
+    with_eyes, without = said(points, cameras, landmarks, pictures), said(points, cameras, landmarks)
+    assert with_eyes.mm_per_unit == pytest.approx(1.0, rel=0.012)
+    assert without.mm_per_unit == pytest.approx(1 / network, rel=0.002)
+    assert with_eyes.sd < without.sd
+
+
+def test_shut_eyes_say_nothing():
+    points, cameras, landmarks = irises(1.0, [-5, 0, 5])
+    assert said(points, cameras, landmarks, drawn(points, cameras), shut=True) is None
+
+
 def test_oblique_views_say_nothing_about_the_iris():
     points, cameras, landmarks = irises(1.0, [-35, 30])
-    assert iris_cue(points, cameras, landmarks) is None
+    assert said(points, cameras, landmarks) is None
     points[0] += np.random.default_rng(1).normal(0, 40, points[0].shape)
     mixed, cameras2, _ = irises(1.0, [0, 2])
-    both = iris_cue(np.concatenate([points, mixed]), cameras + cameras2, landmarks)
+    both = said(np.concatenate([points, mixed]), cameras + cameras2, landmarks)
     assert both.mm_per_unit == pytest.approx(1.0, rel=0.002)
 
 
 def test_irises_that_disagree_are_trusted_less():
-    points, cameras, landmarks = irises(1.0, [-10, 0, 10])
-    calm = iris_cue(points, cameras, landmarks).sd
+    points, cameras, landmarks = irises(1.0, [-8, 0, 8])
+    calm = said(points, cameras, landmarks).sd
     points[1, [469, 474]] += [6, 0]
-    assert iris_cue(points, cameras, landmarks).sd > 1.1 * calm
+    assert said(points, cameras, landmarks).sd > 1.1 * calm
 
 
 def test_a_typed_distance_is_the_distance_of_the_pupils():

@@ -1,0 +1,70 @@
+"""Iris: its visible horizontal diameter, read from the pictures. The landmark network places the iris to a few per
+cent of its width; the limbus, where the dark iris meets the white, can be seen to a fraction of a pixel.
+
+Rays leave the network's iris centre to both sides, within `REACH_RAD` of the eye's own horizontal (above and below, the
+lids cover the limbus). On each, the limbus is where the picture brightens most. A circle through these places, fitted
+robustly (Geman-McClure), has the diameter.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+IRISES = ((469, 471, 468, 33, 133), (474, 476, 473, 362, 263))
+"""Right and left: both ends of the iris's horizontal diameter, its centre, both corners of the eye."""
+REACH_RAD = np.radians(40)
+RAYS = 25
+"""On each side."""
+NEAR, FAR = 0.6, 1.5
+"""The limbus is looked for between these shares of the network's radius."""
+LEAST_RISE = 10.0
+"""Grey levels by which the white must be brighter than the iris."""
+LEAST_RADIUS_PX = 5.0
+
+
+def diameter_px(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"], eye: int) -> float:
+    """Visible horizontal diameter (px) of the right (0) or left (1) iris; NaN where the limbus cannot be made out."""
+    a, b, centre, inner, outer = IRISES[eye]
+    radius = float(np.linalg.norm(points_px[a] - points_px[b])) / 2
+    if radius < LEAST_RADIUS_PX:
+        return np.nan
+    level = points_px[outer] - points_px[inner]
+    fan = np.arctan2(level[1], level[0]) + np.linspace(-REACH_RAD, REACH_RAD, RAYS)
+    angle = np.concatenate([fan, fan + np.pi])
+    ray = np.column_stack([np.cos(angle), np.sin(angle)])
+    steps = np.arange(NEAR * radius, FAR * radius, 0.25)
+    grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.06 * radius)
+    at = points_px[centre] + steps[None, :, None] * ray[:, None]
+    read = cv2.remap(grey, at.astype(np.float32), None, cv2.INTER_LINEAR)
+    rise = np.gradient(read, axis=1)
+    top = (rise * np.exp(-((steps / radius - 1) / 0.3) ** 2)).argmax(1)  # the network's radius says which rise it is,
+    around = np.clip(top[:, None] + np.arange(-3, 4), 1, len(steps) - 2)  # not where exactly
+    row = np.arange(len(ray))
+    top = around[row, rise[row[:, None], around].argmax(1)]
+    before, here, after = rise[row, top - 1], rise[row, top], rise[row, top + 1]
+    bent = before - 2 * here + after
+    shift = np.where(np.abs(bent) > 1e-6, 0.5 * (before - after) / np.where(np.abs(bent) > 1e-6, bent, 1), 0)
+    wide = round(0.15 * radius / 0.25)
+    step_up = read[row, np.clip(top + wide, 0, len(steps) - 1)] - read[row, np.clip(top - wide, 0, len(steps) - 1)]
+    sure = (step_up > LEAST_RISE) & (np.abs(shift) <= 1)
+    if min(sure[:RAYS].sum(), sure[RAYS:].sum()) < RAYS // 3:
+        return np.nan
+    edge = ray[sure] * (steps[top[sure]] + 0.25 * shift[sure])[:, None]
+    return 2 * circle_radius(edge, radius)
+
+
+def circle_radius(points: Float[np.ndarray, "n 2"], first: float) -> float:
+    """Radius of the circle through points around the origin; NaN when they do not lie on one."""
+    x = np.array([0.0, 0.0, first])
+    for _ in range(15):
+        away = points - x[:2]
+        reach = np.linalg.norm(away, axis=1)
+        off = reach - x[2]
+        spread = max(1.5 * float(np.median(np.abs(off))), 0.02 * first)
+        weight = 1 / (1 + (off / (2 * spread)) ** 2) ** 2
+        J = np.column_stack([-away / reach[:, None], -np.ones(len(points))])
+        x = x - np.linalg.solve((J * weight[:, None]).T @ J + 1e-6 * np.eye(3), (J * weight[:, None]).T @ off)
+    off = np.linalg.norm(points - x[:2], axis=1) - x[2]
+    fits = np.median(np.abs(off)) < 0.05 * first and 0.7 < x[2] / first < 1.4
+    return float(x[2]) if fits else np.nan
+

@@ -1,0 +1,73 @@
+"""Outline: a head that is too narrow is told where its skin ends; what cannot be told is not."""
+
+import numpy as np
+import open3d as o3d
+import pytest
+
+from core.subdivide import finer
+from recon.outline import OutlineOptions, edges, measure_outlines
+from recon.refine import scene_of
+from recon.shape import on_face, outlined
+from render.rasterize import rasterize
+from tests.recon.turning import turning
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return turning(tmp_path_factory.mktemp("turning"))
+
+
+def step(inside, outside, at_px, noise=0.0, size=64):
+    """A picture whose columns change colour at a place, anti-aliased."""
+    x = np.arange(size)
+    share = np.clip(x - at_px + 0.5, 0, 1)[:, None]
+    row = (1 - share) * np.array(inside, float) + share * np.array(outside, float)
+    picture = np.repeat(row[None], size, 0) + np.random.default_rng(0).normal(0, noise, (size, size, 3))
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def read(picture, from_px=32.0):
+    px = np.column_stack([np.full(21, from_px), np.arange(20, 41)]).astype(float)
+    return edges(picture, px, np.tile([1.0, 0.0], (21, 1)), 6.0, OutlineOptions())
+
+
+@pytest.mark.parametrize("at_px", [28.3, 32.0, 35.75])
+@pytest.mark.parametrize("outside", [(90, 120, 160), (235, 240, 240), (200, 90, 60)])
+def test_an_edge_is_found_to_a_fifth_of_a_pixel(at_px, outside):
+    off, sure = read(step((190, 150, 130), outside, at_px, noise=2.0))
+    assert sure.mean() > 0.9
+    assert abs(np.median(off[sure]) - (at_px - 32)) < 0.2
+
+
+def test_no_edge_is_made_up():
+    rng = np.random.default_rng(1)
+    flat = np.clip(150 + rng.normal(0, 3, (64, 64, 3)), 0, 255).astype(np.uint8)
+    ramp = np.clip(np.linspace(60, 200, 64)[None, :, None] + rng.normal(0, 2, (64, 64, 3)), 0, 255).astype(np.uint8)
+    for picture in (flat, ramp):
+        assert read(picture)[1].mean() < 0.05
+
+
+def test_a_true_head_is_left_alone_and_a_narrow_one_is_told(film):
+    truth, mesh, anatomy = scene_of(film.mesh), film.mesh, film.model.anatomy
+    for _ in range(2):
+        mesh, anatomy, _ = finer(mesh, anatomy, on_face(anatomy))
+    skin, narrow = outlined(anatomy), mesh.with_vertices(mesh.vertices_mm * [0.97, 1, 1])
+    off = []
+    for mesh in (mesh, narrow):
+        told = measure_outlines(mesh, skin, film.cameras, film.pictures.__getitem__, rasterize)
+        assert len(told.sd_mm) > 200
+        off.append([float(np.median(truth.compute_distance(o3d.core.Tensor(p.astype(np.float32))).numpy()))
+                    for p in (mesh.points(told.on), told.target_mm)])
+    (_, right), (before, after) = off
+    assert right < 0.25  # a pixel is 0.9 mm
+    assert before > 1.2 and after < 0.4 * before
+
+
+def test_hidden_and_inner_lines_are_not_outlines(film):
+    """Nothing is read where the mesh is not drawn against something far behind it: the middle of the face, head on."""
+    frontal = [k for k, c in enumerate(film.cameras) if abs(c.head_angles_rad[0]) < 0.05]
+    cameras, pictures = [film.cameras[k] for k in frontal], [film.pictures[k] for k in frontal]
+    told = measure_outlines(film.mesh, outlined(film.model.anatomy), cameras, pictures.__getitem__, rasterize)
+    cheek = film.mesh.points(film.model.anatomy.pins478)[[50, 280, 9]]
+    away = np.linalg.norm(told.target_mm[:, None] - cheek[None], axis=2)
+    assert (away > 8).all()
