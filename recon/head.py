@@ -37,6 +37,8 @@ MODEL_RESIDUAL_MM = 0.9
 """What the model's modes leave unexplained on a face whose own surface was not measured (1 sd per axis), so that the
 stated interval of `--quality fast` holds 95 % of the skin of the captures with truth."""
 SFM_ROUNDS = RefineOptions(rounds=8, track_px=0.4, surface_mm=0.5)
+FAST_VIEWS = 24
+"""Views that `fast` looks at."""
 LEAST_VIEWS = 8
 """Fewer pictures are too far apart for structure from motion."""
 MOST_REPROJECTION = 0.03
@@ -46,8 +48,8 @@ MOST_REPROJECTION = 0.03
 @record
 class HeadOptions:
     """What a person may say about the head. model: a row of `recon.models`. ipd_mm, marker_mm: known lengths, mm.
-    quality: `fast` follows the skin instead of recovering structure from motion, keeps the model's own surface, and
-    gathers the skin at half size from fewer pictures."""
+    quality: `fast` looks at fewer views, follows the skin instead of recovering structure from motion, keeps the
+    model's own surface, and gathers the skin at half size."""
 
     model: str = DEFAULT_MODEL
     ipd_mm: float | None = None
@@ -114,7 +116,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
     timer, model = Timer(), load_model(options.model)
-    views = Views(capture, model, rasterize)
+    views = Views(capture if options.quality == "full" else thinned(capture, FAST_VIEWS), model, rasterize)
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, views.seen)
     timer.lap("fit")
@@ -138,6 +140,13 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
         shape.sd_mm * scale.mm_per_unit, mesh, scale)
     report = told(views, bundle, options, motion, cues, shape, texture) | {"seconds": timer.seconds}
     return assembled(views, anatomy, bundle, cameras, mesh, texture, scale, sd, report)
+
+
+def thinned(capture: Capture, most: int) -> Capture:
+    """The capture with at most so many of its pictures that show the face, evenly spread over it."""
+    rows = [k for k, f in enumerate(capture.frames) if f.landmarks is not None]
+    kept = [rows[k] for k in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))]
+    return dataclasses.replace(capture, frames=tuple(capture.frames[k] for k in kept))
 
 
 def told(views: Views, bundle: Bundle, options: HeadOptions, motion: dict, cues: dict, shape: Shape | None,
