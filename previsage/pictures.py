@@ -11,6 +11,7 @@ from core.progress import Progress, silent
 from core.reconstruction import Reconstruction, View
 from core.store import load_picture, save_png
 from render.buffers import px_per_mm
+from render.certainty import certainty_sheet
 from render.draw import tagged
 from render.heat import heat_map
 from render.mipmap import Mipmap
@@ -43,7 +44,7 @@ def standard(head: Reconstruction, prediction: Prediction | None, folder: Path, 
 
 
 def alone(head: Reconstruction, cameras: dict[str, Camera], folder: Path, progress: Progress) -> list[Path]:
-    """NAME.png of every camera, a sheet of them, and their wireframes."""
+    """NAME.png of every camera, a sheet of them, their wireframes, and certainty.png: how far off the skin may lie."""
     rasterizer, skin = Rasterizer(head.mesh), Mipmap(head.texture)
     written, row = [], []
     for number, (name, camera) in enumerate(cameras.items()):
@@ -54,6 +55,8 @@ def alone(head: Reconstruction, cameras: dict[str, Camera], folder: Path, progre
         save_png(written[-1], shown)
     written.append(folder / "sheet.png")
     save_png(written[-1], np.concatenate(row, 1))
+    written.append(folder / "certainty.png")
+    save_png(written[-1], certainty_sheet(head.mesh, head.uncertainty_mm, head.seen, cameras))
     return written + wireframes(head, None, cameras, folder)
 
 

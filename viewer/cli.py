@@ -54,6 +54,13 @@ class Quality(StrEnum):
     full = "full"
 
 
+class Show(StrEnum):
+    """What the window draws."""
+
+    skin = "skin"
+    certainty = "certainty"
+
+
 class ViewSet(StrEnum):
     """Which pictures."""
 
@@ -234,21 +241,23 @@ def view(
     case: CaseArg, plan: PlanOption = None,
     screenshot: Annotated[Path | None, typer.Option(
         metavar="PNG", help="Write a picture; no window is opened.")] = None,
+    show: Annotated[Show, typer.Option(
+        help="The person's skin; or how near the true skin lies, in mm, and what the camera did not see.")] = Show.skin,
     json_: Json = False,
 ) -> None:
     """Turn the head around in a window (needs the extra `desktop`).
 
     \b
       previsage view cases/anna --plan rhinoplasty
-      previsage view cases/anna --screenshot anna.png
+      previsage view cases/anna --show certainty --screenshot anna.png
     """
     from viewer import desktop
 
     if screenshot is None:
-        desktop.view(case, plan)
+        desktop.view(case, plan, show.value)
         current.get().result({"closed": True}, lambda: None)
         return
-    desktop.screenshot(case, plan, screenshot)
+    desktop.screenshot(case, plan, screenshot, show=show.value)
     current.get().result({"files": [screenshot]}, lambda: shown.files([screenshot]))
 
 

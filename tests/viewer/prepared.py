@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from core.case import Case
+from core.certainty import seen_at
 from core.prediction import Landed, Prediction
 from core.reconstruction import Reconstruction
 from core.store import save_png, save_prediction, save_reconstruction
@@ -20,15 +21,19 @@ def skin(side: int = 512) -> Texture:
     x, y = np.meshgrid(np.linspace(0, 1, side), np.linspace(0, 1, side))
     stripes = 25 * np.sin(60 * x) * np.sin(60 * y)
     rgb = np.stack([205 + stripes, 150 + 60 * y + stripes, 130 + 80 * x], -1).clip(0, 255).astype(np.uint8)
-    return Texture(rgb=rgb, seen=np.full((side, side), 255, np.uint8))
+    seen = np.full((side, side), 255, np.uint8)
+    seen[:, :round(0.4 * side)] = 0  # the globe's right side, from a fifth of its width away from the middle on
+    return Texture(rgb=rgb, seen=seen)
 
 
 def head() -> Reconstruction:
-    """The globe of the core tests, with a nose and that skin."""
+    """The globe of the core tests, with a nose and that skin; the upper half is surer, most of the right unseen."""
     plain = reconstruction(np.random.default_rng(5))
     mesh = plain.mesh.moved(bell(plain.mesh.vertices_mm, 14)[:, None] * [0, 0, 18.0])
     fields = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
-    return Reconstruction(**{**fields, "mesh": mesh, "texture": skin()})
+    sd_mm = np.where(mesh.vertices_mm[:, 1] > 0, 0.5, 2.0)
+    return Reconstruction(**{**fields, "mesh": mesh, "texture": skin(), "uncertainty_mm": sd_mm,
+                             "seen": seen_at(skin(), mesh)})
 
 
 def bell(points_mm: np.ndarray, width_mm: float) -> np.ndarray:

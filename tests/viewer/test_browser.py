@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.certainty import WITHIN_95
+from render.certainty import half_width_colors
 from tests.viewer.prepared import STEPS, prepare
 from viewer.web.server import STATIC
 
@@ -110,7 +112,8 @@ class Browser:
     def picture(self) -> np.ndarray:
         """What the canvas shows, without what the page lays over it."""
         self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
-        self.page.evaluate("document.querySelectorAll('.tag, .mark, .divider').forEach(e => e.style.opacity = 0)")
+        over = ".tag, .mark, .divider, .legend"
+        self.page.evaluate(f"document.querySelectorAll('{over}').forEach(e => e.style.opacity = 0)")
         self.page.evaluate("scrollTo(0, 0)")
         png = self.page.screenshot(clip=self.box("canvas"))
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)[CORNER:-CORNER, CORNER:-CORNER]
@@ -216,6 +219,67 @@ def test_both_sides_of_the_divider(browser: Browser, address: str) -> None:
     side = browser.after_drawing(lambda: page.click("[data-mode=side]"))
     assert changed(side[:, :half], side[:, half:2 * half]).sum() > 50, "two heads, one of them changed"
     assert browser.errors == []
+
+
+def test_certainty_is_shown_in_mm_with_its_legend(browser: Browser, address: str) -> None:
+    """Surer above, less sure below, stripes where nothing was seen; before, after and side by side; by the keyboard."""
+    page, switch = browser.page, "[data-look=certainty]"
+    page.goto(f"{address}#/case/prepared")
+    browser.wait_head("predicted.glb")
+    skin = browser.picture()
+    assert page.is_hidden(".legend")
+    browser.requests.clear()
+    page.focus(switch)
+    shown = browser.after_drawing(lambda: page.keyboard.press("Enter"))
+    assert browser.requests == [], "certainty asked the server"
+    assert page.get_attribute(switch, "aria-pressed") == "true" and page.is_visible(".legend")
+    words = page.inner_text(".legend").replace("\u00a0", " ")
+    assert re.search(r"95 % of the skin lies within ± \d\.\d mm", words), words
+    assert "Not seen by the camera: completed from the other side and the average face" in words and "mm" in words
+    assert changed(skin, shown).mean() > 0.1
+
+    height, width = shown.shape[:2]
+    middle = width // 2 + width // 12  # the globe's left side is at the picture's right
+    above, below = shown[height // 3, middle], shown[2 * height // 3, middle]
+    for colour, sd_mm in ((above, 0.5), (below, 2.0)):
+        wanted = half_width_colors(np.array([WITHIN_95 * sd_mm]))[0]
+        assert np.abs(colour / colour.sum() - wanted / wanted.sum()).max() < 0.04, (colour, wanted)
+    columns = np.flatnonzero(changed(shown, shown[:1, :1]).any(0))
+    edge = columns.min() + 12
+    hidden = shown[height // 2 - 20:height // 2 + 20, edge:edge + 24]
+    assert np.ptp(hidden, axis=-1).max() < 14 and hidden[..., 0].std() > 12, "grey stripes"
+
+    before = browser.after_drawing(lambda: page.click("[data-mode=before]"))
+    profile = browser.after_drawing(lambda: page.click("[data-view=profile_left]"))
+    after = browser.after_drawing(lambda: page.click("[data-mode=after]"))
+    assert changed(before, skin).mean() > 0.1 and changed(profile, after).any(), "both moments are coloured"
+    page.click("[data-mode=side]")
+    assert page.is_visible(".legend")
+    browser.after_drawing(lambda: page.click("[data-look=clay]"))
+    assert page.is_hidden(".legend") and page.get_attribute(switch, "aria-pressed") == "false"
+    browser.after_drawing(lambda: (page.click("[data-mode=after]"), page.click("[data-look=clay]"),
+                                   page.click("[data-view=front]")))
+    assert np.array_equal(browser.picture(), skin), "and back to the skin"
+    assert browser.errors == []
+
+
+def test_a_saved_picture_of_certainty_carries_the_scale(browser: Browser, address: str, tmp_path: Path) -> None:
+    page = browser.page
+    page.goto(f"{address}#/case/prepared")
+    browser.wait_head("predicted.glb")
+    sizes = {}
+    for name in ("skin", "certainty"):
+        if name == "certainty":
+            browser.after_drawing(lambda: page.click("[data-look=certainty]"))
+        with page.expect_download() as download:
+            page.click("text=Save picture")
+        download.value.save_as(tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as image:
+            sizes[name] = np.asarray(image.convert("RGB")).astype(int)
+    extra = sizes["certainty"].shape[0] - sizes["skin"].shape[0]
+    assert extra > 60
+    foot = sizes["certainty"][-extra - 40:].reshape(-1, 3)
+    assert all(np.abs(foot - half_width_colors(np.array([mm]))[0]).max(1).min() < 6 for mm in (0.1, 2.5, 4.9))
 
 
 def test_turning_by_hand_and_saving_a_picture(browser: Browser, address: str) -> None:

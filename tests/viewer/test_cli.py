@@ -196,6 +196,7 @@ def test_predict_prints_asked_and_landed(call: Call, case: Path) -> None:
 def test_render_lists_its_files(call: Call, case: Path, tmp_path: Path) -> None:
     code, out, _ = call("render", case, "-o", tmp_path / "out")
     assert code == 0 and all(Path(line).is_file() for line in out.splitlines()) and "sheet.png" in out
+    assert "certainty.png" in out
     record = one_object(call("render", case, "--plan", "nose", "--views", "captured", "--json")[1])
     assert len(record["files"]) == 20 and (case / "plans/nose/views/captured/captured_1_pair.png").is_file()
 
@@ -206,6 +207,9 @@ def test_view_writes_a_screenshot(call: Call, made_case: Path, tmp_path: Path) -
     if code and one_object(out)["error"]["code"] == "no_display":
         pytest.skip("this machine cannot draw off screen")
     assert code == 0 and (tmp_path / "shot.png").stat().st_size > 10_000
+    code, out, _ = call("view", made_case, "--show", "certainty", "--screenshot", tmp_path / "sure.png")
+    assert code == 0 and (tmp_path / "sure.png").read_bytes() != (tmp_path / "shot.png").read_bytes()
+    assert call("view", made_case, "--show", "bones", "--screenshot", tmp_path / "no.png")[0] == 2
 
 
 def test_tables(call: Call) -> None:

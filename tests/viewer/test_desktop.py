@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 from core.case import Case
+from core.certainty import WITHIN_95
 from core.errors import InputRefused, PrevisageError, UsageError
 from core.mesh import Mesh
 from core.store import save_prediction, save_reconstruction
 from core.texture import Texture
+from render.certainty import half_width_colors
 from tests.core.builders import prediction, reconstruction
 from viewer import desktop
 
@@ -25,7 +27,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rgb = np.zeros((32, 64, 3), np.uint8)
     rgb[:, 32:], rgb[:, :32] = (200, 40, 40), (40, 40, 200)
     head = dataclasses.replace(head, texture=Texture(rgb=rgb, seen=np.full((32, 64), 255, np.uint8)),
-                               delit=None)
+                               delit=None, uncertainty_mm=np.ones(len(head.mesh.vertices_mm)),
+                               seen=(head.mesh.vertices_mm[:, 0] > -10).astype(float))
     push = np.zeros((2, len(head.mesh.vertices_mm), 3))
     push[0, :, 2] = 3 * np.exp(-((head.mesh.vertices_mm - [0, 0, 90]) ** 2).sum(1) / 500)
     push[1, :, 1] = push[0, :, 2]
@@ -108,6 +111,40 @@ def test_off_screen_picture_has_the_sides_right(case: Path, tmp_path: Path) -> N
     assert middle_row[quarter, 2] > 150 > middle_row[3 * quarter, 2]
     side = drawn(desktop.screenshot(case, "nose", tmp_path / "side.png", "left_lateral"))
     assert side[side.shape[0] // 2, side.shape[1] // 2, 0] > 150
+
+
+def test_certainty_has_its_colours_its_stripes_and_a_bar(case: Path, tmp_path: Path) -> None:
+    """The left half, seen, has the scale's colour of 1.96 mm; the right half is grey and striped, after a plan too."""
+    pytest.importorskip("pyvista", reason="the extra [desktop] is not installed")
+    picture = drawn(desktop.screenshot(case, "nose", tmp_path / "sure.png", show="certainty"))
+    height, width = picture.shape[:2]
+    rows = slice(height // 2 - 60, height // 2 + 60)
+    left, right = picture[rows, 3 * width // 4 - 40:3 * width // 4], picture[rows, width // 4:width // 4 + 40]
+    wanted = half_width_colors(np.array([WITHIN_95 * 1.0]))[0]
+    assert np.abs(left.mean((0, 1)) / left.mean() - wanted / wanted.mean()).max() < 0.1, "the hue, whatever the shade"
+    assert np.ptp(right, axis=-1).max() < 12 and right[..., 0].std() > 15, "greys, in stripes"
+    bar = picture[:, 30:60].reshape(-1, 3)
+    ends = half_width_colors(np.array([0.2, 4.8]))
+    assert all(np.abs(bar - end).max(1).min() < 14 for end in ends), "the bar shows both ends of the scale"
+    skin = drawn(desktop.screenshot(case, "nose", tmp_path / "skin.png"))
+    assert (np.abs(skin - picture).max(-1) > 30).mean() > 0.2
+
+
+def test_the_certainty_key_goes_there_and_back(case: Path) -> None:
+    pytest.importorskip("pyvista", reason="the extra [desktop] is not installed")
+    desktop.quiet()
+    stage = desktop.Stage(desktop.load_head(case, "nose"), off_screen=True)
+    try:
+        assert stage.actor.GetVisibility() and not stage.certainty.sure.GetVisibility()
+        stage.sureness()
+        assert stage.certainty.sure.GetVisibility() and not stage.actor.GetVisibility()
+        after = stage.certainty.sure.mapper.GetInput().GetBounds()
+        stage.toggle()
+        assert after != stage.certainty.sure.mapper.GetInput().GetBounds(), "before and after"
+        stage.sureness()
+        assert stage.actor.GetVisibility() and not stage.certainty.bar.GetVisibility()
+    finally:
+        stage.plotter.close()
 
 
 def drawn(png: Path) -> np.ndarray:

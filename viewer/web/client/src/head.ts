@@ -11,9 +11,13 @@ import {
   Vector3,
 } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
+import { certaintyMaterial } from "./certainty";
 
 const CLAY = 0xcfc4bb;
 const NECK_M = -0.145; // below this the neck and shoulders are not framed; the origin lies between the eyes
+
+/** How the surface is shown: the skin's picture, bare form, or how sure the shape is. */
+export type Look = "skin" | "clay" | "certainty";
 
 /** One morph target: the vertices it moves and how far, in metres. */
 interface Morph {
@@ -27,15 +31,17 @@ export class Head {
   readonly names: string[];
   readonly center = new Vector3();
   readonly radius: number;
-  private readonly skins: MeshLambertMaterial[];
-  private readonly clays: MeshStandardMaterial[];
+  /** Whether the file says how sure the shape is; the distance (mm) that holds 95 % of the seen skin, if any was. */
+  readonly certain: boolean;
+  readonly within: number | null;
+  private readonly materials: Record<Look, (MeshLambertMaterial | MeshStandardMaterial)[]>;
   private readonly base: Float32Array;
   private readonly index: ArrayLike<number>;
   private readonly morphs: Morph[];
   private readonly twin: Uint32Array;
   private readonly still: { stored: Float32Array; computed: Float32Array };
 
-  private constructor(loaded: Mesh) {
+  private constructor(loaded: Mesh, ratio: number) {
     const geometry = loaded.geometry;
     const found = loaded.material as MeshStandardMaterial;
     this.names = Object.entries(loaded.morphTargetDictionary ?? {})
@@ -46,31 +52,35 @@ export class Head {
     this.morphs = (geometry.morphAttributes.position ?? []).map((a) => sparse(a as BufferAttribute));
     this.twin = twins(this.base);
     if (found.map) found.map.colorSpace = SRGBColorSpace;
-    this.skins = [0, 1].map(() => new MeshLambertMaterial({ map: found.map, side: DoubleSide }));
-    this.clays = [0, 1].map(() => new MeshStandardMaterial({ color: CLAY, roughness: 0.62, side: DoubleSide }));
-    this.before = new Mesh(shared(geometry, false), this.skins[0]);
-    this.after = new Mesh(shared(geometry, true), this.skins[1]); // its morphTargetInfluences are its own
+    this.certain = "_uncertainty_mm" in geometry.attributes && "_seen" in geometry.attributes;
+    this.within = typeof loaded.userData.within95_mm === "number" ? loaded.userData.within95_mm : null;
+    this.materials = {
+      skin: [0, 1].map(() => new MeshLambertMaterial({ map: found.map, side: DoubleSide })),
+      clay: [0, 1].map(() => new MeshStandardMaterial({ color: CLAY, roughness: 0.62, side: DoubleSide })),
+      certainty: [0, 1].map(() => certaintyMaterial(ratio)),
+    };
+    this.before = new Mesh(shared(geometry, false), this.materials.skin[0]);
+    this.after = new Mesh(shared(geometry, true), this.materials.skin[1]); // its morphTargetInfluences are its own
     this.radius = portrait(this.base, this.center);
     this.still = { stored: geometry.attributes.normal!.array as Float32Array, computed: this.normals(this.base) };
   }
 
-  static async load(url: string): Promise<Head> {
+  /** Read a GLB; `ratio` device px per CSS px. */
+  static async load(url: string, ratio: number): Promise<Head> {
     const gltf = await new GLTFLoader().loadAsync(url);
     let found: Mesh | undefined;
     gltf.scene.traverse((o) => (found ??= o instanceof Mesh ? o : undefined));
     if (!found) throw new Error("the file holds no head");
-    return new Head(found);
+    return new Head(found, ratio);
   }
 
   /** Whether the picture of the skin is there. */
   get textured(): boolean {
-    return this.skins[0]!.map !== null;
+    return this.materials.skin[0]!.map !== null;
   }
 
-  setClay(clay: boolean): void {
-    const materials = clay ? this.clays : this.skins;
-    this.before.material = materials[0]!;
-    this.after.material = materials[1]!;
+  setLook(look: Look): void {
+    [this.before.material, this.after.material] = this.materials[look] as [MeshLambertMaterial, MeshLambertMaterial];
   }
 
   /** Weights of all morphs, 1 for the value the plan asked; the light follows the new shape. */
@@ -97,8 +107,8 @@ export class Head {
   }
 
   dispose(): void {
-    this.skins[0]!.map?.dispose();
-    [...this.skins, ...this.clays].forEach((m) => m.dispose());
+    this.materials.skin[0]!.map?.dispose();
+    Object.values(this.materials).flat().forEach((m) => m.dispose());
     this.before.geometry.dispose();
     this.after.geometry.dispose();
   }

@@ -2,7 +2,8 @@
 
 import { AmbientLight, Color, DirectionalLight, PerspectiveCamera, Scene, Vector3, WebGLRenderer } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
-import { Head } from "./head";
+import { drawLegend, LEGEND_LINES } from "./certainty";
+import { Head, type Look } from "./head";
 
 export type Mode = "after" | "before" | "split" | "side";
 
@@ -11,6 +12,9 @@ const MARGIN = 1.12;
 const PIXEL_RATIO_CAP = 2;
 const TURN_RAD = Math.PI / 36;
 const BACKGROUND = 0xe9eef0;
+/** Light from everywhere and from the key. A picture of skin has light in it already; clay lives from light and shade
+ * alone; colours that mean something keep their value, with just enough shade to see the form. */
+const LIGHT: Record<Look, [number, number]> = { skin: [0.8, 0.3], clay: [0.32, 0.72], certainty: [0.66, 0.34] };
 
 /** Where the camera stands, seen from the head: x the patient's left, y up, z in front. Angles of clinical photographs. */
 export const VIEWS: Record<string, { label: string; from: [number, number, number] }> = {
@@ -39,7 +43,7 @@ export class HeadScene {
   private head: Head | null = null;
   private asked = 0;
   private frames = 0;
-  private clay = false;
+  private shown: Look = "skin";
 
   constructor(readonly canvas: HTMLCanvasElement) {
     this.renderer = new WebGLRenderer({ canvas, antialias: true });
@@ -49,7 +53,7 @@ export class HeadScene {
     this.key.position.set(-0.5, 0.8, 1);
     this.camera.add(this.key); // the light comes from the viewer's upper left in every view, as in a studio series
     this.scene.add(this.camera, this.ambient);
-    this.setClay(false);
+    this.setLook("skin");
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.enableDamping = false;
     this.controls.addEventListener("change", () => this.draw());
@@ -63,14 +67,15 @@ export class HeadScene {
 
   /** Show another head from the same side; the first one from the front. */
   async load(url: string): Promise<Head> {
-    const head = await Head.load(url);
+    const head = await Head.load(url, this.renderer.getPixelRatio());
     const first = this.head === null;
     if (this.head) {
       this.scene.remove(this.head.before, this.head.after);
       this.head.dispose();
     }
     this.head = head;
-    head.setClay(this.clay);
+    if (!head.certain && this.shown === "certainty") this.setLook("skin");
+    head.setLook(this.shown);
     this.scene.add(head.before, head.after);
     if (first) this.look("front");
     this.canvas.dataset.textured = String(head.textured);
@@ -95,13 +100,17 @@ export class HeadScene {
     this.draw();
   }
 
-  setClay(clay: boolean): void {
-    this.clay = clay;
-    // A picture of skin has light in it already; clay lives from light and shade alone.
-    this.ambient.intensity = Math.PI * (clay ? 0.32 : 0.8);
-    this.key.intensity = Math.PI * (clay ? 0.72 : 0.3);
-    this.head?.setClay(clay);
+  /** How the head is shown. */
+  setLook(look: Look): void {
+    this.shown = look;
+    this.ambient.intensity = Math.PI * LIGHT[look][0];
+    this.key.intensity = Math.PI * LIGHT[look][1];
+    this.head?.setLook(look);
     this.draw();
+  }
+
+  get surface(): Look {
+    return this.shown;
   }
 
   /** A standard view of the whole head. */
@@ -127,17 +136,20 @@ export class HeadScene {
     this.render(); // the browser may drop the drawing once this task ends, so it is copied at once
     const { width, height } = this.canvas;
     const foot = Math.round(Math.max(28, height * 0.045));
+    const letters = Math.round(foot * 0.46);
+    const legend = this.shown === "certainty" && this.head ? letters * LEGEND_LINES : 0;
     const out = document.createElement("canvas");
     out.width = width;
-    out.height = height + foot;
+    out.height = height + legend + foot;
     const pen = out.getContext("2d")!;
     pen.fillStyle = "#ffffff";
     pen.fillRect(0, 0, out.width, out.height);
     pen.drawImage(this.canvas, 0, 0);
+    if (legend) drawLegend(pen, foot * 0.4, height + letters / 2, letters, this.head!.within);
     pen.fillStyle = "#1c2b33";
     pen.textBaseline = "middle";
-    pen.font = `${Math.round(foot * 0.46)}px system-ui, sans-serif`;
-    pen.fillText(caption, foot * 0.4, height + foot / 2, width - foot * 0.8);
+    pen.font = `${letters}px system-ui, sans-serif`;
+    pen.fillText(caption, foot * 0.4, height + legend + foot / 2, width - foot * 0.8);
     return new Promise((resolve, reject) =>
       out.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no picture"))), "image/png"));
   }

@@ -1,10 +1,15 @@
 // The part of a case's page where the head is turned: canvas, view buttons, comparison, divider, snapshot.
 
 import { type CaseDetail, fileUrl, type PlanResult } from "./api";
+import { legend } from "./certainty";
 import { button, errorCard, h } from "./dom";
+import type { Look } from "./head";
 import { HeadScene, type Mode, VIEWS } from "./scene";
 
 const MODES: [Mode, string][] = [["after", "After"], ["before", "Before"], ["split", "Split"], ["side", "Side by side"]];
+const LOOKS: [Look, string, string][] = [["clay", "Clay", "Shape without the colours of the skin"],
+  ["certainty", "Certainty", "How near the true skin lies, in mm, and what the camera did not see"]];
+const NO_CERTAINTY = "This file was made before it said how sure the shape is: reconstruct the head again";
 const KEY_STEP = 0.02;
 
 export class Stage {
@@ -18,6 +23,8 @@ export class Stage {
   private readonly compare: HTMLElement;
   private readonly closer: HTMLButtonElement;
   private readonly scene: HeadScene;
+  private readonly looks = new Map<Look, HTMLButtonElement>();
+  private readonly legend = legend();
   private readonly said = h("div", { class: "said", "aria-live": "polite" });
   private plan: PlanResult | null = null;
 
@@ -28,19 +35,20 @@ export class Stage {
     }
     this.compare = h("div", { class: "segments", role: "group", "aria-label": "Comparison" }, ...this.modes.values());
     this.closer = button("Closer", () => this.scene.approach(), "", { title: "Come close to what the plan changes" });
-    const clay = button("Clay", () => {
-      const on = clay.getAttribute("aria-pressed") !== "true";
-      clay.setAttribute("aria-pressed", String(on));
-      this.scene.setClay(on);
-    }, "", { "aria-pressed": "false", title: "Shape without the colours of the skin" });
+    for (const [look, label, title] of LOOKS) {
+      this.looks.set(look, button(label, () => this.setLook(this.scene.surface === look ? "skin" : look), "",
+        { "aria-pressed": "false", "data-look": look, title }));
+    }
     const views = h("div", { class: "views", role: "group", "aria-label": "Standard views" },
       ...Object.entries(VIEWS).map(([name, { label }]) =>
         button(label, () => this.scene.look(name), "small", { "data-view": name })));
     this.element = h("section", { class: "stage", "aria-label": "Head" },
-      h("div", { class: "frame" }, this.canvas, ...this.tags, this.divider, this.said,
-        h("span", { class: "mark", "aria-hidden": "true" }, "Simulation, not a promise of the result")),
+      h("div", { class: "view" },
+        h("div", { class: "frame" }, this.canvas, ...this.tags, this.divider, this.said,
+          h("span", { class: "mark", "aria-hidden": "true" }, "Simulation, not a promise of the result")),
+        this.legend.element),
       h("div", { class: "tools" }, views, this.compare,
-        h("div", { class: "row" }, this.closer, clay, button("Save picture", () => void this.save()))));
+        h("div", { class: "row" }, this.closer, ...this.looks.values(), button("Save picture", () => void this.save()))));
     this.dragDivider();
     this.setMode("after");
   }
@@ -54,6 +62,11 @@ export class Stage {
     const name = plan ? `plans/${plan.id}/predicted.glb` : "head.glb";
     try {
       const head = await this.scene.load(fileUrl(this.item.id, name));
+      const certain = this.looks.get("certainty")!;
+      certain.disabled = !head.certain;
+      certain.title = head.certain ? LOOKS[1]![2] : NO_CERTAINTY;
+      this.legend.tell(head.within);
+      this.setLook(this.scene.surface);
       if (plan) this.setWeights(plan.steps.map(() => 1));
       const missing = plan?.steps.filter((s) => !head.names.includes(s.name)) ?? [];
       this.said.replaceChildren(missing.length ? h("p", {}, `Not in this file: ${missing.map((s) => s.label).join(", ")}`) : "");
@@ -73,10 +86,17 @@ export class Stage {
     this.scene.dispose();
   }
 
+  private setLook(look: Look): void {
+    this.scene.setLook(look);
+    this.looks.forEach((b, name) => b.setAttribute("aria-pressed", String(name === look)));
+    this.legend.element.hidden = look !== "certainty";
+  }
+
   private setMode(mode: Mode): void {
     this.scene.setMode(mode);
     this.modes.forEach((b, m) => b.setAttribute("aria-pressed", String(m === mode)));
     this.divider.hidden = mode !== "split";
+    this.legend.element.classList.toggle("below", mode === "side"); // where two heads leave it no room
     const two = mode === "split" || mode === "side";
     this.tags[0]!.textContent = two || mode === "before" ? "Before" : this.plan ? "After" : "";
     this.tags[1]!.textContent = two ? "After" : "";
