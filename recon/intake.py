@@ -7,6 +7,7 @@
     folder/quality.png       the same for people
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,8 +27,9 @@ from recon.detect import DetectOptions, Detector, Face
 from recon.keyframes import KeyframeOptions, choose
 from recon.photos import read_photo
 from recon.probe import MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
-from recon.quality import Check, Counts, Measure, checks, lens_of, measure, sentence
+from recon.quality import Measure, measure
 from recon.sheet import draw_sheet
+from recon.verdict import Check, Clip, Counts, checks, lens_of, sentence
 
 TRY_TURNS_EVERY = 8
 """While no face has been found, every so many frames the other three orientations are tried."""
@@ -261,12 +263,21 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
         (folder / "frames" / written).unlink()
     counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=len(chosen))
     lens = lens_of([c.focal_hint_px for c in kept], [max(c.size_wh) for c in kept])
-    results = checks(found.kind, measures, chosen, counts, lens)
+    results = checks(found.kind, measures, chosen, counts, lens, clip_of(taken, found, kept))
     quality = quality_record(results, counts, taken, found, kept)
     write_capture(folder, found.kind, kept)
     write_json(folder / "quality.json", quality)
     draw_sheet(folder, [c.path for c in kept], [c.measure for c in kept], measures, results, quality)
     return load_capture(folder)
+
+
+def clip_of(taken: Taken, found: Inputs, kept: Sequence[Candidate]) -> Clip:
+    """What the checks need to know about the file."""
+    size = kept[0].size_wh
+    bits = 8 * found.files[0].path.stat().st_size / (taken.facts["packets"] * size[0] * size[1]) \
+        if taken.facts.get("packets") else None
+    return Clip(times_s=tuple(c.time_s for c in taken.candidates), size_wh=size, bits_per_px=bits,
+                codec=str(taken.facts.get("codec", "")))
 
 
 def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found: Inputs,
@@ -277,7 +288,7 @@ def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found
     return {
         "verdict": verdict, "sentence": plain_sentence,
         "film_again": [c.advice for c in results if c.level != "green"], "notes": list(taken.notes),
-        "checks": [{"name": c.name, "value": c.value, "level": c.level, "advice": c.advice} for c in results],
+        "checks": [dataclasses.asdict(c) for c in results],
         "frames": {"given": counts.given, "analysed": counts.analysed, "with_face": counts.with_face,
                    "chosen": counts.chosen},
         "yaw_deg": [yaw.min(), yaw.max()], "pitch_deg": [pitch.min(), pitch.max()],

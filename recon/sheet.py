@@ -7,14 +7,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from core.store import save_png
-from recon.quality import Check, Measure
+from recon.quality import Measure
+from recon.verdict import Check
 
 Number = float | int
 WIDTH, TALLEST = 1500, 1800
 COLORS = {"green": (38, 142, 84), "amber": (214, 140, 20), "red": (196, 48, 43)}
 VERDICTS = {"good": ("green", "Good capture"), "usable": ("amber", "Usable capture"), "poor": ("red", "Poor capture")}
 INK, SOFT, LINE, PAPER = (28, 32, 38), (104, 112, 122), (218, 222, 227), (255, 255, 255)
-SIGNS = {"green": "ok", "amber": "could be better", "red": "film again"}
+SIGNS = {"amber": "Better", "red": "Film again"}
+DARK = {"amber": (150, 92, 0), "red": (170, 30, 26)}
 THUMBS = 9
 
 
@@ -112,18 +114,20 @@ def head_from_above(draw: ImageDraw.ImageDraw, center: tuple[Number, Number], r:
 
 
 def table(draw: ImageDraw.ImageDraw, corner: tuple[int, int], results: Sequence[Check]) -> int:
-    """One line per check: a lamp, its name and value; advice where the lamp is not green. Returns where it ends."""
+    """One line per check: a lamp, its name, value and bound; advice where the lamp is not green. Returns where it
+    ends."""
     x, y = corner
     for check in results:
-        good = check.level == "green"
         draw.ellipse((x, y + 4, x + 22, y + 26), fill=COLORS[check.level])
         draw.text((x + 38, y), check.name, font=font(24), fill=INK)
         draw.text((x + 350, y), check.value, font=font(24), fill=INK)
-        if not good:
-            draw.text((WIDTH - 40, y + 3), SIGNS[check.level], font=font(20), fill=COLORS[check.level], anchor="ra")
-            for line in wrap(draw, check.advice, 19, WIDTH - 80 - int(x)):
-                y += 27
-                draw.text((x + 38, y + 3), line, font=font(19), fill=SOFT)
+        bound = f"good: {check.bound}"
+        if draw.textlength(check.value, font=font(24)) + draw.textlength(bound, font=font(18)) < WIDTH - 410 - int(x):
+            draw.text((WIDTH - 40, y + 5), bound, font=font(18), fill=SOFT, anchor="ra")
+        if check.level != "green":
+            for line in wrap(draw, f"{SIGNS[check.level]}: {check.advice}", 20, WIDTH - 80 - int(x)):
+                y += 28
+                draw.text((x + 38, y + 3), line, font=font(20), fill=DARK[check.level])
         y += 40
         draw.line((x, y - 6, WIDTH - 40, y - 6), fill=LINE)
     return y
