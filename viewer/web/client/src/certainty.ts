@@ -18,7 +18,7 @@ const STRIPE_PX = 9; // a pair of stripes, along either axis of the picture
 export const NOT_SEEN = "Not seen by the camera: completed from the other side and the average face";
 export const withinWords = (mm: number | null): string =>
   mm === null ? "No skin was seen" : `95\u00a0% of the skin lies within ±\u00a0${mm.toFixed(1)}\u00a0mm`;
-const MEANING = "Half-width of the 95\u00a0% interval at each place, mm";
+const MEANING = "± mm at each place (95\u00a0%)";
 
 const css = (c: readonly number[]): string => `rgb(${c.join(" ")})`;
 const GRADIENT = `linear-gradient(to right, ${VIRIDIS.map(css).join(", ")})`;
@@ -73,10 +73,10 @@ export function legend(): { element: HTMLElement; tell: (within: number | null) 
   swatch.style.background = HATCH;
   const words = h("p", { class: "within" });
   const ticks = Array.from({ length: LIMIT_MM + 1 }, (_, mm) => h("span", {}, mm === LIMIT_MM ? `≥\u202f${mm}` : String(mm)));
-  const element = h("figure", { class: "legend", hidden: true, "aria-label": "Certainty" }, words,
-    h("p", { class: "what" }, MEANING), bar, h("div", { class: "ticks", "aria-hidden": "true" }, ...ticks),
-    h("p", { class: "unseen" }, swatch, NOT_SEEN),
-    h("p", { class: "what" }, "Of the head as it was filmed; how surely a plan comes true is not in it."));
+  const element = h("figure", { class: "legend", hidden: true, "aria-label": "Certainty" },
+    h("div", {}, bar, h("div", { class: "ticks", "aria-hidden": "true" }, ...ticks), h("p", { class: "what" }, MEANING)),
+    h("div", {}, words, h("p", { class: "what" }, "Of the head as filmed, not of the plan's effect.")),
+    h("p", { class: "unseen" }, swatch, NOT_SEEN));
   return { element, tell: (within) => (words.textContent = withinWords(within)) };
 }
 
@@ -96,7 +96,7 @@ export function drawLegend(pen: CanvasRenderingContext2D, left: number, top: num
   }
   pen.textAlign = "left";
   pen.fillText("mm or more", left + wide + size * 0.6, top + size * 1.2);
-  pen.fillText(`${withinWords(within)}. ${MEANING}.`, left, top + size * 2.7);
+  pen.fillText(`${withinWords(within)}. Colours: ${MEANING}.`, left, top + size * 2.7);
   const y = top + size * 4.2;
   pen.save();
   pen.beginPath();

@@ -96,7 +96,6 @@ export class Stage {
     this.scene.setMode(mode);
     this.modes.forEach((b, m) => b.setAttribute("aria-pressed", String(m === mode)));
     this.divider.hidden = mode !== "split";
-    this.legend.element.classList.toggle("below", mode === "side"); // where two heads leave it no room
     const two = mode === "split" || mode === "side";
     this.tags[0]!.textContent = two || mode === "before" ? "Before" : this.plan ? "After" : "";
     this.tags[1]!.textContent = two ? "After" : "";
