@@ -18,6 +18,8 @@ ENOUGH_GB = 2.0
 OPTIONAL = {
     "pyvista": ("desktop window (previsage view)", "pip install 'previsage[desktop]'"),
     "torch": ("diffusion pictures", "pip install 'previsage[diffusion]'"),
+    "pytorch3d": ("the rasteriser on a GPU (PREVISAGE_RASTERIZER=pytorch3d)",
+                  "build it from the source of facebookresearch/pytorch3d; there is no wheel (docs/dependencies.md)"),
     "distributed": ("jobs on other computers", "pip install 'previsage[cluster]'"),
 }
 """Package: what it gives, and how to get it."""

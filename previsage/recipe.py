@@ -30,6 +30,7 @@ from core.store import load_prediction, load_reconstruction, save_prediction, sa
 from deform3d import catalogue, read_plan, resolve_values
 from deform3d import predict as displace
 from previsage.options import ReconstructOptions
+from previsage.rasterizer import rasterizer, rasterizer_name
 from previsage.versions import code_version, versions
 
 Views = Literal["standard", "captured", "turntable"]
@@ -44,12 +45,13 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
     """Make the head of a case from a video, photos or a folder of photos; plans that the case has are predicted anew.
 
     InputRefused (nothing is left behind): no head can come of these files, or the folder is not a case's.
-    UsageError: an unknown head model. PrevisageError: the disk is full, a file cannot be written.
+    UsageError: an unknown head model or rasteriser. PrevisageError: the disk is full, a file cannot be written.
     """
     from recon.intake import describe_inputs, load_capture, take_in
     from recon.models import load_model, model_mark
 
     load_model(options.model)
+    rasterizer()
     given = describe_inputs(inputs)
     with opened(case) as this:
         def capture(folder: Path) -> None:
@@ -63,7 +65,8 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
 
         this.run_stage("capture", {"files": given, "code": code_version(*CAPTURE_CODE)}, capture)
         this.run_stage("recon", {"capture": this.stage_key("capture"), "options": dataclasses.asdict(options),
-                                 "model": model_mark(options.model), "code": code_version(*HEAD_CODE)}, head)
+                                 "model": model_mark(options.model), "rasterizer": rasterizer_name(),
+                                 "code": code_version(*HEAD_CODE)}, head)
         for plan_id in this.plan_ids():
             predict(this.folder, stored_plan(this, plan_id), staged(part(progress, 0.95, 1.0)))
     progress(1.0, "Done: the head is ready")
@@ -146,11 +149,11 @@ def opened(folder: Path) -> Iterator[Case]:
 def fitted(taken: Capture, options: ReconstructOptions, progress: Progress) -> Reconstruction:
     """The head of a capture; its report also says how long the capture took."""
     from recon.head import HeadOptions, reconstruct_head
-    from render.rasterize import rasterize
 
-    head = reconstruct_head(taken, rasterize, HeadOptions(**dataclasses.asdict(options)), progress)
+    head = reconstruct_head(taken, rasterizer(), HeadOptions(**dataclasses.asdict(options)), progress)
     seconds = {**read_json(taken.folder / "seconds.json"), **head.report["seconds"]}
-    return dataclasses.replace(head, report={**head.report, "seconds": seconds, "versions": versions()})
+    report = {**head.report, "what_ran": {**head.report["what_ran"], "rasterizer": rasterizer_name()}}
+    return dataclasses.replace(head, report={**report, "seconds": seconds, "versions": versions()})
 
 
 def stored_plan(case: Case, plan_id: str) -> Plan:

@@ -1,3 +1,6 @@
-"""Rasterisers by name; each row is one file. PyTorch3D (GPU) takes its own row when it comes."""
+"""Rasterisers by name; each row is one file."""
 
-RASTERIZERS = {"open3d": "render.rasterize:rasterize"}
+RASTERIZERS = {
+    "open3d": "render.rasterize:rasterize",
+    "pytorch3d": "render.pytorch3d_backend:rasterize",
+}
