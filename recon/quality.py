@@ -70,7 +70,7 @@ def smear(grey: UInt8[np.ndarray, "a b"], mask: Bool[np.ndarray, "a b"]) -> floa
 def dark_lines(picture: UInt8[np.ndarray, "h w 3"], face: Face) -> float:
     """How dark the darkest thin line is that crosses each of RIMS, as a share of the skin beside it: middle of three.
 
-    Under 0.13 in 26 photos and 15 films of bare faces, 0.68 with black rims. Rimless glasses are not seen.
+    Under 0.13 in 29 photos and in 16 films of bare faces, 0.6 with black rims. Rimless glasses are not seen.
     """
     points = face.points_px[:, :2]
     width = float(np.linalg.norm(points[OUTER_EYE[0]] - points[OUTER_EYE[1]]))

@@ -239,7 +239,7 @@ def face(measures: Sequence[Measure], chosen: Sequence[int], lens: Lens) -> list
         eyes(measures),
         Check(name="glasses", value="none seen" if rims < 0.25 else "worn", level=level(-rims, -0.25, -9.0),
               number=rims, unit="darkness of lines under eyes and over the nose", bound="no dark lines: less than 0.25",
-              why="measured: at most 0.13 on bare faces, 0.68 with black rims; rimless glasses are not seen",
+              why="measured: at most 0.13 on bare faces, 0.6 with black rims; rimless glasses are not seen",
               advice="Take the glasses off."),
         distance_check(distance(measures, lens))]
 
