@@ -84,7 +84,7 @@ def certainty_sheet(mesh: Mesh, sd_mm: Float[np.ndarray, "v"], seen: Float[np.nd
     rasterizer = Rasterizer(mesh)
     row = np.concatenate([tagged(certainty_map(rasterizer, cameras[name], sd_mm, seen), VIEWS[name].label)
                           for name in SHEET if name in cameras], 1)
-    return np.concatenate([row, legend(row.shape[1], max(96, row.shape[0] // 6), within95_mm(mesh, sd_mm, seen))], 0)
+    return np.concatenate([row, legend(row.shape[1], max(96, row.shape[0] // 4), within95_mm(mesh, sd_mm, seen))], 0)
 
 
 def legend(width: int, height: int, within_mm: float) -> UInt8[np.ndarray, "h w 3"]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from core.certainty import SEEN, seen_at
 from core.mesh import Mesh
 from core.texture import Texture
 from recon.layout import layout, on_texels
@@ -103,6 +104,17 @@ def test_what_no_camera_sees_is_marked_and_filled(mesh, five):
     assert not five.seen[~five.inside].any()
     filled = five.texture.rgb[five.inside & ~five.seen]
     assert (filled.max(1) > 20).all()  # nothing is left black
+
+
+def test_a_vertex_is_seen_where_a_camera_could_see_it(model, mesh, five):
+    """Against the geometry: next to none that faces away from all five cameras, and nearly all of the face."""
+    seen = seen_at(five.texture, mesh) > SEEN
+    eyes = np.stack([c.position_mm for c in cameras(-50, -25, 0, 25, 50)])
+    away = eyes[:, None] - mesh.vertices_mm
+    cosine = np.einsum("kvc,vc->kv", away / np.linalg.norm(away, axis=2, keepdims=True), mesh.vertex_normals())
+    face, hidden = model.anatomy.region("face") > 0.9, cosine.max(0) < -0.2
+    assert hidden.sum() > 300 and seen[hidden].mean() < 0.02, seen[hidden].mean()  # its triangles may face them
+    assert seen[face & (cosine.max(0) > 0.6)].mean() > 0.85
 
 
 def test_the_unseen_side_is_filled_from_the_seen_one(model, mesh):
