@@ -18,7 +18,7 @@ from core.texture import Texture
 from recon.bundle import BundleOptions, adjust
 from recon.detect import Detector
 from recon.foreground import Foreground
-from recon.head import HeadOptions, metric, neutral, true_scale
+from recon.head import HeadOptions, Views, metric, true_scale
 from recon.models import load_model
 from recon.observations import Observations
 from recon.sight import SightOptions
@@ -62,9 +62,9 @@ def portrait_head(side: int = 2048) -> FilmedHead:
     """
     picture, model = portrait(), load_model()
     seen = seen_in(picture)
-    bundle = adjust(model, seen, SMILING)
-    scale, _ = true_scale(bundle, seen, HeadOptions(), lambda k: picture)
-    mesh, cameras = metric(neutral(model, bundle), model.anatomy, bundle, seen, scale)
+    views, bundle = Views(model, seen, lambda k: picture, rasterize), adjust(model, seen, SMILING)
+    scale, _ = true_scale(views, bundle, HeadOptions())
+    mesh, cameras = metric(views, views.neutral(bundle), model.anatomy, bundle, scale)
     smile_mm = np.tensordot(bundle.expression[0], model.expression_basis_mm, 1) * scale.mm_per_unit
     texture = gathered(mesh.moved(smile_mm), model.anatomy, cameras[0], picture, side)
     return FilmedHead(mesh=mesh, texture=grained(texture),

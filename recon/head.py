@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -37,6 +38,7 @@ MODEL_RESIDUAL_MM = 0.9
 """What the model's modes leave unexplained on a face whose own surface was not measured (1 sd per axis), so that the
 stated interval of `--quality fast` holds 95 % of the skin of the captures with truth."""
 SFM_ROUNDS = RefineOptions(rounds=8, track_px=0.4, surface_mm=0.5)
+"""Of the adjustment after structure from motion; a noisier film's points count less."""
 FAST_VIEWS = 24
 """Views that `fast` looks at."""
 LEAST_VIEWS = 8
@@ -66,20 +68,19 @@ DEFAULTS = HeadOptions()
 
 
 class Views:
-    """The pictures in which the face was found: their frames, landmarks, and what can be seen on them."""
+    """Pictures in which the face was found: its landmarks there, and what can be seen on them."""
 
-    def __init__(self, capture: Capture, model: FaceModel, rasterize: Rasterize) -> None:
-        self.capture, self.model, self.rasterize = capture, model, rasterize
-        self.rows = [k for k, f in enumerate(capture.frames) if f.landmarks is not None]
-        self.frames = [capture.frames[k] for k in self.rows]
-        self.seen = observations(capture)
+    def __init__(self, model: FaceModel, seen: Observations, picture: Callable[[int], UInt8[np.ndarray, "h w 3"]],
+                 rasterize: Rasterize) -> None:
+        self.model, self.seen, self.picture, self.rasterize = model, seen, picture, rasterize
+
+    @classmethod
+    def of(cls, capture: Capture, model: FaceModel, rasterize: Rasterize) -> "Views":
+        """Those of a capture whose every frame shows the face."""
+        return cls(model, observations(capture), capture.picture, rasterize)
 
     def __len__(self) -> int:
-        return len(self.rows)
-
-    def picture(self, view: int) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture of a view."""
-        return self.capture.picture(self.rows[view])
+        return len(self.seen.points_px)
 
     def cameras(self, bundle: Bundle) -> list[Camera]:
         """The bundle's cameras, in model units."""
@@ -116,11 +117,12 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
     timer, model = Timer(), load_model(options.model)
-    views = Views(capture if options.quality == "full" else thinned(capture, FAST_VIEWS), model, rasterize)
+    capture = with_face(capture, len(capture.frames) if options.quality == "full" else FAST_VIEWS)
+    views = Views.of(capture, model, rasterize)
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, views.seen)
     timer.lap("fit")
-    bundle, motion = with_motion(views, bundle, options, part(progress, 0.1, 0.45))
+    bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.45))
     check_fit(bundle, views.seen)
     timer.lap("cameras")
     shape = None
@@ -133,38 +135,39 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     scale, cues = true_scale(views, bundle, options)
     mesh, cameras = metric(views, views.neutral(bundle) if shape is None else shape.mesh, anatomy, bundle, scale)
     timer.lap("scale")
-    texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in views.frames]),
+    texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in capture.frames]),
                      rasterize, options.texture(), part(progress, 0.75, 1.0), anatomy)
     timer.lap("texture")
     sd = vertex_sd(model, bundle, mesh, scale) if shape is None else with_size(
         shape.sd_mm * scale.mm_per_unit, mesh, scale)
-    report = told(views, bundle, options, motion, cues, shape, texture) | {"seconds": timer.seconds}
-    return assembled(views, anatomy, bundle, cameras, mesh, texture, scale, sd, report)
+    report = told(capture, model, bundle, options, motion, cues, shape, texture) | {"seconds": timer.seconds}
+    return assembled(capture, model, anatomy, bundle, cameras, mesh, texture, scale, sd, report)
 
 
-def thinned(capture: Capture, most: int) -> Capture:
-    """The capture with at most so many of its pictures that show the face, evenly spread over it."""
+def with_face(capture: Capture, most: int) -> Capture:
+    """The pictures of a capture that show the face; at most so many, evenly spread over it."""
     rows = [k for k, f in enumerate(capture.frames) if f.landmarks is not None]
-    kept = [rows[k] for k in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int))]
-    return dataclasses.replace(capture, frames=tuple(capture.frames[k] for k in kept))
+    kept = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)).tolist()
+    return dataclasses.replace(capture, frames=tuple(capture.frames[rows[k]] for k in kept))
 
 
-def told(views: Views, bundle: Bundle, options: HeadOptions, motion: dict, cues: dict, shape: Shape | None,
-         texture: Skin) -> dict:
+def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOptions, motion: dict, cues: dict,
+         shape: Shape | None, texture: Skin) -> dict:
     """What `fit.json` says of what ran and how well."""
     return {"options": {"ipd_mm": options.ipd_mm, "marker_mm": options.marker_mm, "quality": options.quality},
             "reprojection_px": {"median": float(np.median(bundle.reprojection_px)),
                                 "per_view": {f.source: round(float(e), 3) for f, e in
-                                             zip(views.frames, bundle.reprojection_px, strict=True)}},
-            "focal_px": bundle.focal_px, "views": len(views), "scale_cues": cues,
-            "what_ran": {"cameras": motion["how"], "head_model": views.model.name, "surface": "model fit"
+                                             zip(capture.frames, bundle.reprojection_px, strict=True)}},
+            "focal_px": bundle.focal_px, "views": len(capture.frames), "scale_cues": cues,
+            "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit"
                          if shape is None else f"model fit, then {shape.depths} depths measured by optical flow and "
                                                "on outlines",
                          "skin": f"{len(texture.views)} views, light of the {texture.light.frame}"},
             "motion": motion, "light": texture.light.report()}
 
 
-def with_motion(views: Views, bundle: Bundle, options: HeadOptions, progress: Progress) -> tuple[Bundle, dict]:
+def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOptions, progress: Progress) -> tuple[
+        Bundle, dict]:
     """The bundle with the skin's own texture joined in, and what was done: structure from motion where it can be
     believed, else points followed from frame to frame, else the landmarks alone."""
     seen, model = views.seen, views.model
@@ -172,12 +175,14 @@ def with_motion(views: Views, bundle: Bundle, options: HeadOptions, progress: Pr
     if options.quality == "full" and len(views) >= LEAST_VIEWS:
         still = [without(m, p) for m, p in zip(views.masks(bundle, still_skin(model.anatomy)), seen.points_px,
                                                strict=True)]
-        motion = structure_from_motion(views.capture.folder, [f.path for f in views.frames], views.picture, still, seen,
+        motion = structure_from_motion(capture.folder, [f.path for f in capture.frames], views.picture, still, seen,
                                        bundle, progress=part(progress, 0.0, 0.7))
         if isinstance(motion, Motion):
             start = dataclasses.replace(bundle, focal_px=motion.focal_px, cam_from_head=np.where(
                 motion.placed[:, None, None], motion.cam_from_head, bundle.cam_from_head))
-            joined = refine(model, seen, start, motion.tracks, SFM_ROUNDS, part(progress, 0.7, 1.0), motion.points)
+            noise = motion.report["reprojection_px"] * 720 / float(np.median(seen.size_wh.min(1)))
+            rounds = dataclasses.replace(SFM_ROUNDS, track_px=max(SFM_ROUNDS.track_px, noise))
+            joined = refine(model, seen, start, motion.tracks, rounds, part(progress, 0.7, 1.0), motion.points)
             if joined is not None:
                 return joined, {**motion.report, "how": f"structure from motion ({motion.report['how']}), adjusted "
                                                         "together with the landmarks and the head model"}
@@ -232,15 +237,15 @@ def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Sc
     return mesh, cameras
 
 
-def assembled(views: Views, anatomy: Anatomy, bundle: Bundle, cameras: list[Camera], mesh: Mesh, texture: Skin,
-              scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict) -> Reconstruction:
+def assembled(capture: Capture, model: FaceModel, anatomy: Anatomy, bundle: Bundle, cameras: list[Camera],
+              mesh: Mesh, texture: Skin, scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict) -> Reconstruction:
     """Put the record together."""
     shown = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e))
-                  for c, f, e in zip(cameras, views.frames, bundle.reprojection_px, strict=True))
+                  for c, f, e in zip(cameras, capture.frames, bundle.reprojection_px, strict=True))
     confidence = (bundle.weight > 0).mean(0)
     return Reconstruction(
         mesh=mesh, texture=texture.as_seen, delit=texture.delit, anatomy=anatomy, views=shown,
-        model=views.model.name, identity=bundle.identity,
+        model=model.name, identity=bundle.identity,
         landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(anatomy.pins478), confidence=confidence),
         expression=np.median(bundle.expression, 0), scale=scale, report=report, uncertainty_mm=sd_mm,
         seen=seen_at(texture.as_seen, mesh))

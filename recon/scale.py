@@ -46,7 +46,7 @@ def iris_cue(points_px: Float[np.ndarray, "n 478 2"], cameras: list[Camera], lan
     """
     yaw = np.abs([c.head_angles_rad[0] for c in cameras])
     for most in NEAR_FRONTAL_RAD:
-        seen = [(k, eye) for k in np.flatnonzero(yaw <= most) for eye in (0, 1) if is_open[k, eye]]
+        seen = [(k, eye) for k in np.flatnonzero(yaw <= most).tolist() for eye in (0, 1) if is_open[k, eye]]
         if len(seen) >= LEAST_READINGS:
             break
     if len(seen) < 2:

@@ -42,8 +42,8 @@ class ShapeOptions:
     frontal_rad: float = 0.24
     pin_sd_mm: float = 0.8
     least_depths: int = 3000
-    seen_mm: float = 0.25
-    unseen_mm: float = 1.6
+    seen_mm: float = 0.2
+    unseen_mm: float = 1.3
     support: float = 12.0
     dense: DenseOptions = DenseOptions()
     outline: OutlineOptions = OutlineOptions()

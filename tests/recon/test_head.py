@@ -14,7 +14,7 @@ from core.landmarks import MEDIAPIPE478, Landmarks2D
 from core.reconstruction import Scale
 from core.transforms import umeyama
 from recon.bundle import BundleOptions, adjust
-from recon.head import HeadOptions, check_fit, metric, reconstruct_head, true_scale
+from recon.head import HeadOptions, Views, check_fit, metric, reconstruct_head, true_scale, with_face
 from recon.models import load_model
 from recon.observations import observations
 from recon.refine import scene_of
@@ -108,18 +108,19 @@ def test_the_head_frame_has_its_origin_between_the_outer_eye_corners(found):
 
 def test_millimetres_and_the_head_frame_do_not_change_a_pixel(filmed, model):
     """A head whose eye corners lie away from the model's origin, made 30 % larger: every pin stays on its pixel."""
-    seen = observations(filmed.capture)
-    bundle = adjust(model, seen, BundleOptions(modes=20, rounds=2))
+    views = Views.of(with_face(filmed.capture, 99), model, rasterize)
+    bundle = adjust(model, views.seen, BundleOptions(modes=20, rounds=2))
     bundle = dataclasses.replace(bundle, identity=person(model, seed=25, sd=2.0))
     head = head_of(model, bundle.identity)
     before = head.points(model.anatomy.pins478)
     assert np.linalg.norm(before[[33, 263]].mean(0)) > 1
     scale = Scale(mm_per_unit=1.3, source="ipd", sd_relative=0.01)
-    mesh, cameras = metric(head, model.anatomy, bundle, seen, scale)
+    mesh, cameras = metric(views, head, model.anatomy, bundle, scale)
     pins = mesh.points(model.anatomy.pins478)
     assert np.linalg.norm(pins[4] - pins[152]) == pytest.approx(1.3 * np.linalg.norm(before[4] - before[152]))
     for view, camera in enumerate(cameras):
-        assert np.allclose(camera.px_from_points(pins), bundle.camera(view, seen).px_from_points(before), atol=1e-6)
+        expected = bundle.camera(view, views.seen).px_from_points(before)
+        assert np.allclose(camera.px_from_points(pins), expected, atol=1e-6)
 
 
 def test_the_cameras_still_show_the_landmarks_where_they_were(filmed, found):
@@ -168,15 +169,14 @@ def test_uncertainty_is_least_on_the_face(model, found):
 
 
 def test_every_cue_is_reported_and_measured_ones_win(filmed, model):
-    seen = observations(filmed.capture)
-    bundle = adjust(model, seen, BundleOptions(modes=20, rounds=3))
-    scale, cues = true_scale(bundle, seen, HeadOptions(), filmed.capture.picture)
+    views = Views.of(with_face(filmed.capture, 99), model, rasterize)
+    bundle = adjust(model, views.seen, BundleOptions(modes=20, rounds=3))
+    scale, cues = true_scale(views, bundle, HeadOptions())
     assert {"model"} <= set(cues) <= {"model", "iris"} and scale.source == "+".join(cues)
-    scale, cues = true_scale(bundle, seen, HeadOptions(ipd_mm=70.0), filmed.capture.picture)
+    scale, cues = true_scale(views, bundle, HeadOptions(ipd_mm=70.0))
     assert scale.source == "ipd" and "model" in cues
-    rows = [k for k, f in enumerate(filmed.capture.frames) if f.landmarks is not None]
     with pytest.raises(InputRefused) as refusal:
-        true_scale(bundle, seen, HeadOptions(marker_mm=20.0), lambda k: filmed.capture.picture(rows[k]))
+        true_scale(views, bundle, HeadOptions(marker_mm=20.0))
     assert refusal.value.code == "no_marker"
 
 
