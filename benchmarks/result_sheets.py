@@ -1,20 +1,22 @@
-"""A small JPEG of a case for docs/results: photographs above, the head before and after a plan below.
+"""A small JPEG of a case for docs: photographs above, the head before and after a plan below.
 
     python benchmarks/result_sheets.py CASE PLAN OUT.jpg --photos front.jpg oblique.jpg profile.jpg \\
         --views frontal right_oblique right_lateral --zoom 1.27 --caption "..."
+    python benchmarks/result_sheets.py CASE PLAN OUT.jpg    # without photographs: one row of pairs, before and after
 
 Photographs are cut to the views' shape, `--zoom` times closer than the whole picture; nothing else is done to them.
 """
 
 import argparse
 import io
+import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-CELL_WH = (320, 400)
+CELL_WH, PAIR_WH = (320, 400), (266, 332)
 HEADER_PX, CAPTION_PX = 20, 34
 LARGEST = 250_000
 """Bytes of a committed picture."""
@@ -27,13 +29,13 @@ def main() -> int:
     parser.add_argument("case", type=Path)
     parser.add_argument("plan")
     parser.add_argument("output", type=Path)
-    parser.add_argument("--photos", nargs="+", type=Path, required=True)
+    parser.add_argument("--photos", nargs="+", type=Path)
     parser.add_argument("--views", nargs="+", default=["frontal", "right_oblique", "right_lateral"])
     parser.add_argument("--zoom", type=float, default=1.0)
     parser.add_argument("--quarter-turns", type=int, default=0, help="turn the photographs clockwise")
     parser.add_argument("--caption", default="")
     given = parser.parse_args()
-    data = small(sheet(given))
+    data = small(sheet(given) if given.photos else pairs(given))
     if data is None:
         print(f"{given.output} would be larger than {LARGEST} bytes.", file=sys.stderr)
         return 1
@@ -58,6 +60,17 @@ def sheet(given: argparse.Namespace) -> Image.Image:
             page.paste(picture, (column * width, top + HEADER_PX))
     pen.multiline_text((6, page.height - CAPTION_PX + 2), given.caption.replace("\\n", "\n"), INK,
                        ImageFont.load_default(12), spacing=2)
+    return page
+
+
+def pairs(given: argparse.Namespace) -> Image.Image:
+    """One row: every view before and after."""
+    views = given.case / "plans" / given.plan / "views"
+    width, height = PAIR_WH
+    page = Image.new("RGB", (2 * width * len(given.views), height), PAPER)
+    for column, (name, when) in enumerate(itertools.product(given.views, ("before", "after"))):
+        picture = cell(views / f"{name}_{when}.png").resize((width - 2, height), Image.Resampling.LANCZOS)
+        page.paste(picture, (column * width + 1, 0))
     return page
 
 
