@@ -42,15 +42,9 @@ def summary(rows: list[dict]) -> list[str]:
         f"| the head model's average head, laid on the same way | {middle('average_head'):.2f} |",
         *([f"| other people's heads, laid on the same way | {np.median(others):.2f} |"] if others else []), "",
         f"Within the bar (mean of both sides): {good} of {len(people)} people.", "",
-        f"**How much that says**: the average head would hold the bar with {middle('average_head'):.2f} too. A",
-        f"person's own head lies closer than the average one in {better} of {len(rows)} profiles, and closer than",
-        f"every other person's that was tried in {sum(r['better_others'] == 0 for r in rows)}. The nose's tip is off by",
-        f"more than 1 % in {(tips > 1).sum()} profiles, the chin in {(chins > 1).sum()} (1 % is about 1.1 mm).", "",
-        f"The profiles fit best {100 * (1 - middle('distance')):.0f} % nearer to the camera than the other photos",
-        f"(nearer in {sum(r['distance'] < 1 for r in rows)} of {len(rows)}; between the ears, about which a head is taken",
-        "to turn). Cameras that stand too near would explain it: the fit, which knows no focal length here, puts them half",
-        "a metre from the face, where a face that turns away gets smaller; in the photos it does not. So would people who",
-        "turned about an axis some 4 cm before their ears. These photos cannot tell the two apart."]
+        SAYS.format(average=middle("average_head"), better=better, count=len(rows), tips=(tips > 1).sum(),
+                    chins=(chins > 1).sum(), best=sum(r["better_others"] == 0 for r in rows),
+                    nearer=100 * (1 - middle("distance")), near=sum(r["distance"] < 1 for r in rows))]
 
 
 def table(rows: list[dict]) -> list[str]:
@@ -97,6 +91,17 @@ Written by `python benchmarks/photos.py` ([how](photos.py)); cases made at commi
 Jones 2017, CC BY 4.0) go by their file's number; the figures rate the program, nobody's face.
 
 ## Profiles that the program never saw
+"""
+
+SAYS = """\
+**How much that says**: the average head would hold the bar with {average:.2f} too. A person's own head lies closer than
+the average one in {better} of {count} profiles, and closer than every other person's that was tried in {best}. The
+nose's tip is off by more than 1 % in {tips} profiles, the chin in {chins} (1 % is about 1.1 mm).
+
+The profiles fit best {nearer:.0f} % nearer to the camera than the other photos (nearer in {near} of {count}; measured
+between the ears, about which a head is taken to turn). Cameras that stand too near would explain it: the fit, which
+knows no focal length here, puts them half a metre from the face, where a face that turns away gets smaller; in the
+photos it does not. So would people who turned about an axis some 4 cm before their ears: these photos cannot tell.
 """
 
 HIDES = """
