@@ -40,7 +40,7 @@ class ShapeOptions:
 
     passes: tuple[int, int] = (1, 1)
     frontal_rad: float = 0.24
-    pin_sd_mm: float = 0.8
+    pin_sd_mm: float = 0.3
     least_depths: int = 3000
     seen_mm: float = 0.2
     unseen_mm: float = 1.3

@@ -75,8 +75,8 @@ def offsets(mesh: Mesh, depths: Depths, movable: Float[np.ndarray, "v"], options
 
 
 def laid_on(mesh: Mesh, surface: Mesh, pins: SurfacePoints, targets_mm: Float[np.ndarray, "l 3"],
-            pin_sd_mm: Float[np.ndarray, "l"], follows: Float[np.ndarray, "v"], rounds: int = 6,
-            stiffness: float = 4.0, surface_sd_mm: float = 0.3) -> Mesh:
+            pin_sd_mm: Float[np.ndarray, "l"], follows: Float[np.ndarray, "v"], rounds: int = 10,
+            stiffness: float = 1.5, surface_sd_mm: float = 0.3) -> Mesh:
     """Slide and bend a mesh so that it lies on `surface` and its pins on their targets (non-rigid closest point).
 
     pin_sd_mm: inf for pins without a target. follows (V,): how much each vertex is drawn to the surface, 0 to 1.
