@@ -9,6 +9,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,8 @@ from recon.quality import Measure, measure
 from recon.sheet import draw_sheet
 from recon.verdict import Check, Clip, Counts, checks, lens_of, sentence
 
+PENDING = 8
+"""Frames of a film that may wait to be measured and written while the next ones are looked at."""
 TRY_TURNS_EVERY = 8
 """While no face has been found, every so many frames the other three orientations are tried."""
 
@@ -108,11 +111,11 @@ def take_in(inputs: Sequence[Path], folder: Path, options: IntakeOptions = DEFAU
 
 def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions, progress: Progress) -> Taken:
     """Decode a video and follow the face through it."""
-    candidates: list[Candidate] = []
+    candidates: list[Future[Candidate]] = []
     last: Face | None = None
     turns = analysed = looked = rivals = 0
     hdr = False
-    with Video(found.files[0], options.limits, options.decode) as video:
+    with Video(found.files[0], options.limits, options.decode) as video, ThreadPoolExecutor(1) as writer:
         for frame in video.frames():
             expected = max(1, min(video.packets, options.decode.frames))
             progress(min(analysed / expected, 1.0), f"Finding the face, frame {analysed + 1} of {expected}")
@@ -126,11 +129,13 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
                 looked += 1
                 rivals += detector.has_rival(picture, face, boxes)
             if face is not None:
-                candidates.append(candidate(folder, picture, face, options.jpeg_quality, analysed,
-                                            f"{video.name}#{frame.index}", frame.time_s, None))
+                candidates.append(writer.submit(candidate, folder, picture, face, options.jpeg_quality, analysed,
+                                                f"{video.name}#{frame.index}", frame.time_s, None))
+                if len(candidates) > PENDING:
+                    candidates[-PENDING].result()  # neither pictures nor a full disk wait for the end
             last, analysed = face or last, analysed + 1
     refuse_rivals(rivals, looked, options)
-    steady = without_glimpses(candidates)
+    steady = without_glimpses([c.result() for c in candidates])
     notes = film_notes(video, hdr, turns, steady, analysed)
     return Taken(candidates=tuple(steady), given=video.decoded, analysed=analysed, notes=tuple(notes), facts={
         "codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets, "decoded": video.decoded,

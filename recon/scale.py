@@ -23,9 +23,9 @@ MODEL_SD, IPD_SD, MARKER_SD = 0.045, 0.015, 0.010
 LIMBUS_NOISE, NETWORK_NOISE = 0.01, 0.02
 """What all readings of one film share: gaze past the camera (2 % at 12 degrees), and the landmark network's own error
 where the limbus cannot be read."""
-NEAR_FRONTAL_RAD = np.radians([10.0, 20.0])
-"""Views are near-frontal within the first angle; within the second where those are fewer than `LEAST_READINGS`."""
-LEAST_READINGS = 4
+NEAR_FRONTAL_RAD = np.radians([6.0, 12.0, 20.0])
+"""Near-frontal: within the first angle; within the next where that leaves fewer than `LEAST_READINGS`."""
+LEAST_READINGS = 6
 
 
 @record
