@@ -40,8 +40,8 @@ stated interval of `--quality fast` holds 95 % of the skin of the captures with 
 SFM_ROUNDS = RefineOptions(rounds=8, track_px=0.4, surface_mm=0.7)
 """Of the adjustment after structure from motion; a noisier film's points count less."""
 FEW_SURFACE_MM = 0.8
-"""How closely the model is held to a few hundred followed points; closer, and it bends what no view shows (a mannequin's
-skull grew to 292 mm)."""
+"""How closely the model is held to a few hundred followed points; closer, and it bends what no view shows (the skull of
+a mannequin grew to 292 mm)."""
 FAST_VIEWS = 20
 """Views that `fast` looks at."""
 LEAST_VIEWS = 8
