@@ -29,7 +29,7 @@ from recon.observations import Observations, observations
 from recon.refine import RefineOptions, refine
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.sfm import Motion, Rejected, structure_from_motion
-from recon.shape import Shape, own_shape
+from recon.shape import Shape, ShapeOptions, own_shape
 from recon.skin import all_skin, skin_masks, still_skin, without
 from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
@@ -132,7 +132,8 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     if options.quality == "full":
         shape = own_shape(views.neutral(bundle), model.anatomy, views.cameras(bundle), views.picture,
                           views.masks(bundle, all_skin(model.anatomy)), views.seen, rasterize,
-                          progress=part(progress, 0.45, 0.75))
+                          ShapeOptions() if "registered" in motion else ShapeOptions(outline=None),
+                          part(progress, 0.45, 0.75))
     timer.lap("surface")
     anatomy = model.anatomy if shape is None else shape.anatomy
     scale, cues = true_scale(views, bundle, options)
@@ -163,8 +164,8 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
                                              zip(capture.frames, bundle.reprojection_px, strict=True)}},
             "focal_px": bundle.focal_px, "views": len(capture.frames), "scale_cues": cues,
             "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit"
-                         if shape is None else f"model fit, then {shape.depths} depths measured by optical flow and "
-                                               "on outlines",
+                         if shape is None else f"model fit, then {shape.depths} depths measured by optical flow" +
+                         (" and on outlines" if "registered" in motion else ""),
                          "skin": f"{len(texture.views)} views, light of the {texture.light.frame}"},
             "motion": motion, "light": texture.light.report()}
 

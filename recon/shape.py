@@ -35,7 +35,8 @@ class ShapeOptions:
     """passes: measurements on the coarse and on the fine mesh. frontal_rad: views no farther from the straight look say
     where landmarks lie. pin_sd_mm: how well they say it. least_depths: measured places below which the fitted head
     stands as it is. seen_mm, unseen_mm: one sd of the surface where much, and where nothing, was measured; support:
-    measurements (1/mm2 near a vertex) that halve the way from one to the other.
+    measurements (1/mm2 near a vertex) that halve the way from one to the other. outline: None where the cameras are
+    too rough to tell where a head ends (a tip drawn out to a point on a small mannequin).
     """
 
     passes: tuple[int, int] = (1, 1)
@@ -46,7 +47,7 @@ class ShapeOptions:
     unseen_mm: float = 1.3
     support: float = 12.0
     dense: DenseOptions = DenseOptions()
-    outline: OutlineOptions = OutlineOptions()
+    outline: OutlineOptions | None = OutlineOptions()
     surface: SurfaceOptions = SurfaceOptions()
 
 
@@ -76,7 +77,8 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         depths = measure_depths(mesh, all_skin(of), cameras, pictures, masks, rasterize, options.dense, share)
         if len(depths.sd_mm) < options.least_depths:
             return mesh, np.zeros(len(mesh.vertices_mm)), 0
-        depths = joined(depths, measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline))
+        if options.outline is not None:
+            depths = joined(depths, measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline))
         along, support = offsets(mesh, depths, 1 - others(of), options.surface)
         moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
         return moved, support, len(depths.sd_mm)
