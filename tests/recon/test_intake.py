@@ -198,7 +198,8 @@ def test_ctrl_c_leaves_no_child(tmp_path):
     clip(tmp_path / "v.mp4", [np.roll(astronaut()[:360, :480], k, 1) for k in range(150)])
     code = ("import os, signal; from pathlib import Path; from recon.intake import take_in\n"
             "def tell(fraction, message):\n"
-            "    if 'frame 5 ' in message: os.kill(os.getpid(), signal.SIGINT)\n"
+            # with every frame: under load a single one was once lost in code that is not Python
+            "    if 'frame ' in message and 'frame 1 ' not in message: os.kill(os.getpid(), signal.SIGINT)\n"
             f"take_in([Path({str(tmp_path / 'v.mp4')!r})], Path({str(out(tmp_path))!r}), progress=tell)")
     running = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                cwd=Path(__file__).parents[2])
