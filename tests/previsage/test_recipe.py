@@ -123,7 +123,7 @@ def test_a_case_without_a_head_says_so(tmp_path: Path) -> None:
 def test_views_do_not_spoil_the_stage_they_lie_in(case: Path) -> None:
     written = previsage.render_views(case, "nose", "captured")
     assert len(written) == 20 and all(p.is_file() for p in written)
-    assert len(previsage.render_views(case, None, "standard")) == 16  # a sheet, certainty, seven views and their wireframes
+    assert len(previsage.render_views(case, None, "standard")) == 16  # sheet, certainty, 7 views, 7 wireframes
     before = mtimes(case)
     previsage.predict(case, nose())
     assert mtimes(case) == before
