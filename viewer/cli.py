@@ -75,7 +75,10 @@ def main() -> int:
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    return run(sys.argv[1:], stop)
+    code = run(sys.argv[1:], stop)
+    if stop.asked:
+        exec("")  # Python remembers a KeyboardInterrupt that left an exec(), which libraries call, and would die of it
+    return code
 
 
 class Stop:

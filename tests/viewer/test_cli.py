@@ -235,6 +235,17 @@ def test_as_a_process_of_its_own() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX sends them")
+def test_ctrl_c_inside_a_library_that_runs_a_string_still_exits_1(tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(
+        "import os, signal, sys\nfrom viewer import cli\n"
+        "def app(**words): exec('os.kill(os.getpid(), signal.SIGINT)')\n"
+        "cli.app = app\nsys.exit(cli.main())\n")
+    done = subprocess.run([sys.executable, "-m", "stopped"], capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.getcwd()])})
+    assert done.returncode == 1 and "Stopped." in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX sends them")
 def test_serve_says_where_and_ends_well_on_ctrl_c(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
