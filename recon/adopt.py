@@ -15,7 +15,7 @@ from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.surface import SurfacePoints
-from recon.face478 import topology
+from recon.face478 import IRIS_ROWS, topology
 from recon.foreign import EYE_L, EYE_R, SKIN, ForeignHead, bare
 from recon.modes import without_similarity
 from recon.nearby import Nearby
@@ -38,7 +38,6 @@ EAR_DETAIL, HIDDEN_DETAIL = 0.5, 0.1
 SEEN_FROM_YAW_RAD, SEEN_FROM_PITCH_RAD, SEEN_COSINE = np.radians((-90, -55, -25, 0, 25, 55, 90)), np.radians(
     (-30, 0, 30)), 0.15
 JAW_FROM_TRAGIA_MM = (0.0, -6.0, 4.0)
-IRISES = slice(468, 478)
 PUPILS = {"p_l": 473, "p_r": 468}
 
 
@@ -102,8 +101,8 @@ class Surfaces:
 
     def place(self, points_mm: Float[np.ndarray, "478 3"], normals: Float[np.ndarray, "478 3"]) -> SurfacePoints:
         """478 pins near positions: the irises' on the eyeballs, the others on the outer skin."""
-        skin = self.on_skin(points_mm[:IRISES.start], normals[:IRISES.start])
-        ball = self._balls.closest(points_mm[IRISES])
+        skin = self.on_skin(points_mm[:IRIS_ROWS.start], normals[:IRIS_ROWS.start])
+        ball = self._balls.closest(points_mm[IRIS_ROWS])
         return SurfacePoints(face=np.concatenate([skin.face, self._eyes[ball.face]]),
                              bary=np.concatenate([skin.bary, ball.bary]))
 

@@ -19,10 +19,10 @@ from core.face_model import FaceModel
 from core.progress import Progress, silent
 from core.records import freeze, record
 from core.transforms import head_angles_rad, rotation_from_vector
+from recon.face478 import IRIS_ROWS
 from recon.observations import Observations
 from recon.pnp import first_poses
 
-IRISES = slice(468, 478)
 CAUCHY = 2.0
 """Residuals beyond this many spreads lose weight."""
 
@@ -96,7 +96,7 @@ class Problem:
         height = np.ptp(seen.points_px[..., 1], axis=1)
         self.noise_px = options.noise_share * height
         visible = seen.visible.copy()
-        visible[:, IRISES] = 0  # gaze moves them
+        visible[:, IRIS_ROWS] = 0  # gaze moves them
         self.visible = visible
         self.offset_mm = trusted_offsets(model)
         self.center = (seen.size_wh - 1) / 2

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-IRISES = ((469, 471, 468, 33, 133), (474, 476, 473, 362, 263))
-"""Right and left: both ends of the iris's horizontal diameter, its centre, both corners of the eye."""
+from recon.face478 import IRISES
+
 REACH_RAD = np.radians(40)
 RAYS = 25
 """On each side."""

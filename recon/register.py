@@ -20,11 +20,9 @@ from core.progress import Progress, silent
 from core.records import record
 from core.surface import SurfacePoints
 from core.transforms import rotation_from_vector, umeyama
-from recon.face478 import topology
+from recon.face478 import IRIS_ROWS, topology
 from recon.foreign import bare
 from recon.nearby import Nearby
-
-IRISES = slice(468, 478)
 
 
 @record
@@ -97,7 +95,7 @@ def marks_on(model: FaceModel, marks_mm: Float[np.ndarray, "478 3"]) -> tuple[
         SurfacePoints, Bool[np.ndarray, "478"], Float[np.ndarray, "n 3"]]:
     """The model's pins, which of them are compared, and where those were found: not the outline, not the irises."""
     held = np.isfinite(marks_mm).all(1)
-    held[IRISES] = False
+    held[IRIS_ROWS] = False
     held[topology().outline] = False
     return model.anatomy.pins478, held, marks_mm[held]
 

@@ -19,12 +19,11 @@ from core.surface import SurfacePoints
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from recon.detect import Detector
 from recon.foreign import EYE_L, EYE_R, SKIN, ForeignHead, bare
+from recon.scale import IRIS_MM
 
 SKIN_RGB, LIP_RGB, BROW_RGB = (205, 160, 138), (168, 88, 84), (70, 50, 42)
 SCLERA_RGB, IRIS_RGB, PUPIL_RGB = (236, 232, 228), (96, 66, 44), (12, 10, 10)
 BACKGROUND, FROM_ABOVE = 150.0, (0.15, 0.3, 0.94)
-IRIS_MM = 11.7
-"""Horizontal visible iris diameter (Rufer 2005), and so the painted iris's width."""
 SIDE_PX, DISTANCE_MM = 560, 600.0
 LEAST_SEEN = 0.5
 """Share of the pictures in which a landmark must be seen to be believed."""

@@ -15,11 +15,10 @@ from recon.drift import Change, brightness, expressions, same_pose
 from recon.eyes import open_eyes
 from recon.face478 import IRIS_WIDTH, OUTER_EYE
 from recon.quality import Measure, drifts
+from recon.scale import IRIS_MM, IRIS_SD
 
 Level = Literal["green", "amber", "red"]
 
-IRIS_MM, IRIS_SD = 11.7, 0.036
-"""Mean visible iris width and its relative standard deviation (Rufer 2005)."""
 CORNERS_MM, CORNERS_SD = 87.0, 0.05
 """Outer eye corner to outer eye corner, adults (women 85.6, men 88.9; sd 4.9 % over both)."""
 USUAL_FOCAL, USUAL_FOCAL_SD = 0.72, 0.15

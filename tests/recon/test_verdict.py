@@ -168,14 +168,14 @@ def test_blinks_and_eyes_shut_all_the_time():
 
 
 def test_distance_by_the_iris_and_its_uncertainty():
-    """Irises 23.4 px wide at f = 1000 px: 11.7 * 1000 / 23.4 = 500 mm; sd of a guessed lens 15 %, stated 2 %."""
+    """Irises 23.42 px wide at f = 1000 px: 11.71 * 1000 / 23.42 = 500 mm; sd of a guessed lens 15 %, stated 2 %."""
     points = turned_face(0, size_px=BIG).points_px.copy()
     for a, b in IRIS_WIDTH:
-        points[b] = points[a] + [23.4, 0, 0]
+        points[b] = points[a] + [23.42, 0, 0]
     seen = [frame(face=faced(points))] * 3
     stated = distance(seen, lens_of([None, 900.0, 1000.0, 1100.0], [1280] * 4))
     assert (stated.mm, stated.by) == (pytest.approx(500), "iris")
-    assert stated.sd_mm == pytest.approx(500 * np.hypot(0.036, 0.02))
+    assert stated.sd_mm == pytest.approx(500 * np.hypot(0.42 / 11.71, 0.02))
     assert distance(seen, lens_of([None], [1280])).sd_mm / stated.mm > 0.13
     asleep = distance([frame(face=shut(faced(points)))], lens_of([1000.0], [1280]))
     assert asleep.by == "eye corners"
