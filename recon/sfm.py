@@ -12,6 +12,8 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -32,6 +34,11 @@ LEAST_SIGHTINGS = 60
 """Points that the usual view must hold: with fewer, noise decides the focal length."""
 CENTRE = 0.5
 """COLMAP puts pixel centres at halves, we put them at integers."""
+
+Attempt = tuple[pycolmap.Reconstruction | None, int]
+"""The scene, if any, and how many views the next largest separate one holds."""
+Way = Callable[[Path, Path, Path], Attempt]
+"""From the database, the pictures' folder and a folder of its own to an attempt."""
 
 
 @record
@@ -67,7 +74,7 @@ class Motion:
     """What structure from motion found, in the head frame of the bundle it was aligned to.
 
     cam_from_head (N,4,4) with NaN for views that found no place, focal_px (G,), tracks and their points (P,3);
-    report: numbers for the case (registered, points, reprojection px, focal px, how).
+    report: numbers for the case (registered, points, reprojection px, focal px, how; note: what failed before).
     """
 
     cam_from_head: Float[np.ndarray, "n 4 4"]
@@ -89,7 +96,7 @@ class Motion:
 
 @record
 class Rejected:
-    """Why structure from motion was not believed: one plain clause."""
+    """Why structure from motion was not believed: a plain clause, then what each way that failed said of it."""
 
     reason: str
 
@@ -108,25 +115,28 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
         progress(0.35, "Comparing skin between views")
         compare(database, scratch, names, start, options)
         progress(0.6, "Recovering the cameras")
-        found_on = 0
-        verdict: Motion | Rejected = Rejected(reason="too little skin could be matched between the views")
-        for number, (how, attempt) in enumerate((
-                ("incremental mapping", lambda out: mapped(database, folder, out, options, True)),
-                ("incremental mapping with the focal length held", lambda out: mapped(database, folder, out, options,
-                                                                                      False)),
-                ("triangulation from the landmarks' cameras", lambda out: seeded(database, folder, out, names, start,
-                                                                                 options)))):
+        ways: dict[str, Way] = {
+            "incremental mapping": partial(mapped, pipeline(options)),
+            "incremental mapping with the focal length held": partial(mapped, pipeline(options, refine_focal=False)),
+            "triangulation from the landmarks' cameras": partial(seeded, options, names, start)}
+        found_on, reason = 0, "too little skin could be matched between the views"
+        failed: list[str] = []
+        for number, (how, way) in enumerate(ways.items()):
             out = Path(scratch) / str(number)
             out.mkdir()
-            best, others = attempt(out)
+            try:
+                best, others = way(database, folder, out)
+            except (RuntimeError, ValueError) as error:
+                failed.append(f"{how} failed: {' '.join(str(error).split())}")
+                continue
             if best is None:
                 continue
             judged = believed(best, ids, seen, start, others, how, found, options)
             if isinstance(judged, Motion):
-                return judged
+                return replace(judged, report={**judged.report, "note": "; ".join(failed)}) if failed else judged
             if best.num_reg_images() > found_on:
-                found_on, verdict = best.num_reg_images(), judged
-    return verdict
+                found_on, reason = best.num_reg_images(), judged.reason
+    return Rejected(reason="; ".join([reason, *failed]))
 
 
 def imported(database: Path, folder: Path, names: list[str], seen: Observations,
@@ -217,19 +227,14 @@ def pipeline(options: SfmOptions, refine_focal: bool = True) -> pycolmap.Increme
     return out
 
 
-def mapped(database: Path, folder: Path, out: Path, options: SfmOptions, refine_focal: bool) -> tuple[
-        pycolmap.Reconstruction | None, int]:
+def mapped(settings: pycolmap.IncrementalPipelineOptions, database: Path, folder: Path, out: Path) -> Attempt:
     """The largest incremental model (or None), and the size of the second largest."""
-    try:
-        models = pycolmap.incremental_mapping(database, folder, out, pipeline(options, refine_focal))
-    except (RuntimeError, ValueError):  # nothing to begin with
-        return None, 0
+    models = pycolmap.incremental_mapping(database, folder, out, settings)
     ranked = sorted(models.values(), key=lambda m: -m.num_reg_images())
     return (ranked[0] if ranked else None), (ranked[1].num_reg_images() if len(ranked) > 1 else 0)
 
 
-def seeded(database: Path, folder: Path, out: Path, names: list[str], start: Bundle, options: SfmOptions) -> tuple[
-        pycolmap.Reconstruction | None, int]:
+def seeded(options: SfmOptions, names: list[str], start: Bundle, database: Path, folder: Path, out: Path) -> Attempt:
     """Triangulate under the given cameras, then adjust both, three times over: for captures too weak to map."""
     with pycolmap.Database.open(database) as db:
         scene = pycolmap.Reconstruction()
@@ -247,14 +252,11 @@ def seeded(database: Path, folder: Path, out: Path, names: list[str], start: Bun
         settings = pipeline(options)
         settings.triangulation.create_max_angle_error = settings.triangulation.continue_max_angle_error = reach / 2
         settings.triangulation.merge_max_reproj_error = settings.triangulation.complete_max_reproj_error = reach
-        try:
-            with quiet():
-                scene = pycolmap.triangulate_points(scene, database, folder, out, True, settings)
-                if scene.num_points3D() < 50:
-                    return None, 0
-                pycolmap.bundle_adjustment(scene, adjust)
-        except (RuntimeError, ValueError):
-            return None, 0
+        with quiet():
+            scene = pycolmap.triangulate_points(scene, database, folder, out, True, settings)
+            if scene.num_points3D() < 50:
+                return None, 0
+            pycolmap.bundle_adjustment(scene, adjust)
     return scene, 0
 
 

@@ -65,6 +65,24 @@ def test_plain_skin_is_refused_with_a_reason(film, masks):
     assert isinstance(found, Rejected) and found.reason
 
 
+def test_a_way_that_fails_says_why_and_the_next_one_is_tried(film, masks, monkeypatch):
+    """Mapping is made to fail: the landmarks' cameras are adjusted all the same. Where that fails too, all is told."""
+    def broken(words):
+        def fail(*_):
+            raise RuntimeError(words)
+        return fail
+
+    monkeypatch.setattr("recon.sfm.pycolmap.incremental_mapping", broken("[mapper.cc:7]\n no initial pair"))
+    found = structure_from_motion(film.folder, film.names, film.pictures.__getitem__, masks, film.seen, film.bundle)
+    assert isinstance(found, Motion) and found.report["how"] == "triangulation from the landmarks' cameras"
+    assert found.report["note"].startswith("incremental mapping failed: [mapper.cc:7] no initial pair; ")
+    monkeypatch.setattr("recon.sfm.pycolmap.triangulate_points", broken("no points"))
+    found = structure_from_motion(film.folder, film.names, film.pictures.__getitem__, masks, film.seen, film.bundle)
+    assert isinstance(found, Rejected)
+    assert "; incremental mapping failed: [mapper.cc:7] no initial pair; " in found.reason
+    assert found.reason.endswith("; triangulation from the landmarks' cameras failed: no points")
+
+
 def test_an_impossible_lens_is_refused(film, masks):
     sure = dataclasses.replace(film.seen, focal_px=film.seen.focal_px * 2, focal_sd=np.array([0.01]))
     found = structure_from_motion(film.folder, film.names, film.pictures.__getitem__, masks, sure, film.bundle)
