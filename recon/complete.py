@@ -8,14 +8,15 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import open3d as o3d
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix, diags
+from scipy.sparse import diags
 from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
 from core.mesh import Mesh
+from recon.graph import edges_of, neighbours
 from recon.layout import Layout, at_vertices, on_texels
+from recon.scene import cast, scene_of
 from recon.sight import Zones
 
 MIRROR_MM = 6.0
@@ -89,9 +90,7 @@ def membrane(mesh: Mesh, known: Float[np.ndarray, "v c"], trust: Float[np.ndarra
     and e = area / r^2: s `KEEP_MM` is how near to an edge known colours give way, r `REACH_MM` how far they carry.
     """
     count = len(mesh.vertices_mm)
-    i, j = edges_of(mesh.faces)
-    graph = coo_matrix((np.ones(len(i)), (i, j)), (count, count)).tocsr()
-    graph = graph + graph.T
+    graph = neighbours(*edges_of(mesh.faces), count)
     laplacian = diags(np.asarray(graph.sum(1)).ravel()) - graph
     corner_mm2 = np.linalg.norm(mesh.face_normals(), axis=1) / 6
     area = np.bincount(mesh.faces.ravel(), np.repeat(corner_mm2, 3), count)
@@ -107,23 +106,13 @@ def diffused(mesh: Mesh, values: Float[np.ndarray, "v c"], where: Bool[np.ndarra
     i, j = edges_of(mesh.faces)
     both = where[i] & where[j]
     i, j = i[both], j[both]
-    count = len(values)
-    graph = coo_matrix((np.ones(len(i)), (i, j)), (count, count)).tocsr()
-    graph = graph + graph.T
+    graph = neighbours(i, j, len(values))
     degree = np.asarray(graph.sum(1)).ravel()
     length = float(np.median(np.linalg.norm(mesh.vertices_mm[i] - mesh.vertices_mm[j], axis=1))) if len(i) else over_mm
     mean = diags(0.5 / np.maximum(degree, 1)) @ graph
     for _ in range(int(min(200, 2 * (over_mm / length) ** 2))):
         values = np.where(degree[:, None] > 0, 0.5 * values + mean @ values, values)
     return values
-
-
-def edges_of(faces: Int[np.ndarray, "f 3"]) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
-    """Every edge once."""
-    pairs = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    count = int(faces.max()) + 1
-    unique = np.unique(pairs[:, 0].astype(np.int64) * count + pairs[:, 1])
-    return unique // count, unique % count
 
 
 def mirror_vertices(mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> tuple[Int[np.ndarray, "v"], Bool[
@@ -137,9 +126,7 @@ def mirror_vertices(mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> tuple[Int[
 
 def openness(mesh: Mesh, normals: Float[np.ndarray, "v 3"], rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     """Share of the sky, weighted by the cosine, that some vertices see past the head: 1 in the open, 0 in a cavity."""
-    scene = o3d.t.geometry.RaycastingScene()
-    vertices, normals = mesh.vertices_mm.astype(np.float32), normals[rows]
-    scene.add_triangles(o3d.core.Tensor(vertices), o3d.core.Tensor(mesh.faces.astype(np.uint32)))
+    normals = normals[rows]
     k = np.arange(SKY_RAYS) + 0.5  # cosine-weighted spiral: z = sqrt(1 - k / N), golden angle
     radius, angle = np.sqrt(k / SKY_RAYS), k * np.pi * (3 - np.sqrt(5))
     local = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - k / SKY_RAYS)], 1)
@@ -148,8 +135,7 @@ def openness(mesh: Mesh, normals: Float[np.ndarray, "v 3"], rows: Int[np.ndarray
     frames = np.stack([side, np.cross(normals, side), normals], 1)
     direction = np.einsum("kc,vcd->vkd", local, frames)
     start = np.broadcast_to((mesh.vertices_mm[rows] + 0.3 * normals)[:, None], direction.shape)
-    cast = scene.cast_rays(o3d.core.Tensor(np.concatenate([start, direction], 2).astype(np.float32)))
-    return (cast["t_hit"].numpy() > SKY_MM).mean(1)
+    return (cast(scene_of(mesh), start, direction) > SKY_MM).mean(1)
 
 
 def mirrored(fine: Float[np.ndarray, "T T 3"], sure: Float[np.ndarray, "T T"], points: Float[np.ndarray, "t t 3"],

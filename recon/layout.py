@@ -9,6 +9,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 
 from core.mesh import Mesh
+from recon.foreign import bare
+from recon.scene import scene_of
 
 BAND_ROWS = 256
 """Rows worked at once: memory stays small."""
@@ -42,9 +44,8 @@ def layout(mesh: Mesh, side: int) -> Layout:
     """Rasterise the texture coordinates once per topology: rays down on the flat layout."""
     key = (hashlib.sha256(mesh.uv.tobytes() + mesh.faces_uv.tobytes()).hexdigest(), side)
     if key not in _layouts:
-        flat = np.column_stack([mesh.uv * side - 0.5, np.zeros(len(mesh.uv))]).astype(np.float32)
-        scene = o3d.t.geometry.RaycastingScene()
-        scene.add_triangles(o3d.core.Tensor(flat), o3d.core.Tensor(mesh.faces_uv.astype(np.uint32)))
+        flat = np.column_stack([mesh.uv * side - 0.5, np.zeros(len(mesh.uv))])
+        scene = scene_of(bare(flat, mesh.faces_uv))
         face, bary = np.full((side, side), -1, np.int32), np.zeros((side, side, 3), np.float32)
         rays = np.zeros((min(side, BAND_ROWS), side, 6), np.float32)
         rays[..., 0], rays[..., 2], rays[..., 5] = np.arange(side), 1, -1

@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 
 from core.mesh import Mesh
 from core.surface import SurfacePoints
+from recon.scene import closest, scene_of
 
 SAME_WAY = 0.0
 """Cosine between two normals above which the closest point is believed."""
@@ -22,9 +23,7 @@ class Nearby:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self.normals = mesh.vertex_normals()
-        self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(o3d.core.Tensor(mesh.vertices_mm.astype(np.float32)),
-                                  o3d.core.Tensor(mesh.faces.astype(np.uint32)))
+        self._scene = scene_of(mesh)
         self._samples = evenly(mesh)
         self._tree = cKDTree(np.column_stack([mesh.points(self._samples), TURN_MM * self.at(self._samples)]))
 
@@ -35,10 +34,7 @@ class Nearby:
 
     def closest(self, points_mm: Float[np.ndarray, "n 3"]) -> SurfacePoints:
         """The nearest surface points, whichever way they face."""
-        near = self._scene.compute_closest_points(o3d.core.Tensor(points_mm.astype(np.float32)))
-        uv = near["primitive_uvs"].numpy().astype(float)
-        return SurfacePoints(face=near["primitive_ids"].numpy().astype(np.int32),
-                             bary=np.column_stack([1 - uv.sum(1), uv]))
+        return closest(self._scene, points_mm)
 
     def alike(self, points_mm: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]) -> SurfacePoints:
         """The nearest surface points that face as `normals` do: the closest, or else the best of the samples."""

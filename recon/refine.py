@@ -7,7 +7,6 @@ with their own departures, which keeps anatomy in its place along the surface.
 """
 
 import numpy as np
-import open3d as o3d
 from jaxtyping import Float
 
 from core.face_model import FaceModel
@@ -29,6 +28,7 @@ from recon.bundle import (
     solve,
 )
 from recon.observations import Observations
+from recon.scene import cast, closest, scene_of
 from recon.tracks import Tracks
 
 CAUCHY = 2.0
@@ -78,27 +78,15 @@ class Skin:
         ray = np.column_stack([(t.px[middle] - self.center[middle]) / focal[:, None], np.ones(len(middle))])
         direction = np.einsum("nij,ni->nj", pose[:, :3, :3], ray)
         origin = -np.einsum("nij,ni->nj", pose[:, :3, :3], pose[:, :3, 3])
-        hit = scene_of(mesh).cast_rays(o3d.core.Tensor(np.column_stack([origin, direction]).astype(np.float32)))
-        distance = hit["t_hit"].numpy().astype(float)
+        distance = cast(scene_of(mesh), origin, direction).astype(float)
         distance = np.where(np.isfinite(distance), distance, pose[:, 2, 3])
         return origin + direction * distance[:, None]
 
     def associate(self, mesh: Mesh, points: Float[np.ndarray, "p 3"]) -> tuple[SurfacePoints, np.ndarray]:
         """Closest surface points and their normals."""
-        near = scene_of(mesh).compute_closest_points(o3d.core.Tensor(points.astype(np.float32)))
-        uv = near["primitive_uvs"].numpy().astype(float)
-        pins = SurfacePoints(face=near["primitive_ids"].numpy().astype(np.int32),
-                             bary=np.column_stack([1 - uv.sum(1), uv]))
+        pins = closest(scene_of(mesh), points)
         normal = pins.on(mesh.vertex_normals(), mesh.faces)
         return pins, normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-
-
-def scene_of(mesh: Mesh) -> o3d.t.geometry.RaycastingScene:
-    """The mesh, ready for rays and nearest points."""
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor(mesh.vertices_mm.astype(np.float32)),
-                        o3d.core.Tensor(mesh.faces.astype(np.uint32)))
-    return scene
 
 
 def sight(skin: Skin, state: State, points: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -11,7 +11,7 @@ target, c the closest target point that faces the same way, n its normal, L the 
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import splu
 
 from core.face_model import FaceModel
@@ -22,6 +22,7 @@ from core.surface import SurfacePoints
 from core.transforms import rotation_from_vector, umeyama
 from recon.face478 import IRIS_ROWS, topology
 from recon.foreign import bare
+from recon.graph import laplacian
 from recon.nearby import Nearby
 
 
@@ -60,7 +61,7 @@ def lay_onto(model: FaceModel, target: Mesh, marks_mm: Float[np.ndarray, "478 3"
     scale, rotation, translation, identity = shaped(model, near, marks_mm, skin, options, progress)
     own = model.template_mm + np.tensordot(identity, model.identity_basis_mm, 1)
     vertices = scale * own @ rotation.T + translation
-    smooth = laplacian(model, skin)
+    smooth = skin_laplacian(model, skin)
     pins, held, found = marks_on(model, marks_mm)
     rows = pins_matrix(pins, model, skin)[held]
     start = vertices[skin]
@@ -115,15 +116,12 @@ def pins_matrix(pins: SurfacePoints, model: FaceModel, skin: np.ndarray) -> csr_
     return csr_matrix((pins.bary.ravel()[known], (row[known], column.ravel()[known])), (len(pins), len(skin)))
 
 
-def laplacian(model: FaceModel, skin: np.ndarray) -> csr_matrix:
+def skin_laplacian(model: FaceModel, skin: np.ndarray) -> csr_matrix:
     """Each skin vertex less the mean of its neighbours (S, S)."""
     new = np.full(len(model.template_mm), -1)
     new[skin] = np.arange(len(skin))
     faces = new[model.faces]
-    edge = faces[(faces >= 0).all(1)][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    edge = np.unique(np.concatenate([edge, edge[:, ::-1]]), axis=0)
-    near = coo_matrix((np.ones(len(edge)), edge.T), (len(skin),) * 2).tocsr()
-    return diags(np.ones(len(skin))) - diags(1 / np.maximum(np.asarray(near.sum(1)).ravel(), 1)) @ near
+    return laplacian(faces[(faces >= 0).all(1)], len(skin))
 
 
 def pulled(model: FaceModel, near: Nearby, vertices: Float[np.ndarray, "v 3"], skin: np.ndarray,

@@ -10,7 +10,6 @@ The topology, the texture layout, the pins and the regions stay the model's, on 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import open3d as o3d
 from jaxtyping import Bool, Float, UInt8
 
 from core.anatomy import Anatomy
@@ -23,6 +22,7 @@ from core.subdivide import finer
 from recon.dense import DenseOptions, joined, measure_depths
 from recon.observations import Observations
 from recon.outline import OutlineOptions, measure_outlines
+from recon.scene import cast, scene_of
 from recon.skin import OTHER, all_skin, skin_only, still_skin
 from recon.surface import SurfaceOptions, carried, laid_on, offsets
 from recon.tracks import OVAL
@@ -125,17 +125,14 @@ def frontal_landmarks(surface: Mesh, anatomy: Anatomy, cameras: Sequence[Camera]
     angles = np.array([c.head_angles_rad for c in cameras])
     away = np.hypot(angles[:, 0], angles[:, 1] - np.median(angles[:, 1]))
     views = np.flatnonzero(away < max(options.frontal_rad, np.sort(away)[min(2, len(away) - 1)] + 1e-9))
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor(surface.vertices_mm.astype(np.float32)),
-                        o3d.core.Tensor(surface.faces.astype(np.uint32)))
+    scene = scene_of(surface)
     hits = []
     for view in views:
         camera = cameras[view]
         ray = np.column_stack([(seen.points_px[view] - camera.K_px[:2, 2]) / camera.K_px[0, 0], np.ones(478)])
         ray = ray @ camera.cam_from_head[:3, :3]
         centre = camera.position_mm
-        cast = scene.cast_rays(o3d.core.Tensor(np.column_stack([np.tile(centre, (478, 1)), ray]).astype(np.float32)))
-        distance = cast["t_hit"].numpy().astype(float)
+        distance = cast(scene, np.tile(centre, (478, 1)), ray).astype(float)
         hits.append(np.where(np.isfinite(distance)[:, None], centre + ray * np.where(
             np.isfinite(distance), distance, 0)[:, None], np.nan))
     places = np.full((478, 3), np.nan)

@@ -14,6 +14,8 @@ from core.mesh import Mesh
 from core.records import record
 from core.surface import SurfacePoints
 from recon.dense import Depths
+from recon.graph import laplacian
+from recon.scene import scene_of
 
 
 @record
@@ -34,15 +36,6 @@ class SurfaceOptions:
 
 
 DEFAULTS = SurfaceOptions()
-
-
-def laplacian(faces: Int[np.ndarray, "f 3"], vertices: int) -> sparse.csr_matrix:
-    """The uniform Laplacian of a mesh."""
-    edges = np.unique(np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
-    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
-    near = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(vertices, vertices))
-    degree = np.maximum(np.asarray(near.sum(1)).ravel(), 1)
-    return (sparse.identity(vertices) - sparse.diags(1 / degree) @ near).tocsr()
 
 
 def factor(matrix: sparse.csc_matrix) -> SuperLU:
@@ -87,9 +80,7 @@ def laid_on(mesh: Mesh, surface: Mesh, pins: SurfacePoints, targets_mm: Float[np
     known = np.flatnonzero(np.isfinite(pin_sd_mm))
     P = rows_of(pins[known], mesh.faces, count)
     pull = 1 / pin_sd_mm[known] ** 2
-    scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(o3d.core.Tensor(surface.vertices_mm.astype(np.float32)),
-                        o3d.core.Tensor(surface.faces.astype(np.uint32)))
+    scene = scene_of(surface)
     moved = mesh.vertices_mm
     for _ in range(rounds):
         near = scene.compute_closest_points(o3d.core.Tensor(moved.astype(np.float32)))

@@ -5,7 +5,7 @@ import open3d as o3d
 import pytest
 
 from recon.dense import DenseOptions, companions, cropped, evened, measure_depths, spread_out
-from recon.refine import scene_of
+from recon.scene import scene_of
 from recon.skin import skin_masks, still_skin
 from render.rasterize import rasterize
 from tests.recon.turning import turning

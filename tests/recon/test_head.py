@@ -17,8 +17,8 @@ from recon.bundle import BundleOptions, adjust
 from recon.head import HeadOptions, Views, check_fit, metric, reconstruct_head, true_scale, with_face
 from recon.models import load_model
 from recon.observations import observations
-from recon.refine import scene_of
 from recon.scale import IPD_SD
+from recon.scene import scene_of
 from recon.texture import TextureOptions
 from render.picture import PictureOptions, photograph
 from render.rasterize import Rasterizer, rasterize

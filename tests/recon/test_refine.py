@@ -9,7 +9,8 @@ import pytest
 
 from recon.bundle import BundleOptions, Problem, State, adjust, moved
 from recon.models import load_model
-from recon.refine import RefineOptions, Skin, refine, scene_of, skin_cost, skin_equations
+from recon.refine import RefineOptions, Skin, refine, skin_cost, skin_equations
+from recon.scene import scene_of
 from recon.tracks import Tracks
 from render.rasterize import Rasterizer
 from tests.recon.heads import aligned, head_of, observed, person, rms, sweep

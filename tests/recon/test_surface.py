@@ -6,9 +6,10 @@ import pytest
 
 from core.surface import SurfacePoints
 from recon.dense import Depths
+from recon.graph import laplacian
 from recon.models import load_model
-from recon.refine import scene_of
-from recon.surface import SurfaceOptions, carried, laid_on, laplacian, offsets
+from recon.scene import scene_of
+from recon.surface import SurfaceOptions, carried, laid_on, offsets
 from tests.recon.heads import head_of, person
 
 
