@@ -4,9 +4,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from core.face_model import FaceModel
+from core.mesh import Mesh
 from previsage.versions import code_version
+from recon import user_models
+from recon.models import load_model
 
 CODE = ("core", "recon", "render", "data/models")
 
@@ -53,6 +58,33 @@ def still_video(demo_video: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("still") / "still.mp4"
     write_movie(path, (first for _ in range(30)), (first.shape[1], first.shape[0]))
     return path
+
+
+@pytest.fixture(scope="session")
+def model() -> FaceModel:
+    """The embedded head."""
+    return load_model()
+
+
+@pytest.fixture(scope="session")
+def mesh(model: FaceModel) -> Mesh:
+    """Its mean."""
+    return model.mean_mesh()
+
+
+@pytest.fixture(scope="session")
+def pin(model: FaceModel, mesh: Mesh) -> dict[str, np.ndarray]:
+    """Where the mean's anthropometric landmarks lie (mm)."""
+    return dict(zip(model.anatomy.pin_names, mesh.points(model.anatomy.pin_points), strict=True))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of added models for one module."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("models")
+        patch.setenv(user_models.WHERE, str(place))
+        yield place
 
 
 @pytest.fixture(scope="session", autouse=True)

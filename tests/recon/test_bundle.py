@@ -22,18 +22,12 @@ from recon.bundle import (
     objective,
     solve,
 )
-from recon.models import load_model
 from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, observations
 from recon.pnp import first_poses
 from tests.recon.heads import aligned, detected, head_of, observed, person, rms, sweep
 
 FOCAL_PX = 560.0
 OPTIONS = BundleOptions(modes=60)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model()
 
 
 @pytest.fixture(scope="module")

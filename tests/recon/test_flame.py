@@ -129,15 +129,6 @@ def test_another_model_is_refused_with_the_reason(known, tmp_path, what, change)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A folder of added models for the module."""
-    with pytest.MonkeyPatch.context() as patch:
-        place = tmp_path_factory.mktemp("models")
-        patch.setenv(user_models.WHERE, str(place))
-        yield place
-
-
-@pytest.fixture(scope="module")
 def added(home, file):
     """The model, added with few looks."""
     with pytest.MonkeyPatch.context() as patch:

@@ -15,7 +15,6 @@ from core.reconstruction import Scale
 from core.transforms import umeyama
 from recon.bundle import BundleOptions, adjust
 from recon.head import HeadOptions, Views, check_fit, metric, reconstruct_head, true_scale, with_face
-from recon.models import load_model
 from recon.observations import observations
 from recon.scale import IPD_SD
 from recon.scene import scene_of
@@ -35,11 +34,6 @@ class SmallSkin(HeadOptions):
 
     def texture(self) -> TextureOptions:
         return TextureOptions(side=256, views=4)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model()
 
 
 @pytest.fixture(scope="module")

@@ -14,21 +14,6 @@ REGIONS = set("nose lips eyelids_l eyelids_r eye_l eye_r ear_l ear_r brow_l brow
               "neck scalp mouth_interior face".split())
 
 
-@pytest.fixture(scope="module")
-def model():
-    return load_model()
-
-
-@pytest.fixture(scope="module")
-def mesh(model):
-    return model.mean_mesh()
-
-
-@pytest.fixture(scope="module")
-def pin(model, mesh):
-    return dict(zip(model.anatomy.pin_names, mesh.points(model.anatomy.pin_points), strict=True))
-
-
 def test_an_unknown_model_is_named():
     with pytest.raises(UsageError, match="anny"):
         load_model("nobody")

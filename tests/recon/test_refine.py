@@ -8,7 +8,6 @@ import open3d as o3d
 import pytest
 
 from recon.bundle import BundleOptions, Problem, State, adjust, moved
-from recon.models import load_model
 from recon.refine import RefineOptions, Skin, refine, skin_cost, skin_equations
 from recon.scene import scene_of
 from recon.tracks import Tracks
@@ -16,11 +15,6 @@ from render.rasterize import Rasterizer
 from tests.recon.heads import aligned, head_of, observed, person, rms, sweep
 
 OPTIONS = RefineOptions(rounds=8, bundle=BundleOptions(modes=60, own_mm=3.0, slide=1.0))
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model()
 
 
 def tracked(model, mesh, cameras, count: int, noise_px: float, seed: int) -> Tracks:

@@ -6,7 +6,6 @@ import pytest
 from core.anatomy import Anatomy
 from core.fragments import Fragments
 from core.surface import SurfacePoints
-from recon.models import load_model
 from recon.sight import (
     SightOptions,
     around,
@@ -24,16 +23,6 @@ from render.rasterize import rasterize
 from tests.recon.heads import camera_at
 
 SIZE_WH = (270, 360)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model()
-
-
-@pytest.fixture(scope="module")
-def mesh(model):
-    return model.mean_mesh()
 
 
 def sight(model, mesh, camera, picture=None, mask=None, anatomy=True):

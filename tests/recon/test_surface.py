@@ -2,25 +2,13 @@
 
 import numpy as np
 import open3d as o3d
-import pytest
 
 from core.surface import SurfacePoints
 from recon.dense import Depths
 from recon.graph import laplacian
-from recon.models import load_model
 from recon.scene import scene_of
 from recon.surface import SurfaceOptions, carried, laid_on, offsets
 from tests.recon.heads import head_of, person
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model()
-
-
-@pytest.fixture(scope="module")
-def mesh(model):
-    return model.mean_mesh()
 
 
 def depths_of(mesh, faces, move_mm, noise_mm, seed):

@@ -10,7 +10,6 @@ from core.certainty import SEEN, seen_at
 from core.mesh import Mesh
 from core.texture import Texture
 from recon.layout import layout, on_texels
-from recon.models import load_model
 from recon.sight import SightOptions
 from recon.texture import LINING_RGB, TextureOptions, choose_views, gather
 from render.picture import AS_SEEN, photograph
@@ -21,16 +20,6 @@ SIDE = 512
 OPTIONS = TextureOptions(side=SIDE, views=5)
 SIZE_WH = (270, 360)
 LAMP = np.array([-0.6, -0.5, -0.62])  # camera axes: from the picture's upper left, in front
-
-
-@pytest.fixture(scope="module")
-def model():
-    return load_model()
-
-
-@pytest.fixture(scope="module")
-def mesh(model):
-    return model.mean_mesh()
 
 
 def painted(side: int = 512) -> Texture:

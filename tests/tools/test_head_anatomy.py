@@ -7,7 +7,6 @@ from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.surface import SurfacePoints
 from recon.face478 import topology
-from recon.models import load_model
 from tools.head_model import eyes, mirror, norms, shape
 from tools.head_model.surface import Sight, closest
 
@@ -15,23 +14,8 @@ OTHER = {"l": "r", "r": "l"}
 
 
 @pytest.fixture(scope="module")
-def model():
-    return load_model()
-
-
-@pytest.fixture(scope="module")
-def mesh(model):
-    return model.mean_mesh()
-
-
-@pytest.fixture(scope="module")
 def partner(mesh):
     return mirror.vertex_partner(mesh.vertices_mm)
-
-
-@pytest.fixture(scope="module")
-def pin(model, mesh):
-    return dict(zip(model.anatomy.pin_names, mesh.points(model.anatomy.pin_points), strict=True))
 
 
 def other_side(name: str) -> str:

@@ -6,18 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from viewer import cli
-
-
-@pytest.fixture
-def call(capsys):
-    """call(*words) -> exit code, stdout, stderr."""
-    def run(*words: object) -> tuple[int, str, str]:
-        code = cli.run([str(w) for w in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-    return run
-
 
 @pytest.fixture
 def capture(tmp_path: Path) -> Path:

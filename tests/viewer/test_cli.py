@@ -18,23 +18,13 @@ import pytest
 
 import previsage
 from core import PrevisageError, UsageError
-from viewer import cli, terminal
+from viewer import terminal
 from viewer.plans import plan_from
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("demo", "reconstruct", "predict", "render", "view", "serve", "procedures", "models", "bench", "doctor")
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Call:
-    """call(*words) -> exit code, stdout, stderr."""
-    def run(*words: object) -> tuple[int, str, str]:
-        code = cli.run([str(w) for w in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-    return run
 
 
 @pytest.fixture

@@ -7,28 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon import adopt, flame, user_models
+from recon import adopt, flame
 from recon.models import load_model
 from tests.recon.flame_file import flame_like, write_flame
-from viewer import cli
-
-
-@pytest.fixture
-def call(capsys):
-    """call(*words) -> exit code, stdout, stderr."""
-    def run(*words: object) -> tuple[int, str, str]:
-        code = cli.run([str(w) for w in words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-    return run
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        place = tmp_path_factory.mktemp("models")
-        patch.setenv(user_models.WHERE, str(place))
-        yield place
 
 
 @pytest.fixture(scope="module")

@@ -307,16 +307,23 @@ class TestJobs:
         assert len(jobs.read_events(case)) == 1
 
 
+def instead_of_job(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """The queue's processes run `program` in place of `previsage.job`."""
+    package, plain = folder / "program" / "previsage", queues.environment
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "job.py").write_text(program)
+    monkeypatch.setattr(queues, "environment", lambda: {**plain(), "PYTHONPATH": str(package.parent)})
+
+
 class TestInterruptions:
     """Real child processes; a sleeper stands in for work that takes long."""
 
     @pytest.fixture
     def slow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A program in place of `previsage.job` that says it runs, starts a child of its own, and never ends."""
-        package = tmp_path / "slow" / "previsage"
-        package.mkdir(parents=True)
-        (package / "__init__.py").touch()
-        (package / "job.py").write_text(
+        instead_of_job(
+            tmp_path, monkeypatch,
             "import fcntl, json, os, pathlib, subprocess, sys, time\n"
             "case = pathlib.Path(sys.argv[1]); lock = open(case / 'job.lock', 'a+b')\n"
             "fcntl.flock(lock, fcntl.LOCK_EX)\n"
@@ -326,12 +333,6 @@ class TestInterruptions:
             "(case / 'grandchild').write_text(str(grandchild.pid))\n"
             "(case / 'new.json').write_text(json.dumps(job)); os.replace(case / 'new.json', case / 'job.json')\n"
             "time.sleep(600)\n")
-        plain = queues.environment
-
-        def environment() -> dict[str, str]:
-            return {**plain(), "PYTHONPATH": str(package.parent)}
-
-        monkeypatch.setattr(queues, "environment", environment)
 
     def wait_running(self, case: Path) -> Job:
         deadline = time.monotonic() + 30
@@ -423,17 +424,13 @@ class TestInterruptions:
     def test_work_asked_for_while_the_last_process_leaves_is_not_lost(
             self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The process has told its end and is about to exit; the person is quicker and asks for the next thing."""
-        package = tmp_path / "leaving" / "previsage"
-        package.mkdir(parents=True)
-        (package / "__init__.py").touch()
-        (package / "job.py").write_text(
+        instead_of_job(
+            tmp_path, monkeypatch,
             "import json, pathlib, sys\n"
             "file = pathlib.Path(sys.argv[1]) / 'job.json'; job = json.loads(file.read_text())\n"
             "first = not (file.parent / 'was_here').exists(); (file.parent / 'was_here').touch()\n"
             "job |= {'id': 'next', 'state': 'queued'} if first else {'state': 'done'}\n"
             "file.write_text(json.dumps(job))\n")
-        plain = queues.environment
-        monkeypatch.setattr(queues, "environment", lambda: {**plain(), "PYTHONPATH": str(package.parent)})
         case = root / "20260101-000000-abcdef"
         case.mkdir()
         write_job(case, Job(kind="reconstruct", inputs=["upload/a.mp4"]))
