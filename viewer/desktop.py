@@ -37,6 +37,7 @@ HELP = "   ".join(["space before/after", "r reset", "h light", "u certainty",
                    *(f"{key} {VIEWS[name].label.lower()}" for key, name in KEYS.items())])
 
 
+OF_THE_FILMED_HEAD = "Of the head as filmed, not of the plan's effect"
 STRIPE_MM = 6.0
 """Width of a pair of stripes on what was not seen."""
 
@@ -143,6 +144,8 @@ class Certainty:
         self.words.prop.SetBackgroundOpacity(0.85)
         said = [within_words(shown.within_mm), f"Grey stripes: {NOT_SEEN}",
                 f"Colours: half-width of the 95 % interval, up to {LIMIT_MM:g} mm or more"]
+        if len(shown.planned):
+            said.append(OF_THE_FILMED_HEAD)
         self.words.SetInput("\n".join(line for part in said for line in textwrap.wrap(part, 38)))  # beside the chin
 
     def parts(self) -> tuple[Any, Any]:

@@ -130,6 +130,20 @@ def test_certainty_has_its_colours_its_stripes_and_a_bar(case: Path, tmp_path: P
     assert (np.abs(skin - picture).max(-1) > 30).mean() > 0.2
 
 
+@pytest.mark.parametrize("plan", [None, "nose"])
+def test_with_a_plan_certainty_says_that_it_is_of_the_filmed_head(case: Path, plan: str | None) -> None:
+    pytest.importorskip("pyvista", reason="the extra [desktop] is not installed")
+    desktop.quiet()
+    shown = desktop.DesktopHead(desktop.load_head(case, "nose").head, None) if plan is None else desktop.load_head(
+        case, plan)
+    stage = desktop.Stage(shown, off_screen=True)
+    try:
+        said = " ".join(stage.certainty.words.GetInput().split())
+        assert "95 %" in said and (desktop.OF_THE_FILMED_HEAD in said) == (plan is not None)
+    finally:
+        stage.plotter.close()
+
+
 def test_the_certainty_key_goes_there_and_back(case: Path) -> None:
     pytest.importorskip("pyvista", reason="the extra [desktop] is not installed")
     desktop.quiet()

@@ -137,7 +137,7 @@ function uploadForm(): HTMLElement {
       h("ul", {},
         h("li", {}, "Even light on the face; hair back; no glasses."),
         h("li", {}, "Phone upright at eye height, 40 to 60 cm away; the whole head in the picture."),
-        h("li", {}, "Relaxed face, mouth closed. Turn slowly from one side to the other, about 10 seconds."),
+        h("li", {}, "Relaxed face, mouth closed. Turn slowly from one side to the other and back, about 10 seconds."),
         h("li", {}, "Or 3 to 10 photos: front, both three-quarter views, both profiles."))));
 }
 
