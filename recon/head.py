@@ -26,6 +26,7 @@ from recon.foreground import Foreground
 from recon.marker import corners_in, marker_cue
 from recon.models import DEFAULT_MODEL, load_model
 from recon.observations import Observations, observations
+from recon.pupils import pupil_distance
 from recon.refine import RefineOptions, refine
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.sfm import Motion, Rejected, structure_from_motion
@@ -214,11 +215,13 @@ def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scal
     """Millimetres per model unit from every cue; and what each cue said."""
     cameras, points = views.cameras(bundle), views.seen.points_px
     cues = [Cue(source="model", mm_per_unit=1.0, sd=MODEL_SD)]
-    iris = iris_cue(points, cameras, bundle.landmarks, open_eyes(points), views.picture)
+    is_open = open_eyes(points)
+    iris = iris_cue(points, cameras, bundle.landmarks, is_open, views.picture)
     if iris is not None:
         cues.append(iris)
     if options.ipd_mm is not None:
-        cues.append(ipd_cue(options.ipd_mm, bundle.landmarks))
+        seen = pupil_distance(points, cameras, bundle.landmarks, is_open, views.picture)
+        cues.append(ipd_cue(options.ipd_mm, seen, bundle.landmarks))
     if options.marker_mm is not None:
         marker = marker_cue(options.marker_mm, [corners_in(views.picture(k)) for k in range(len(cameras))], cameras)
         if marker is None:

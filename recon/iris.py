@@ -1,15 +1,18 @@
-"""Iris: its visible horizontal diameter, read from the pictures. The landmark network places the iris to a few per
-cent of its width; the limbus, where the dark iris meets the white, can be seen to a fraction of a pixel.
+"""Iris: where it lies and its visible horizontal diameter, read from the pictures.
+
+The landmark network places the iris to a few per cent of its width; the limbus, where the dark iris meets the white,
+can be seen to a fraction of a pixel.
 
 Rays leave the network's iris centre to both sides, within `REACH_RAD` of the eye's own horizontal (above and below, the
-lids cover the limbus). On each, the limbus is where the picture brightens most. A circle through these places, fitted
-robustly (Geman-McClure), has the diameter.
+lids cover the limbus). On each, the limbus is where the picture brightens most. A circle through these places is
+fitted robustly (Geman-McClure).
 """
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from core.records import freeze, record
 from recon.face478 import IRISES
 
 REACH_RAD = np.radians(40)
@@ -22,12 +25,23 @@ LEAST_RISE = 10.0
 LEAST_RADIUS_PX = 5.0
 
 
-def diameter_px(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"], eye: int) -> float:
-    """Visible horizontal diameter (px) of the right (0) or left (1) iris; NaN where the limbus cannot be made out."""
+@record
+class Limbus:
+    """The edge of an iris in a picture, as a circle."""
+
+    centre_px: Float[np.ndarray, "2"]
+    radius_px: float
+
+    def __post_init__(self) -> None:
+        freeze(self, centre_px=(self.centre_px, float))
+
+
+def limbus(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"], eye: int) -> Limbus | None:
+    """The limbus of the right (0) or left (1) eye; None where it cannot be made out."""
     a, b, centre, inner, outer = IRISES[eye]
     radius = float(np.linalg.norm(points_px[a] - points_px[b])) / 2
     if radius < LEAST_RADIUS_PX:
-        return np.nan
+        return None
     level = points_px[outer] - points_px[inner]
     fan = np.arctan2(level[1], level[0]) + np.linspace(-REACH_RAD, REACH_RAD, RAYS)
     angle = np.concatenate([fan, fan + np.pi])
@@ -48,13 +62,15 @@ def diameter_px(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray
     step_up = read[row, np.clip(top + wide, 0, len(steps) - 1)] - read[row, np.clip(top - wide, 0, len(steps) - 1)]
     sure = (step_up > LEAST_RISE) & (np.abs(shift) <= 1)
     if min(sure[:RAYS].sum(), sure[RAYS:].sum()) < RAYS // 3:
-        return np.nan
+        return None
     edge = ray[sure] * (steps[top[sure]] + 0.25 * shift[sure])[:, None]
-    return 2 * circle_radius(edge, radius)
+    found = circle(edge, radius)
+    return None if found is None else Limbus(centre_px=points_px[centre] + found[:2], radius_px=float(found[2]))
 
 
-def circle_radius(points: Float[np.ndarray, "n 2"], first: float) -> float:
-    """Radius of the circle through points around the origin; NaN when they do not lie on one."""
+def circle(points: Float[np.ndarray, "n 2"], first: float) -> Float[np.ndarray, "3"] | None:
+    """Centre (x, y) and radius of the circle through points around the origin, from a first guess of its radius; None
+    when they do not lie on one."""
     x = np.array([0.0, 0.0, first])
     for _ in range(15):
         away = points - x[:2]
@@ -66,5 +82,4 @@ def circle_radius(points: Float[np.ndarray, "n 2"], first: float) -> float:
         x = x - np.linalg.solve((J * weight[:, None]).T @ J + 1e-6 * np.eye(3), (J * weight[:, None]).T @ off)
     off = np.linalg.norm(points - x[:2], axis=1) - x[2]
     fits = np.median(np.abs(off)) < 0.05 * first and 0.7 < x[2] / first < 1.4
-    return float(x[2]) if fits else np.nan
-
+    return x if fits else None

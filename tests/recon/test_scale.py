@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from core.reconstruction import Scale
-from recon.scale import IPD_SD, IRIS_MM, IRIS_SD, MODEL_SD, Cue, fuse, ipd_cue, iris_cue
+from recon.pupils import Distance
+from recon.scale import IPD_SD, IRIS_MM, IRIS_SD, LARGER_TOGETHER, MODEL_SD, PINS_SD, Cue, fuse, ipd_cue, iris_cue
 from tests.recon.heads import camera_at
 
 IRIS_Y_Z = (0.0, 8.0)
@@ -18,9 +19,22 @@ def cue(source: str, mm: float, sd: float) -> Cue:
 
 def test_two_cues_meet_by_inverse_variance():
     """ln s = (ln a / sa^2 + ln b / sb^2) / (1/sa^2 + 1/sb^2), sd = (1/sa^2 + 1/sb^2)^-1/2."""
-    scale = fuse([cue("model", 1.0, 0.04), cue("iris", 1.1, 0.02)])
+    scale = fuse([cue("ipd", 1.0, 0.04), cue("marker", 1.1, 0.02)])
     assert scale.mm_per_unit == pytest.approx(1.1 ** (4 / 5), rel=1e-12)
     assert scale.sd_relative == pytest.approx(0.04 / np.sqrt(5), rel=1e-12)
+    assert scale.source == "ipd+marker"
+
+
+def test_a_large_head_has_large_irises():
+    """The expected size of a head whose iris says 6 % more than the model: the mean over all such people, drawn."""
+    rng = np.random.default_rng(2)
+    spread = LARGER_TOGETHER * MODEL_SD * IRIS_SD
+    head, iris = rng.multivariate_normal([0, 0], [[MODEL_SD**2, spread], [spread, IRIS_SD**2]], 1_000_000).T
+    found = 0.06  # ln(mm per unit) if the iris were of ordinary size, and so head - iris
+    alike = np.abs(head - iris - found) < 0.002
+    scale = fuse([cue("model", 1.0, MODEL_SD), cue("iris", float(np.exp(found)), IRIS_SD)])
+    assert np.log(scale.mm_per_unit) == pytest.approx(head[alike].mean(), abs=0.001)
+    assert scale.sd_relative == pytest.approx(head[alike].std(), rel=0.02)
     assert scale.source == "model+iris"
 
 
@@ -147,5 +161,8 @@ def test_irises_that_disagree_are_trusted_less():
 def test_a_typed_distance_is_the_distance_of_the_pupils():
     landmarks = np.zeros((478, 3))
     landmarks[468], landmarks[473] = [-20, 1, 2], [20, 1, 2]
-    found = ipd_cue(60.0, landmarks)
-    assert (found.source, found.mm_per_unit, found.sd) == ("ipd", pytest.approx(1.5), IPD_SD)
+    found = ipd_cue(60.0, Distance(units=48.0, sd=0.006), landmarks)
+    assert (found.source, found.mm_per_unit) == ("ipd", pytest.approx(1.25))
+    assert found.sd == pytest.approx(np.hypot(IPD_SD, 0.006))
+    unseen = ipd_cue(60.0, None, landmarks)
+    assert (unseen.mm_per_unit, unseen.sd) == (pytest.approx(1.5), pytest.approx(np.hypot(IPD_SD, PINS_SD)))
