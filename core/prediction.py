@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from core.evidence import Band
 from core.records import freeze, record
 
 
@@ -22,10 +23,32 @@ class Landed:
 
 
 @record
+class Coupled:
+    """What a step drags along: so many mm on average, and at the weak and the strong end."""
+
+    step: str
+    label: str
+    mean_mm: float
+    low_mm: float
+    high_mm: float
+    mark: str
+    source: str
+
+    def in_words(self) -> str:
+        """For people."""
+        return (f"also moves: {self.label} {self.mean_mm:+.1f} mm ({self.low_mm:+.1f} to {self.high_mm:+.1f}, evidence "
+                f"{self.mark}) because of {self.step}")
+
+
+@record
 class Prediction:
     """displacement_mm (S,V,3): one field per step, in the order of `step_names`; their sum is the operation.
 
-    step_names are `procedure.step`; step_values the mm or degrees asked for; step_units `mm` or `deg`.
+    step_names are `procedure.step`, with `.left` or `.right` behind it where a step has sides; step_values the mm,
+    degrees or percent asked for; step_units `mm`, `deg` or `percent`. low_mm and high_mm (S,V,3): the same where tissue
+    responds least and most. swelling_mm (P,V,3): a layer over the result per procedure of `swelling_names`, at 100 %;
+    swelling_percent (P,T): what is left of it at `swelling_months` (T).
+    min_dihedral_deg: the sharpest edge that the operation makes or sharpens, 180 where it sharpens none.
     """
 
     plan: dict
@@ -34,15 +57,37 @@ class Prediction:
     step_values: tuple[float, ...]
     step_units: tuple[str, ...]
     displacement_mm: Float[np.ndarray, "s v 3"]
+    low_mm: Float[np.ndarray, "s v 3"]
+    high_mm: Float[np.ndarray, "s v 3"]
     landed: tuple[Landed, ...]
+    couplings: tuple[Coupled, ...]
+    swelling_names: tuple[str, ...]
+    swelling_mm: Float[np.ndarray, "p v 3"]
+    swelling_months: tuple[float, ...]
+    swelling_percent: Float[np.ndarray, "p t"]
     volume_added_ml: float
     volume_removed_ml: float
+    min_dihedral_deg: float
     warnings: tuple[str, ...]
     versions: dict
 
     def __post_init__(self) -> None:
-        freeze(self, displacement_mm=(self.displacement_mm, float))
+        freeze(self, displacement_mm=(self.displacement_mm, float), low_mm=(self.low_mm, float),
+               high_mm=(self.high_mm, float), swelling_mm=(self.swelling_mm, float),
+               swelling_percent=(self.swelling_percent, float))
 
-    def total_mm(self) -> Float[np.ndarray, "v 3"]:
-        """The whole operation's displacement."""
-        return self.displacement_mm.sum(0)
+    def total_mm(self, band: Band = "mean") -> Float[np.ndarray, "v 3"]:
+        """The whole operation's displacement, on average or at an end of the band."""
+        return {"low": self.low_mm, "mean": self.displacement_mm, "high": self.high_mm}[band].sum(0)
+
+    def swollen_mm(self, months: float) -> Float[np.ndarray, "v 3"]:
+        """The swelling to add to the final result so many months (> 0) after the operation; held beyond the table."""
+        times = np.log(self.swelling_months)
+        left = [np.interp(np.log(months), times, percent) / 100 for percent in self.swelling_percent]
+        return np.einsum("p,pvc->vc", np.array(left), self.swelling_mm)
+
+
+def triple(vector: Float[np.ndarray, "3"]) -> tuple[float, float, float]:
+    """A vector as plain numbers."""
+    x, y, z = (float(v) for v in vector)
+    return x, y, z

@@ -4,22 +4,20 @@ Every number is carried with its evidence: a mark, a source and, where published
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
-Mark = Literal["M", "V", "P", "T", "D", "E"]
-"""Evidence: measured, review, practice, textbook, derived, engineering assumption."""
+from core.evidence import Evidence, Mark, Name, Spread, Strict, Text
+from core.healing import Healing
+from core.sides import other_side, side_of, twin_points, twins
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Vector = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no NaN, no change after construction."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Unit = Literal["mm", "deg", "percent"]
+MOTIONS = ("move", "medial", "outward", "centre", "rotate_about", "follow")
+UNIT_MOTIONS: Mapping[Unit, tuple[str, ...]] = {"mm": ("move", "medial", "outward"), "deg": ("rotate_about",),
+                                                "percent": ("centre",)}
 
 
 def check_affine(weights: dict[str, float]) -> dict[str, float]:
@@ -27,24 +25,6 @@ def check_affine(weights: dict[str, float]) -> dict[str, float]:
     if abs(sum(weights.values()) - 1) > 1e-6:
         raise ValueError(f"the weights of a mean of pins must sum to 1, not {sum(weights.values()):g}")
     return weights
-
-
-class Evidence(Strict):
-    """Where a number comes from. Source keys stand in brackets, `[RHIN09]`, and are resolved by the procedure."""
-
-    mark: Mark
-    source: Annotated[str, Field(min_length=1)]
-    sd: Annotated[FiniteFloat, Field(ge=0)] | None = None
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
-
-
-class StepEvidence(Strict):
-    """Evidence of the three numbers of a step."""
-
-    typical: Evidence
-    maximum: Evidence
-    clamp: Evidence
 
 
 def as_weights(pins: object) -> object:
@@ -56,59 +36,147 @@ Mean = Annotated[dict[str, FiniteFloat], BeforeValidator(as_weights), AfterValid
 """A pin's name, or weights of pins that sum to one: a weighted mean of their positions."""
 
 
+class Furthest(Strict):
+    """The point of a region that lies furthest in a direction of the head frame (the rim of an ear)."""
+
+    region: str
+    direction: Vector
+
+
 class Point(Strict):
     """A surface point that is no landmark: the nearest skin, well inside the regions that may move, to a weighted mean
-    of pins plus an offset (mm).
+    of pins plus an offset (mm); or the furthest point of a region.
     """
 
-    of: Mean
+    of: Mean | None = None
+    furthest: Furthest | None = None
     offset_mm: Vector = (0.0, 0.0, 0.0)
     evidence: Evidence
+
+    @model_validator(mode="after")
+    def one_place(self) -> "Point":
+        """A point is given in one way."""
+        if (self.of is None) == (self.furthest is None):
+            raise ValueError("give exactly one of `of` (pins) and `furthest` (region, direction)")
+        return self
+
+
+class Axis(Strict):
+    """The line through two means of pins, from the first to the second."""
+
+    start: Mean
+    end: Mean
 
 
 class Handle(Strict):
     """A point of the face that a step moves, and how far per unit of the step.
 
     `pin` is an anthropometric landmark or one of the procedure's `points`; `_l`/`_r` are the patient's sides.
-    `move` (x, y, z) is mm per unit in the head frame. `medial` moves mm per unit towards the mid-sagittal plane.
-    A step in degrees turns the handle instead, about the head's x axis through the mean of pins `rotate_about`;
-    positive lifts what lies in front, and `share` is the part of the angle that it turns. `follow` makes the handle go
-    the part `share` of what another handle of the step does.
+    `move` (x, y, z) is mm per unit in the head frame, `medial` mm per unit towards the mid-sagittal plane, `outward` mm
+    per unit along the skin's normal. A step in percent takes that part of a handle's distance from the mid-sagittal
+    plane away, times `centre`. A step in degrees turns the handle through the mean of pins `rotate_about`, by the right
+    hand about `axis`; the usual axis points to the patient's right, so that positive lifts what lies in front. `share`
+    is the part of the angle that it turns. `follow` makes the handle go the part `share` of what another handle of the
+    step does. `response` is how much of the motion, which is then the bone's, the skin shows.
     """
 
     pin: str
     move: Vector | None = None
-    rotate_about: Mean | None = None
     medial: FiniteFloat | None = None
+    outward: FiniteFloat | None = None
+    centre: FiniteFloat | None = None
+    rotate_about: Mean | None = None
+    axis: Vector | Axis = (-1.0, 0.0, 0.0)
     follow: str | None = None
     share: FiniteFloat = 1.0
+    response: Spread | None = None
     evidence: Evidence
+
+    @property
+    def motion(self) -> str:
+        """Which of the motions it makes."""
+        return next(m for m in MOTIONS if getattr(self, m) is not None)
 
     @model_validator(mode="after")
     def one_motion(self) -> "Handle":
         """A handle has exactly one kind of motion."""
-        if sum(v is not None for v in (self.move, self.rotate_about, self.medial, self.follow)) != 1:
-            raise ValueError(f"handle {self.pin}: give exactly one of move, rotate_about, medial, follow")
-        if self.rotate_about is None and self.follow is None and self.share != 1:
-            raise ValueError(f"handle {self.pin}: share goes with rotate_about or follow; scale move or medial instead")
+        if sum(getattr(self, m) is not None for m in MOTIONS) != 1:
+            raise ValueError(f"handle {self.pin}: give exactly one of {', '.join(MOTIONS)}")
+        if self.share != 1 and self.motion not in ("rotate_about", "follow"):
+            raise ValueError(f"handle {self.pin}: share goes with rotate_about or follow; scale {self.motion} instead")
+        if self.follow is not None and self.response is not None:
+            raise ValueError(f"handle {self.pin}: what follows responds as its leader does; use share")
+        if not isinstance(self.axis, Axis) and not any(self.axis):
+            raise ValueError(f"handle {self.pin}: an axis has a direction")
         return self
+
+
+Handles = Annotated[tuple[Handle, ...], BeforeValidator(twins), Field(min_length=1)]
+
+
+def check_handles(what: str, unit: Unit, handles: tuple[Handle, ...]) -> None:
+    """ValueError unless the motions fit the unit, a pin moves once, and what is followed moves by itself."""
+    leaders = {h.pin: h for h in handles if h.follow is None}
+    wrong = next((h for h in leaders.values() if h.motion not in UNIT_MOTIONS[unit]), None)
+    if wrong is not None:
+        raise ValueError(f"{what}: {wrong.pin} uses {wrong.motion}; a step in {unit} uses "
+                         f"{' or '.join(UNIT_MOTIONS[unit])}")
+    if len({h.pin for h in handles}) < len(handles):
+        raise ValueError(f"{what}: a pin may be moved only once")
+    if any(h.follow is not None and h.follow not in leaders for h in handles):
+        raise ValueError(f"{what}: follow names a handle of the same step that does not follow itself")
+
+
+class Coupling(Strict):
+    """What a step drags along: so much of it per unit of the step, and the handles that show it.
+
+    The handles' motions are per unit (mm) of the coupled amount.
+    """
+
+    name: Name
+    label: Text
+    unit: Literal["mm"] = "mm"
+    amount: Spread
+    handles: Handles
+
+    @model_validator(mode="after")
+    def handles_fit(self) -> "Coupling":
+        """The handles' motions are in the coupling's unit."""
+        check_handles(f"coupling {self.name}", self.unit, self.handles)
+        return self
+
+
+class StepEvidence(Strict):
+    """Evidence of the three numbers of a step."""
+
+    typical: Evidence
+    maximum: Evidence
+    clamp: Evidence
 
 
 class Step(Strict):
     """A signed quantity of the operation: its unit, the value at 50-60 % and 100 % intensity, and its hard clamp.
 
-    `preset` says whether an intensity alone moves it. `notes` are shown whenever the step is used.
+    `preset` says whether an intensity alone moves it, `sided` whether the two sides are asked for apart (its handles
+    end in `_l` and `_r`). `response` is how much of the step shows, in all its handles. `notes` are shown whenever the
+    step is used. `side_required`: an operation of one side only, which a plan must name.
+    `excludes`: steps (`step`, or `procedure.step`) that cannot be done together with this one.
     """
 
     name: Name
     label: str
-    unit: Literal["mm", "deg"]
+    unit: Unit
     typical: FiniteFloat
     maximum: FiniteFloat
     clamp: tuple[FiniteFloat, FiniteFloat]
     evidence: StepEvidence
     preset: bool = True
-    handles: Annotated[tuple[Handle, ...], Field(min_length=1)]
+    sided: bool = False
+    side_required: bool = False
+    response: Spread | None = None
+    handles: Handles
+    couplings: tuple[Coupling, ...] = ()
+    excludes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -133,38 +201,59 @@ class Step(Strict):
 
     @model_validator(mode="after")
     def handles_fit(self) -> "Step":
-        """Degrees turn, millimetres move; a pin is moved once; what is followed moves by itself."""
-        leaders = {h.pin: h for h in self.handles if h.follow is None}
-        if any((h.rotate_about is not None) != (self.unit == "deg") for h in leaders.values()):
-            raise ValueError(f"step {self.name}: a step in degrees uses rotate_about, a step in mm move or medial")
-        if len({h.pin for h in self.handles}) < len(self.handles):
-            raise ValueError(f"step {self.name}: a pin may be moved only once")
-        if any(h.follow is not None and h.follow not in leaders for h in self.handles):
-            raise ValueError(f"step {self.name}: follow names a handle of the same step that does not follow itself")
+        """Motions fit the unit; a step with sides has handles on both, and none on the midline."""
+        check_handles(f"step {self.name}", self.unit, self.handles)
+        if self.sided:
+            names = {h.pin for h in (*self.handles, *(h for c in self.couplings for h in c.handles))}
+            lone = sorted(n for n in names if side_of(n) is None or other_side(n) not in names)
+            if lone:
+                raise ValueError(f"step {self.name}: it has sides, but {lone[0]} has no twin on the other side")
+        if self.side_required and (not self.sided or self.preset):
+            raise ValueError(f"step {self.name}: side_required goes with sided: true and preset: false")
         return self
 
     def at(self, intensity: float) -> float:
         """The value at an intensity of 0..100, linear: zero at 0, `maximum` at 100, `typical` between 50 and 60."""
         return self.maximum * intensity / 100
 
+    def every_handle(self) -> tuple[Handle, ...]:
+        """What it moves and what it drags along."""
+        return (*self.handles, *(h for c in self.couplings for h in c.handles))
+
+
+class Contraindication(Strict):
+    """What a clinical flag says against the operation. red: refused without an override; amber: told; green: noted."""
+
+    flag: Name
+    level: Literal["red", "amber", "green"]
+    text: Text
+    evidence: Evidence
+
 
 class Procedure(Strict):
     """An operation: its steps, the tissue that follows and what must not move.
 
-    falloff_mm: surface distance at which a handle's pull has faded below 5 %. regions: parts of the face that may
-    move; immobile: parts that may not, even inside `regions`. anchors: pins held at zero unless a step moves them.
+    category: the part of the face, for menus. falloff_mm: surface distance at which a handle's pull has faded below 5 %
+    (with the usual kernel). regions: parts of the face that may move; immobile: parts that may not, even inside
+    `regions`. anchors: pins held at zero unless a step moves them. lids_slide: eyelids keep their distance from the
+    globe.
     """
 
     name: Name
     label: str
     description: str
+    category: Literal["nose", "eyes", "brow", "face", "jaw", "chin", "lips", "cheeks", "ears", "other"] = "other"
+    kernel: Literal["wendland", "gaussian", "thin_plate"] = "wendland"
     falloff_mm: Annotated[FiniteFloat, Field(gt=0)]
     falloff_evidence: Evidence
     regions: Annotated[tuple[str, ...], Field(min_length=1)]
     immobile: tuple[str, ...] = ()
     anchors: tuple[str, ...] = ()
-    points: dict[Name, Point] = {}
+    lids_slide: bool = False
+    points: Annotated[dict[Name, Point], BeforeValidator(twin_points)] = {}
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    healing: Healing | None = None
+    contraindications: tuple[Contraindication, ...] = ()
     sources: dict[str, str] = {}
 
     @model_validator(mode="after")
@@ -178,13 +267,17 @@ class Procedure(Strict):
             raise ValueError(f"{self.name}: sources not listed: {', '.join(sorted(cited - set(self.sources)))}")
         return self
 
-    def evidence(self) -> Iterator[Evidence]:
+    def evidence(self) -> Iterator[Evidence | Spread]:
         """The evidence of every number in the procedure."""
         yield self.falloff_evidence
         yield from (p.evidence for p in self.points.values())
+        yield from () if self.healing is None else self.healing.evidence()
+        yield from (c.evidence for c in self.contraindications)
         for step in self.steps:
             yield from (step.evidence.typical, step.evidence.maximum, step.evidence.clamp)
-            yield from (h.evidence for h in step.handles)
+            yield from (h.evidence for h in step.every_handle())
+            yield from (r for r in (step.response, *(h.response for h in step.every_handle())) if r is not None)
+            yield from (c.amount for c in step.couplings)
 
     def step(self, name: str) -> Step | None:
         """The step of that name, or None."""
@@ -192,4 +285,8 @@ class Procedure(Strict):
 
     def pins(self) -> tuple[str, ...]:
         """Every handle of the operation in a fixed order: anchors first, then what its steps move."""
-        return tuple(dict.fromkeys((*self.anchors, *(h.pin for s in self.steps for h in s.handles))))
+        return tuple(dict.fromkeys((*self.anchors, *(h.pin for s in self.steps for h in s.every_handle()))))
+
+    def moved_pins(self) -> tuple[str, ...]:
+        """The handles that some step moves."""
+        return tuple(dict.fromkeys(h.pin for s in self.steps for h in s.every_handle()))

@@ -25,7 +25,7 @@ from core.glb import write_glb
 from core.landmarks import MEDIAPIPE478, Landmarks3D
 from core.mesh import Mesh
 from core.ply import write_ply
-from core.prediction import Landed, Prediction
+from core.prediction import Coupled, Landed, Prediction
 from core.reconstruction import Reconstruction, Scale, View
 from core.surface import SurfacePoints
 from core.texture import Texture
@@ -162,14 +162,23 @@ def view_from_json(view: dict) -> View:
     return View(camera=camera, path=view["file"], source=view["source"], reprojection_px=view["reprojection_px"])
 
 
+ARRAYS = ("displacement_mm", "low_mm", "high_mm", "swelling_mm", "swelling_percent")
+"""What of a prediction is kept as arrays; the band and the swelling in single precision."""
+
+
 def save_prediction(folder: Path, head: Reconstruction, prediction: Prediction) -> None:
     """Write a plan's displacement, morphable head and report; views are rendered separately."""
     write_json(folder / "plan.json", prediction.plan)
     save_npy(folder / "displacement.npy", prediction.total_mm())
-    save_npz(folder / "prediction.npz", displacement_mm=prediction.displacement_mm.astype(np.float64))
+    save_npz(folder / "prediction.npz", **{
+        name: getattr(prediction, name).astype(np.float64 if name == "displacement_mm" else np.float32)
+        for name in ARRAYS})
     record = {f.name: getattr(prediction, f.name) for f in dataclasses.fields(prediction)
-              if f.name not in ("displacement_mm", "landed")}
+              if f.name not in (*ARRAYS, "landed", "couplings")}
     record["landed"] = [{**dataclasses.asdict(item), "error_mm": item.error_mm} for item in prediction.landed]
+    record["couplings"] = [dataclasses.asdict(item) for item in prediction.couplings]
+    record["swelling_percent"] = {name: dict(zip(map(str, prediction.swelling_months), row, strict=True)) for name, row
+                                  in zip(prediction.swelling_names, prediction.swelling_percent.tolist(), strict=True)}
     write_json(folder / "prediction.json", record)
     write_glb(folder / "predicted.glb", head.mesh, head.texture,
               tuple(zip(prediction.step_names, prediction.displacement_mm, strict=True)), *certainty_of(head))
@@ -181,6 +190,8 @@ def load_prediction(folder: Path) -> Prediction:
         record = read_json(folder / "prediction.json")
         landed = tuple(Landed(step=i["step"], pin=i["pin"], asked_mm=tuple(i["asked_mm"]),
                               landed_mm=tuple(i["landed_mm"])) for i in record.pop("landed"))
+        couplings = tuple(Coupled(**i) for i in record.pop("couplings"))
+        del record["swelling_percent"]  # told to people; the array is the truth
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-        return Prediction(displacement_mm=load_npz(folder / "prediction.npz")["displacement_mm"], landed=landed,
-                          **fields)
+        arrays: dict[str, Any] = load_npz(folder / "prediction.npz")
+        return Prediction(landed=landed, couplings=couplings, **arrays, **fields)

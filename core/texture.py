@@ -9,7 +9,8 @@ from core.records import freeze, record
 
 @record
 class Texture:
-    """rgb (H,W,3) sRGB bytes; seen (H,W): 255 where a camera saw the skin, 0 where it was filled."""
+    """rgb (H,W,3) sRGB bytes; seen (H,W): 255 where a camera saw the skin, 0 where it was filled. A strip
+    before each ear is seen and yet filled: the model's ear lies elsewhere than the person's."""
 
     rgb: UInt8[np.ndarray, "h w 3"]
     seen: UInt8[np.ndarray, "h w"]

@@ -1,8 +1,8 @@
 """Plans become displacements: the procedure catalogue, surface distances, interpolating fields, the prediction."""
 
-from deform3d.catalogue import Catalogue, catalogue, load_catalogue, read_plan, resolve_values
+from deform3d.catalogue import Catalogue, catalogue, load_catalogue, read_plan, resolve
 from deform3d.field import Field, FieldOptions, field_of
 from deform3d.predict import predict
 
 __all__ = ["Catalogue", "Field", "FieldOptions", "catalogue", "field_of", "load_catalogue", "predict", "read_plan",
-           "resolve_values"]
+           "resolve"]

@@ -1,7 +1,8 @@
 """The procedure catalogue: YAML files in, checked procedures out; a plan's intensities become values per step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,10 +12,13 @@ import yaml
 from pydantic import ValidationError
 
 from core.errors import PrevisageError, UsageError
-from core.plan import Plan, PlannedProcedure
+from core.plan import Plan, PlannedProcedure, Sides
 from core.procedure import Procedure, Step
+from core.sides import SIDES, Side
 
 Catalogue = Mapping[str, Procedure]
+SANE = 2.0
+"""An override may exceed a clamp by this factor; beyond lies a slip of the keyboard."""
 
 
 @lru_cache(maxsize=1)
@@ -67,33 +71,87 @@ def read_plan(value: Any) -> Plan:
         raise UsageError("bad_plan", f"The plan cannot be used: {in_words(error)}.", hint) from error
 
 
-def resolve_values(plan: Plan, procedures: Catalogue) -> dict[str, dict[str, float]]:
-    """The value (mm or degrees) of every step of every procedure of a plan, in the plan's and catalogue's order.
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """One thing that a plan does: so much (mm, degrees or percent) of a step, on one side or, without sides, both."""
+
+    procedure: Procedure
+    step: Step
+    side: Side | None
+    value: float
+
+    @property
+    def name(self) -> str:
+        """`procedure.step`, and the side of a step that has sides."""
+        return ".".join((self.procedure.name, self.step.name, *(() if self.side is None else (self.side,))))
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.step.label if self.side is None else f"{self.step.label}, {self.side}"
+
+
+def resolve(plan: Plan, procedures: Catalogue) -> list[Amount]:
+    """Every amount of a plan, zeros included, in the plan's and catalogue's order.
 
     An intensity sets the preset steps, linearly up to their maximum at 100. A value named for a step wins. With
     neither, the preset steps take their typical value; with values only, the other steps stay at zero.
-    UsageError for an unknown procedure or step, a procedure named twice, and a value beyond its clamp or not finite.
+    UsageError for an unknown procedure or step, a procedure named twice, a value beyond its clamp (an override of the
+    plan lets it pass) or not finite, a side that is missing or contradicted, and steps that exclude each other.
     """
-    out: dict[str, dict[str, float]] = {}
-    for planned in plan.procedures:
-        if planned.procedure not in procedures:
-            raise UsageError("unknown_procedure", f"There is no procedure called {planned.procedure!r}.",
+    named = [p.procedure for p in plan.procedures]
+    for name in named:
+        if name not in procedures:
+            raise UsageError("unknown_procedure", f"There is no procedure called {name!r}.",
                              f"Known: {', '.join(sorted(procedures))}.")
-        if planned.procedure in out:
-            raise UsageError("procedure_twice", f"The plan names {planned.procedure} twice.",
-                             "Write its steps under one entry.")
-        out[planned.procedure] = step_values(planned, procedures[planned.procedure])
-    return out
+    if len(set(named)) < len(named):
+        twice = next(n for n in named if named.count(n) > 1)
+        raise UsageError("procedure_twice", f"The plan names {twice} twice.", "Write its steps under one entry.")
+    amounts = [a for p in plan.procedures for a in amounts_of(p, procedures[p.procedure], plan)]
+    check_together([a for a in amounts if a.value])
+    return amounts
 
 
-def step_values(planned: PlannedProcedure, procedure: Procedure) -> dict[str, float]:
-    """Checked values of all steps of one procedure."""
+def amounts_of(planned: PlannedProcedure, procedure: Procedure, plan: Plan) -> Iterator[Amount]:
+    """Checked amounts of all steps of one procedure."""
     unknown = sorted(set(planned.values) - {s.name for s in procedure.steps})
     if unknown:
         raise UsageError("unknown_step", f"{procedure.name} has no step called {unknown[0]!r}.",
                          f"Known: {', '.join(s.name for s in procedure.steps)}.")
-    return {s.name: checked(s, planned.values[s.name] if s.name in planned.values else preset(s, planned))
-            for s in procedure.steps}
+    for step in procedure.steps:
+        given = planned.values.get(step.name)
+        if not step.sided:
+            value = without_sides(procedure, step, planned, given)
+            yield Amount(procedure=procedure, step=step, side=None, value=checked(procedure, step, value, plan))
+            continue
+        for side, value in by_side(step, planned, given).items():
+            yield Amount(procedure=procedure, step=step, side=side, value=checked(procedure, step, value, plan))
+
+
+def without_sides(procedure: Procedure, step: Step, planned: PlannedProcedure, given: float | Sides | None) -> float:
+    """The value of a step on the midline, or of both sides together."""
+    if isinstance(given, Sides):
+        raise UsageError("no_sides", f"{procedure.name}.{step.name} moves both sides together.", "Give one number.")
+    if given is None:
+        return preset(step, planned)
+    return given
+
+
+def by_side(step: Step, planned: PlannedProcedure, given: float | Sides | None) -> dict[Side, float]:
+    """The value of each side of a step that has sides."""
+    if isinstance(given, Sides):
+        values: dict[Side, float] = {"left": given.left, "right": given.right}
+        against = [side for side in SIDES if values[side] and side not in planned.side]
+        if against:
+            raise UsageError("sides_contradict", f"{step.name} is {values[against[0]]:g} on the {against[0]}, but the "
+                             f"plan limits {planned.procedure} to the {planned.side[0]}.",
+                             "Leave out `side`, or that value.")
+        return values
+    value = preset(step, planned) if given is None else given
+    if value and step.side_required and len(planned.side) > 1:
+        raise UsageError("side_missing", f"{planned.procedure}.{step.name} is done on one side.",
+                         f"Say which: `{step.name}: {{left: {value:g}}}`, or `side: left`.")
+    return {side: value if side in planned.side else 0.0 for side in SIDES}
 
 
 def preset(step: Step, planned: PlannedProcedure) -> float:
@@ -105,15 +163,31 @@ def preset(step: Step, planned: PlannedProcedure) -> float:
     return step.at(planned.intensity)
 
 
-def checked(step: Step, value: float) -> float:
-    """The value, if it is a number within the step's clamp."""
+def checked(procedure: Procedure, step: Step, value: float, plan: Plan) -> float:
+    """The value, if it is a number within the step's clamp, or the plan overrides the clamp."""
     low, high = step.clamp
     if not math.isfinite(value):
         raise UsageError("not_a_number", f"{step.name} is {value}, which is no amount.",
                          f"Give {low:g} to {high:g} {step.unit}.")
-    if not low <= value <= high:
+    what = f"{procedure.name}.{step.name}"
+    if not low <= value <= high and plan.override(what) is None:
         why = step.evidence.clamp
         raise UsageError("beyond_clamp", f"{step.name} is {value:g} {step.unit}, outside {low:g} to {high:g} "
                          f"{step.unit} ({why.source}; evidence {why.mark}).",
-                         f"Give a value inside; {step.typical:g} is typical, {step.maximum:g} the maximum.")
+                         f"Give a value inside; {step.typical:g} is typical, {step.maximum:g} the maximum. A surgeon "
+                         f"may go beyond with `overrides: [{{what: {what}, reason: ...}}]`.")
+    if abs(value) > SANE * max(abs(low), abs(high)):
+        raise UsageError("beyond_sense", f"{step.name} is {value:g} {step.unit}; even an override ends at {SANE:g} "
+                         f"times the clamp of {low:g} to {high:g} {step.unit}.", "Give a smaller value.")
     return float(value)
+
+
+def check_together(amounts: Sequence[Amount]) -> None:
+    """UsageError when two steps of a plan exclude each other."""
+    used = {f"{a.procedure.name}.{a.step.name}" for a in amounts}
+    for amount in amounts:
+        for other in amount.step.excludes:
+            full = other if "." in other else f"{amount.procedure.name}.{other}"
+            if full in used:
+                raise UsageError("steps_contradict", f"{amount.procedure.name}.{amount.step.name} and {full} cannot be "
+                                 "done together.", "Set one of them to 0.")

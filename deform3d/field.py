@@ -4,7 +4,7 @@ Letters: h_j handle j, D_j the displacement it is asked to make (mm); a_k anchor
 part a little behind its edge; c = h and a together; d(v, c) distance along the surface (mm); phi kernel with support R;
 w window.
 
-    phi(d) = (1 - d/R)^4 (4 d/R + 1) for d < R, else 0          (Wendland, Adv. Comput. Math. 1995: C2, compact)
+    phi    one of deform3d.kernels, 0 from d = R on
     g      = phi(d(v, c)) phi(d(c, c))^-1                        1 at its own handle, 0 at all others and on the ring
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
@@ -31,9 +31,11 @@ from core.errors import PrevisageError
 from core.mesh import Mesh
 from core.procedure import Procedure
 from core.records import freeze, record
+from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.geodesic import Patch, distances_mm, patch_around, smoothstep
 from deform3d.handles import handle_points
+from deform3d.kernels import KERNELS
 
 LEAST_REACH = 0.2
 """A moved handle that the window and its triangle let go less than this part would tear at its neighbours."""
@@ -89,17 +91,20 @@ class Problem:
     anatomy: Anatomy = field(compare=False)
     procedure: Procedure = field(compare=False)
     options: FieldOptions = field(compare=False)
+    locked: Side | None = field(compare=False)
 
 
-def field_of(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, options: FieldOptions = DEFAULT) -> Field:
+def field_of(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, options: FieldOptions = DEFAULT,
+             locked: Side | None = None) -> Field:
     """The field of a procedure on a head; kept for the last few heads and procedures.
 
+    locked: a side of the head that does not move at all; only handles of the other side move then.
     PrevisageError when the anatomy lacks a pin or region, or a moving handle lies in a part that must be still.
     """
-    text = repr((anatomy.pin_names, anatomy.region_names, procedure, options)).encode()
+    text = repr((anatomy.pin_names, anatomy.region_names, procedure, options, locked)).encode()
     arrays = (mesh.vertices_mm, mesh.faces, anatomy.pin_points.face, anatomy.pin_points.bary, anatomy.region_weights)
     digest = hashlib.sha256(b"".join([text, *(a.tobytes() for a in arrays)])).hexdigest()
-    return solve(Problem(digest, mesh, anatomy, procedure, options))
+    return solve(Problem(digest, mesh, anatomy, procedure, options, locked))
 
 
 @lru_cache(maxsize=8)
@@ -107,7 +112,8 @@ def solve(problem: Problem) -> Field:
     """Solve the joint system of all handles."""
     mesh, procedure = problem.mesh, problem.procedure
     pins, points = handle_points(mesh, problem.anatomy, procedure)
-    moved = np.isin(pins, [h.pin for s in procedure.steps for h in s.handles])
+    moved = np.isin(pins, [p for p in procedure.moved_pins() if problem.locked is None or side_of(p) not in (
+        None, problem.locked)])
     patch, w, g = interpolant(problem, points, moved)
     smooth = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
     smooth[patch.kept] = (w[:, None] * g)[:len(patch.kept)]
@@ -124,6 +130,8 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     procedure, options = problem.procedure, problem.options
     support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
     score = still_score(problem.anatomy, procedure, options.still_weight)
+    if problem.locked is not None:
+        score = np.maximum(score, problem.mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0))
     patch = patch_around(problem.mesh, points, support, options.edge_per_falloff * falloff)
     still = still_on(patch, score)
     ring = edge_ring(patch, behind(patch, still, options.setback_per_falloff * falloff),
@@ -131,19 +139,13 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)])
     w = window(apart[-1], away[moved].min(0), options.ramp_per_falloff * falloff)
     centres = moved | (patch.points.on(w[:, None], patch.faces)[:, 0] > 0)  # anchors in the still part hold anyway
-    kernels = wendland(np.concatenate([away[centres], apart[:-1]]) / support).T
+    kernels = KERNELS[procedure.kernel](np.concatenate([away[centres], apart[:-1]]) / support).T
     at_centres = np.concatenate([patch.points[centres].on(kernels, patch.faces), kernels[ring]])
     condition = np.linalg.cond(at_centres)
     if not condition < WORST_CONDITION:
         raise PrevisageError("handles_coincide", f"Handles of {procedure.name} fall on the same spot of this head "
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
     return patch, w, kernels @ np.linalg.inv(at_centres)[:, np.flatnonzero(moved[centres])]
-
-
-def wendland(r: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Wendland's C2 function: 1 at 0, exactly 0 from 1 on (also at inf)."""
-    r = np.minimum(r, 1)
-    return (1 - r)**4 * (4 * r + 1)
 
 
 def still_score(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "v"]:

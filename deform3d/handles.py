@@ -1,24 +1,30 @@
 """Handles: where a procedure's pins lie on a head, and how far each step asks them to move.
 
-A rotation turns a handle at position p about the line through the pivot q along the head's x axis by the angle
-a = value * share; with r = p - q the displacement is (0, r_y (cos a - 1) + r_z sin a, r_z (cos a - 1) - r_y sin a),
-so positive angles lift what lies in front of the pivot. It follows the arc exactly and is zero at a = 0.
+A rotation turns a handle at position p about the line through the pivot q along the unit axis k, by the angle
+a = value * share * response (Rodrigues): with r = p - q its displacement is
+(cos a - 1) (r - k (k . r)) + sin a (k x r). It follows the arc exactly and is zero at a = 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from core.anatomy import Anatomy
 from core.errors import PrevisageError
+from core.evidence import Band
 from core.mesh import Mesh
-from core.procedure import Handle, Point, Procedure, Step
+from core.procedure import Axis, Furthest, Handle, Point, Procedure, Step
+from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.nearest import nearest
 
 WELL_INSIDE = 0.5
 """A procedure's own point lies on triangles whose corners all have at least this weight in a moving region."""
+NORMAL_MM = 5.0
+"""The skin's normal at a handle is the mean of its surroundings, fading out at this distance: pores have none."""
+
+Weights = Mapping[str, float]
 
 
 def handle_points(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> tuple[tuple[str, ...], SurfacePoints]:
@@ -35,7 +41,11 @@ def handle_points(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> tuple[t
 def point_of(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, pin: str) -> SurfacePoints:
     """One handle: a point of the procedure, or a landmark of the anatomy."""
     extra = procedure.points.get(pin)
-    return landmark(anatomy, pin, procedure.name) if extra is None else skin_near(mesh, anatomy, procedure, extra)
+    if extra is None:
+        return landmark(anatomy, pin, procedure.name)
+    if extra.furthest is not None:
+        return furthest(mesh, anatomy, procedure, extra.furthest)
+    return skin_near(mesh, anatomy, procedure, extra)
 
 
 def landmark(anatomy: Anatomy, pin: str, procedure: str) -> SurfacePoints:
@@ -46,46 +56,116 @@ def landmark(anatomy: Anatomy, pin: str, procedure: str) -> SurfacePoints:
     return anatomy.pin(pin)
 
 
+def furthest(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, place: Furthest) -> SurfacePoints:
+    """The vertex of a region that lies furthest in a direction."""
+    if place.region not in anatomy.region_names:
+        raise missing_region(anatomy, place.region, procedure)
+    inside = np.flatnonzero(anatomy.region(place.region) >= WELL_INSIDE)
+    if not len(inside):
+        raise missing_region(anatomy, place.region, procedure)
+    vertex = inside[np.argmax(mesh.vertices_mm[inside] @ np.array(place.direction))]
+    face, corner = (int(i[0]) for i in np.nonzero(mesh.faces == vertex))
+    return SurfacePoints(face=np.array([face]), bary=np.eye(3)[[corner]])
+
+
 def skin_near(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, point: Point) -> SurfacePoints:
     """The nearest place well inside the moving regions to a mean of pins plus an offset."""
-    target = mean_mm(mesh, anatomy, procedure, point.of) + point.offset_mm
+    target = mean_mm(mesh, anatomy, procedure, point.of or {}) + point.offset_mm
     moving = np.max([anatomy.region(r) for r in procedure.regions if r in anatomy.region_names], axis=0, initial=0)
     inside = np.flatnonzero((moving >= WELL_INSIDE)[mesh.faces].all(1))
     if not len(inside):
-        raise PrevisageError("missing_region", f"This head has no skin in {' or '.join(procedure.regions)}, which the "
-                             f"procedure {procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")
+        raise missing_region(anatomy, " or ".join(procedure.regions), procedure)
     return nearest(mesh, target, inside)
 
 
-def mean_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, of: Mapping[str, float]) -> Float[np.ndarray, "3"]:
-    """The weighted mean position of some landmarks (mm)."""
-    found = [mesh.points(landmark(anatomy, pin, procedure.name))[0] for pin in of]
+def missing_region(anatomy: Anatomy, region: str, procedure: Procedure) -> PrevisageError:
+    """This head has no such part."""
+    return PrevisageError("missing_region", f"This head has no skin in {region}, which the procedure {procedure.name} "
+                          "needs.", f"It has: {', '.join(anatomy.region_names)}.")
+
+
+def mean_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, of: Weights) -> Float[np.ndarray, "3"]:
+    """The weighted mean position (mm) of some landmarks or points of the procedure."""
+    found = [mesh.points(landmark(anatomy, pin, procedure.name) if pin not in procedure.points
+                         else point_of(mesh, anatomy, procedure, pin))[0] for pin in of]
     return np.array(list(of.values())) @ np.array(found)
 
 
-def asked_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, step: Step, value: float,
-             points: SurfacePoints) -> Float[np.ndarray, "h 3"]:
-    """The displacement (mm) that a step asks of every handle of `procedure.pins()`; zero for those it does not move."""
-    pins, position, out = procedure.pins(), mesh.points(points), np.zeros((len(points), 3))
-    for handle in step.handles:
-        if handle.follow is None:
-            row = pins.index(handle.pin)
-            pivot = position[row] if handle.rotate_about is None else mean_mm(
-                mesh, anatomy, procedure, handle.rotate_about)
-            out[row] = motion_mm(handle, value, position[row], pivot)
-    for handle in step.handles:
-        if handle.follow is not None:
-            out[pins.index(handle.pin)] = handle.share * out[pins.index(handle.follow)]
+def asked_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, step: Step, value: float, points: SurfacePoints,
+             side: Side | None = None, band: Band = "mean") -> Float[np.ndarray, "h 3"]:
+    """The displacement (mm) that a step asks of every handle of `procedure.pins()`; zero for those it does not move.
+
+    Couplings are included. side: only the handles of that side.
+    """
+    context = Context(mesh, anatomy, procedure, points)
+    out = context.moved(step.handles, value, band, step)
+    for coupling in step.couplings:
+        out += context.moved(coupling.handles, value * coupling.amount.at(band), band, None)
+    if side is not None:
+        out[[side_of(pin) != side for pin in procedure.pins()]] = 0
     return out
 
 
-def motion_mm(handle: Handle, value: float, position: Float[np.ndarray, "3"], pivot: Float[np.ndarray, "3"]) -> Float[
-        np.ndarray, "3"]:
-    """How far one handle that follows no other goes at a step's value (mm or degrees)."""
-    if handle.move is not None:
-        return value * np.array(handle.move)
-    if handle.medial is not None:
-        return np.array([-np.sign(position[0]) * handle.medial * value, 0.0, 0.0])
-    angle = np.deg2rad(value * handle.share)
-    _, y, z = position - pivot
-    return np.array([0.0, y * (np.cos(angle) - 1) + z * np.sin(angle), z * (np.cos(angle) - 1) - y * np.sin(angle)])
+class Context:
+    """A head and a procedure's handles on it."""
+
+    def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure, points: SurfacePoints) -> None:
+        """points: of `procedure.pins()`."""
+        self.mesh, self.anatomy, self.procedure = mesh, anatomy, procedure
+        self.pins, self.points, self.position = procedure.pins(), points, mesh.points(points)
+
+    def moved(self, handles: Sequence[Handle], value: float, band: Band, step: Step | None) -> Float[np.ndarray, "h 3"]:
+        """What some handles of a step or coupling do at a value."""
+        out = np.zeros((len(self.pins), 3))
+        for handle in handles:
+            if handle.follow is None:
+                response = handle.response or (step.response if step else None)
+                shown = value * (response.at(band) if response else 1)
+                out[self.pins.index(handle.pin)] = self.motion_mm(handle, shown)
+        for handle in handles:
+            if handle.follow is not None:
+                out[self.pins.index(handle.pin)] = handle.share * out[self.pins.index(handle.follow)]
+        return out
+
+    def motion_mm(self, handle: Handle, value: float) -> Float[np.ndarray, "3"]:
+        """How far one handle that follows no other goes at a value (mm, degrees or percent)."""
+        row = self.pins.index(handle.pin)
+        position = self.position[row]
+        match handle.motion:
+            case "move":
+                return value * np.array(handle.move)
+            case "medial":
+                return np.array([-np.sign(position[0]) * (handle.medial or 0.0) * value, 0.0, 0.0])
+            case "outward":
+                return value * (handle.outward or 0.0) * normal_at(self.mesh, position, self.points[[row]])
+            case "centre":
+                return np.array([-position[0] * (handle.centre or 0.0) * value / 100, 0.0, 0.0])
+        arm = position - mean_mm(self.mesh, self.anatomy, self.procedure, handle.rotate_about or {})
+        return turned_mm(arm, self.axis(handle), np.deg2rad(value * handle.share))
+
+    def axis(self, handle: Handle) -> Float[np.ndarray, "3"]:
+        """The unit axis of a rotation."""
+        if isinstance(handle.axis, Axis):
+            start, end = (mean_mm(self.mesh, self.anatomy, self.procedure, m)
+                          for m in (handle.axis.start, handle.axis.end))
+            along = end - start
+        else:
+            along = np.array(handle.axis)
+        return along / np.linalg.norm(along)
+
+
+def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_rad: float) -> Float[np.ndarray, "3"]:
+    """The displacement of the end of an arm that turns by the right hand about a unit axis."""
+    across = arm - axis * (axis @ arm)
+    return (np.cos(angle_rad) - 1) * across + np.sin(angle_rad) * np.cross(axis, arm)
+
+
+def normal_at(mesh: Mesh, position: Float[np.ndarray, "3"], point: SurfacePoints) -> Float[np.ndarray, "3"]:
+    """The outward unit normal of the skin about a place: its triangles within `NORMAL_MM` that face the same way."""
+    normals = mesh.face_normals()
+    gap = np.linalg.norm(mesh.vertices_mm[mesh.faces].mean(1) - position, axis=1)
+    own = normals[point.face[0]]
+    weight = np.clip(1 - (gap / NORMAL_MM)**2, 0, None)**2 * (normals @ own > 0)
+    weight[point.face[0]] += 1e-9
+    mean = weight @ normals
+    return mean / np.linalg.norm(mean)

@@ -1,98 +1,167 @@
-"""The stage: a head and a plan in, the displacement of every step out."""
+"""The stage: a head and a plan in, the displacement of every step out, with its band, couplings and swelling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Float
 
 from core.anatomy import Anatomy
+from core.errors import UsageError
+from core.evidence import BANDS
 from core.files import digest
 from core.mesh import Mesh
 from core.plan import Plan
-from core.prediction import Landed, Prediction
+from core.prediction import Coupled, Landed, Prediction, triple
 from core.procedure import Procedure, Step
 from core.progress import Progress, silent
-from deform3d.catalogue import Catalogue, resolve_values
+from deform3d.catalogue import Amount, Catalogue, resolve
 from deform3d.field import DEFAULT, Field, FieldOptions, field_of
+from deform3d.flags import Effects, Flags, clinical_flags, consequences, locked_side, unlocked
+from deform3d.free import free_field, topology
+from deform3d.globe import Globes
 from deform3d.handles import asked_mm
-from deform3d.volume import added_removed_ml, spoiled
+from deform3d.healing import MONTHS, swelling_mm
+from deform3d.together import Done, limited
+from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic Wendland C2, 2"
+METHOD = "joint geodesic kernels, 3"
 """Name and number of the deformation method; the number rises when results change."""
 
-
 def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, options: FieldOptions = DEFAULT,
-            progress: Progress = silent) -> Prediction:
+            progress: Progress = silent, flags: Flags | None = None) -> Prediction:
     """What a plan does to a head: one displacement field per step, their sum is the operation.
 
     Every step moves its own handles to plan and leaves its procedure's other handles where they are.
-    UsageError for a wrong plan (see `resolve_values`); PrevisageError when the head lacks a pin or region.
+    UsageError for a wrong plan (see `resolve`, `consequences`); PrevisageError when the head lacks a pin or region.
     """
-    values = resolve_values(plan, catalogue)
-    steps = [(catalogue[name], step, amounts[step.name]) for name, amounts in values.items()
-             for step in catalogue[name].steps]
-    fields: dict[str, Field] = {}
-    for done, name in enumerate(values):
-        progress(done / len(values), f"solving {name}")
-        fields[name] = field_of(mesh, anatomy, catalogue[name], options)
-    asked = [asked_mm(mesh, anatomy, procedure, step, value, fields[procedure.name].points)
-             for procedure, step, value in steps]
-    moved = [fields[procedure.name].displaced(wish) for (procedure, _, _), wish in zip(steps, asked, strict=True)]
-    total = np.sum(moved, axis=0)
-    added, removed = added_removed_ml(mesh, total)
+    if plan.topology is not None and plan.topology != topology(mesh):
+        raise UsageError("other_topology", f"The plan was made for the mesh {plan.topology}; this head's is "
+                         f"{topology(mesh)}.", "Pick its places again on this head, or use landmarks.")
+    amounts = unlocked(plan, resolve(plan, catalogue))
+    effects = consequences(plan, amounts, clinical_flags() if flags is None else flags)
+    done: list[Done] = []
+    limits: list[str] = []
+    names = list(dict.fromkeys(a.procedure.name for a in amounts))
+    for count, name in enumerate(names):
+        progress(count / len(names), f"solving {name}")
+        base = mesh.moved(total_of(mesh, done)) if plan.overlap == "in_turn" and done else mesh
+        mine = [a for a in amounts if a.procedure.name == name]
+        made = list(carried_out(base, anatomy, catalogue[name], mine, effects[name], plan, options))
+        share, told = limited(made, done, catalogue)
+        limits += told
+        done += [item.held_back(share) for item in made]
+    done += list(by_hand(mesh, anatomy, plan, done))
     progress(1.0, "predicted")
+    return put_together(mesh, anatomy, plan, catalogue, amounts, done, effects, limits)
+
+
+def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Sequence[Amount], effects: Effects,
+                plan: Plan, options: FieldOptions) -> Iterator[Done]:
+    """Every amount of one procedure that is not zero; all of them when all are zero, so that a plan has steps."""
+    wider = procedure if effects.extent == 1 else procedure.model_copy(
+        update={"falloff_mm": procedure.falloff_mm * effects.extent})
+    field = field_of(mesh, anatomy, wider, options, locked_side(plan))
+    globes = Globes(mesh, anatomy) if procedure.lids_slide else None
+    for amount in [a for a in amounts if a.value] or amounts:
+        asked = {band: asked_mm(mesh, anatomy, procedure, amount.step, amount.value * effects.response, field.points,
+                                amount.side, band) for band in BANDS}
+        for band in ("low", "high"):
+            asked[band] = asked["mean"] + effects.band * (asked[band] - asked["mean"])
+        if globes is not None:
+            asked = {band: globes.held_at(field.points, wish) for band, wish in asked.items()}
+        moves = {band: field.displaced(wish) for band, wish in asked.items()}
+        if globes is not None:
+            moves = {band: globes.held(u) for band, u in moves.items()}
+        landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
+        yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
+                   landed=tuple(landing))
+
+
+def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> Iterator[Done]:
+    """The free moves of a plan; in turn, each takes hold of the skin where it then is."""
+    base = mesh.moved(total_of(mesh, done)) if plan.overlap == "in_turn" and done else mesh
+    for count, move in enumerate(plan.free, 1):
+        point, share = free_field(base, anatomy, move)
+        u = share[:, None] * np.array(move.move_mm, float)
+        name = f"free.{count}"
+        yield Done(name=name, label=move.label, value=float(np.linalg.norm(move.move_mm)), unit="mm",
+                   moves=dict.fromkeys(BANDS, u),
+                   landed=(Landed(step=name, pin=move.at or move.label, asked_mm=triple(np.array(move.move_mm, float)),
+                                  landed_mm=triple(point.on(u, mesh.faces)[0])),))
+
+
+def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, amounts: Sequence[Amount],
+                 done: Sequence[Done], effects: Mapping[str, Effects], limits: Sequence[str]) -> Prediction:
+    """The prediction as it is kept."""
+    total = total_of(mesh, done)
+    added, removed = added_removed_ml(mesh, total)
+    used = [a for a in amounts if a.value]
+    procedures = [catalogue[name] for name in effects]
+    healing = [p for p in procedures if p.healing is not None and any(a.procedure is p for a in used)]
+    notes = dict.fromkeys(f"{a.procedure.label}: {note}" for a in used for note in a.step.notes)
     return Prediction(
         plan=plan.model_dump(mode="json"),
-        step_names=tuple(f"{procedure.name}.{step.name}" for procedure, step, _ in steps),
-        step_labels=tuple(step.label for _, step, _ in steps), step_values=tuple(value for _, _, value in steps),
-        step_units=tuple(step.unit for _, step, _ in steps), displacement_mm=np.stack(moved),
-        landed=tuple(item for (procedure, step, value), wish, u in zip(steps, asked, moved, strict=True) if value
-                     for item in landed(mesh, procedure, step, fields[procedure.name], wish, u)),
-        volume_added_ml=added, volume_removed_ml=removed,
-        warnings=warnings(mesh, total, handles_total_mm(steps, asked),
-                          [f"{procedure.label}: {note}" for procedure, step, value in steps if value
-                           for note in step.notes]),
+        step_names=tuple(d.name for d in done), step_labels=tuple(d.label for d in done),
+        step_values=tuple(d.value for d in done), step_units=tuple(d.unit for d in done),
+        displacement_mm=np.stack([d.moves["mean"] for d in done]), low_mm=np.stack([d.moves["low"] for d in done]),
+        high_mm=np.stack([d.moves["high"] for d in done]), landed=tuple(item for d in done for item in d.landed),
+        couplings=tuple(item for a in used for item in dragged_along(a, effects[a.procedure.name])),
+        swelling_names=tuple(p.name for p in healing),
+        swelling_mm=np.reshape([swelling_mm(mesh, anatomy, p) * effects[p.name].swelling for p in healing],
+                               (len(healing), *mesh.vertices_mm.shape)),
+        swelling_months=MONTHS,
+        swelling_percent=np.reshape([[p.healing.percent(t) for t in MONTHS] for p in healing if p.healing],
+                                    (len(healing), len(MONTHS))),
+        volume_added_ml=added, volume_removed_ml=removed, min_dihedral_deg=min_dihedral_deg(mesh, total),
+        warnings=(*spoiled_and_overshot(mesh, total, done), *limits, *overridden(plan),
+                  *(told for e in effects.values() for told in e.told), *notes),
         versions={"deform3d": METHOD, "potpourri3d": version("potpourri3d"), "numpy": version("numpy"),
-                  "procedures": {name: digest(catalogue[name].model_dump(mode="json")) for name in values}})
+                  "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
 
 
-def landed(mesh: Mesh, procedure: Procedure, step: Step, field: Field, asked: Float[np.ndarray, "h 3"],
+def total_of(mesh: Mesh, done: Sequence[Done]) -> Float[np.ndarray, "v 3"]:
+    """The sum of what was done so far."""
+    return np.sum([np.zeros_like(mesh.vertices_mm), *(d.moves["mean"] for d in done)], axis=0)
+
+
+def landed(mesh: Mesh, amount: Amount, field: Field, asked: Float[np.ndarray, "h 3"],
            moved: Float[np.ndarray, "v 3"]) -> list[Landed]:
-    """Asked against landed displacement of the handles that one step moves."""
+    """Asked against landed displacement of the handles that one amount moves."""
     went = field.points.on(moved, mesh.faces)
-    rows = [field.pins.index(handle.pin) for handle in step.handles]
-    return [Landed(step=f"{procedure.name}.{step.name}", pin=field.pins[row], asked_mm=triple(asked[row]),
-                   landed_mm=triple(went[row])) for row in rows]
+    rows = [row for row in moved_rows(field, amount.step) if asked[row].any()]
+    return [Landed(step=amount.name, pin=field.pins[row], asked_mm=triple(asked[row]), landed_mm=triple(went[row]))
+            for row in rows]
 
 
-def handles_total_mm(steps: Sequence[tuple[Procedure, Step, float]],
-                     asked: Sequence[Float[np.ndarray, "_ 3"]]) -> Float[np.ndarray, "a 3"]:
-    """What the plan asks of each handle of each procedure, summed over the steps."""
-    sums: dict[str, np.ndarray] = {}
-    for (procedure, _, _), wish in zip(steps, asked, strict=True):
-        sums[procedure.name] = sums.get(procedure.name, 0) + wish
-    return np.concatenate(list(sums.values()))
+def moved_rows(field: Field, step: Step) -> list[int]:
+    """The handles of a step, in the order of its file."""
+    return [field.pins.index(pin) for pin in dict.fromkeys(h.pin for h in step.every_handle())]
 
 
-def triple(vector: Float[np.ndarray, "3"]) -> tuple[float, float, float]:
-    """A vector as plain numbers."""
-    x, y, z = (float(v) for v in vector)
-    return x, y, z
+def dragged_along(amount: Amount, effects: Effects) -> Iterator[Coupled]:
+    """The couplings of one amount, in millimetres."""
+    for coupling in amount.step.couplings:
+        mean, low, high = (amount.value * effects.response * coupling.amount.at(b) for b in ("mean", "low", "high"))
+        yield Coupled(step=amount.name, label=coupling.label, mean_mm=mean, low_mm=mean + effects.band * (low - mean),
+                      high_mm=mean + effects.band * (high - mean), mark=coupling.amount.mark,
+                      source=coupling.amount.source)
 
 
-def warnings(mesh: Mesh, total_mm: Float[np.ndarray, "v 3"], asked_mm: Float[np.ndarray, "a 3"],
-             notes: Sequence[str]) -> tuple[str, ...]:
-    """What a person should know: spoiled triangles and overshoot first, then the notes of the steps used.
+def overridden(plan: Plan) -> list[str]:
+    """What a surgeon decided against a limit."""
+    return [f"Override of {o.what}: {o.reason}" for o in plan.overrides]
 
-    asked_mm: the plan's sum at the handles.
-    """
+
+def spoiled_and_overshot(mesh: Mesh, total_mm: Float[np.ndarray, "v 3"], done: Sequence[Done]) -> list[str]:
+    """What a person should know of the surface: spoiled triangles, and skin that moves further than any handle."""
     flipped, collapsed = spoiled(mesh, total_mm)
     out = [f"{count} triangles {what}; the shape is not to be trusted there." for what, count in
            (("are turned inside out", int(flipped.sum())), ("have collapsed", int(collapsed.sum()))) if count]
-    most, planned = (float(np.linalg.norm(u, axis=1).max()) for u in (total_mm, asked_mm))
+    most = float(np.linalg.norm(total_mm, axis=1).max())
+    planned = float(np.sum([max((np.linalg.norm(i.asked_mm) for i in d.landed), default=0.0) for d in done]))
     if most > OVERSHOOT * planned:
         out.append(f"The skin moves up to {most:.1f} mm between handles that move {planned:.1f} mm at most.")
-    return (*out, *notes)
+    return out

@@ -7,7 +7,7 @@ positive and of the negative sweeps: outward motion adds, inward motion removes,
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from core.mesh import Mesh
 
@@ -35,3 +35,29 @@ def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool
     real = area > 0
     flipped = real & (np.einsum("fc,fc->f", before, after) <= 0)
     return flipped, real & ~flipped & (np.linalg.norm(after, axis=1) < COLLAPSED * area)
+
+
+def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> float:
+    """The sharpest edge (angle between its two triangles, 180 is flat) among those that the displacement sharpens by
+    more than a degree; 180 when there is none.
+    """
+    first, second = neighbours(mesh)
+    before, after = (fold_deg(m.face_normals(), first, second) for m in (mesh, mesh.moved(displacement_mm)))
+    return float(after[after < before - 1].min(initial=180))
+
+
+def neighbours(mesh: Mesh) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
+    """The two triangles of every edge that has two."""
+    edges = np.sort(mesh.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    order = np.lexsort(edges.T)
+    same = (edges[order[1:]] == edges[order[:-1]]).all(1)
+    return order[:-1][same] // 3, order[1:][same] // 3
+
+
+def fold_deg(normals: Float[np.ndarray, "f 3"], first: Int[np.ndarray, "e"], second: Int[np.ndarray, "e"]) -> Float[
+        np.ndarray, "e"]:
+    """The angle between triangles (degrees), 180 when flat; 180 where one has no area."""
+    length = np.linalg.norm(normals, axis=1)
+    product = length[first] * length[second]
+    cosine = np.einsum("ec,ec->e", normals[first], normals[second]) / np.where(product > 0, product, 1)
+    return np.where(product > 0, 180 - np.degrees(np.arccos(np.clip(cosine, -1, 1))), 180)

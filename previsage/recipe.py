@@ -27,7 +27,7 @@ from core.procedure import Procedure
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction
 from core.store import load_prediction, load_reconstruction, save_prediction, save_reconstruction
-from deform3d import catalogue, read_plan, resolve_values
+from deform3d import catalogue, read_plan, resolve
 from deform3d import predict as displace
 from previsage.options import ReconstructOptions
 from previsage.rasterizer import rasterizer, rasterizer_name
@@ -80,7 +80,7 @@ def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
     """
     from previsage.pictures import standard
 
-    resolve_values(plan, catalogue())
+    resolve(plan, catalogue())
     this = Case.open(case)
     head = load(case)
 

@@ -7,7 +7,7 @@ from core.camera import Camera
 from core.face_model import FaceModel
 from core.landmarks import MEDIAPIPE478, Landmarks3D
 from core.mesh import Mesh
-from core.prediction import Landed, Prediction
+from core.prediction import Coupled, Landed, Prediction
 from core.reconstruction import Reconstruction, Scale, View
 from core.surface import SurfacePoints
 from core.texture import Texture
@@ -95,10 +95,20 @@ def face_model() -> FaceModel:
 
 def prediction(rng: np.random.Generator, head: Reconstruction) -> Prediction:
     """Two steps of a nose operation with numbers that no decimal writes exactly."""
+    vertices = len(head.mesh.vertices_mm)
+
+    def single(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32).astype(float)
+
     return Prediction(
         plan={"id": "nose", "procedures": [{"procedure": "rhinoplasty", "intensity": 55.0}]},
         step_names=("rhinoplasty.hump", "rhinoplasty.tip"), step_labels=("Dorsal hump", "Tip rotation"),
         step_values=(1 / 3, -2.1), step_units=("mm", "deg"),
-        displacement_mm=rng.normal(size=(2, len(head.mesh.vertices_mm), 3)),
+        displacement_mm=rng.normal(size=(2, vertices, 3)), low_mm=single(2, vertices, 3),
+        high_mm=single(2, vertices, 3),
+        couplings=(Coupled(step="rhinoplasty.tip", label="upper lip", mean_mm=0.4, low_mm=0.1, high_mm=2 / 3, mark="M",
+                           source="[NLA-ULL]"),),
+        swelling_names=("rhinoplasty",), swelling_mm=single(1, vertices, 3), swelling_months=(1 / 3, 12.0),
+        swelling_percent=np.array([[90.0, 2.5]]), min_dihedral_deg=91.0,
         landed=(Landed(step="rhinoplasty.hump", pin="rhi", asked_mm=(0.0, 0.0, -1 / 3), landed_mm=(0.0, 1e-17, -0.3)),),
         volume_added_ml=0.1, volume_removed_ml=2 / 3, warnings=("thick skin",), versions={"previsage": "0.1.0"})

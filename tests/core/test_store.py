@@ -94,7 +94,9 @@ def test_a_prediction_without_steps_comes_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(24)
     head = reconstruction(rng)
     empty = dataclasses.replace(prediction(rng, head), step_names=(), step_labels=(), step_values=(), step_units=(),
-                                displacement_mm=np.zeros((0, len(head.mesh.vertices_mm), 3)), landed=(), warnings=())
+                                landed=(), couplings=(), swelling_names=(), swelling_percent=np.zeros((0, 2)),
+                                warnings=(), **{name: np.zeros((0, len(head.mesh.vertices_mm), 3)) for name in (
+                                    "displacement_mm", "low_mm", "high_mm", "swelling_mm")})
     save_prediction(tmp_path, head, empty)
     assert_same(load_prediction(tmp_path), empty)
 

@@ -49,7 +49,9 @@ def plan_of(person: Reconstruction) -> Prediction:
     return Prediction(
         plan={"id": "rhinoplasty-1", "procedures": [{"procedure": "rhinoplasty", "intensity": 55.0, "values": {}}]},
         step_names=STEPS, step_labels=("Hump", "Tip rotation", "Tip projection"), step_values=(2.42, 8.25, 0.0),
-        step_units=("mm", "deg", "mm"), displacement_mm=moves,
+        step_units=("mm", "deg", "mm"), displacement_mm=moves, low_mm=0.8 * moves, high_mm=1.1 * moves,
+        couplings=(), swelling_names=(), swelling_mm=np.zeros((0, *moves.shape[1:])), swelling_months=(1.0, 12.0),
+        swelling_percent=np.zeros((0, 2)), min_dihedral_deg=120.0,
         landed=(Landed(step=STEPS[0], pin="rhi", asked_mm=(0.0, 0.0, -2.42), landed_mm=(0.0, 0.0, -2.4)),),
         volume_added_ml=0.0, volume_removed_ml=0.5, warnings=("The skin envelope is thick.",), versions={})
 

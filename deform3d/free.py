@@ -1,0 +1,70 @@
+"""Free hand: any place on the skin moved by hand, fading out along the surface."""
+
+import hashlib
+
+import numpy as np
+from jaxtyping import Float
+
+from core.anatomy import Anatomy
+from core.errors import UsageError
+from core.mesh import Mesh
+from core.plan import FreeMove
+from core.surface import SurfacePoints
+from deform3d.geodesic import distances_mm, patch_around, smoothstep
+from deform3d.kernels import wendland
+from deform3d.nearest import nearest
+
+RIGID = ("eye_l", "eye_r", "mouth_interior")
+"""What no hand may move."""
+EDGE_PER_RADIUS = 0.08
+RAMP_MM = 3.0
+"""The move fades over this distance before a rigid part."""
+OFF_SKIN_MM = 30.0
+"""A position further from the skin than this was meant for another head."""
+
+
+def topology(mesh: Mesh) -> str:
+    """The name of a mesh's triangles: plans that point at a triangle hold for one topology."""
+    return hashlib.sha256(np.ascontiguousarray(mesh.faces).tobytes()).hexdigest()[:16]
+
+
+def place(mesh: Mesh, anatomy: Anatomy, move: FreeMove) -> SurfacePoints:
+    """Where a free move takes hold. UsageError for an unknown landmark, a position off the skin, a missing triangle."""
+    if move.at is not None:
+        if move.at not in anatomy.pin_names:
+            raise UsageError("missing_pin", f"This head has no landmark {move.at!r}.",
+                             f"It has: {', '.join(anatomy.pin_names)}.")
+        return anatomy.pin(move.at)
+    if move.face is not None and move.bary is not None:
+        if move.face >= len(mesh.faces) or min(move.bary) < 0 or abs(sum(move.bary) - 1) > 1e-3:
+            raise UsageError("no_such_place", f"{move.label}: this head has no such place on a triangle.",
+                             "Pick the place again on this head.")
+        return SurfacePoints(face=np.array([move.face]), bary=np.array([move.bary]) / sum(move.bary))
+    found = nearest(mesh, np.array(move.at_mm, float))
+    gap = float(np.linalg.norm(mesh.points(found)[0] - np.array(move.at_mm)))
+    if gap > OFF_SKIN_MM:
+        raise UsageError("off_the_skin", f"{move.label}: the place lies {gap:.0f} mm from the skin.",
+                         "Give a place on the head, in millimetres of the head frame.")
+    return found
+
+
+def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove) -> tuple[SurfacePoints, Float[np.ndarray, "v"]]:
+    """Where a free move takes hold, and the share of it that every vertex makes: 1 there, 0 from its radius on.
+
+    UsageError when the place lies in a part that no hand may move.
+    """
+    point = place(mesh, anatomy, move)
+    patch = patch_around(mesh, point, move.radius_mm, EDGE_PER_RADIUS * move.radius_mm)
+    rigid = np.max([np.zeros(len(mesh.vertices_mm)), *(anatomy.region(r) for r in RIGID if r in anatomy.region_names)],
+                   axis=0)
+    still = patch.refined(rigid) >= 0.05
+    still[:len(patch.kept)] = rigid[patch.kept] >= 0.05
+    far, away = distances_mm(patch, [np.flatnonzero(still)] if still.any() else [])
+    window = smoothstep(away[0] / RAMP_MM) if len(away) else np.ones(len(still))
+    share = np.zeros(len(mesh.vertices_mm))
+    share[patch.kept] = (window * wendland(far[0] / move.radius_mm))[:len(patch.kept)]
+    there = float(point.on(share[:, None], mesh.faces)[0, 0])
+    if there < 0.2:
+        raise UsageError("rigid_part", f"{move.label}: eyes, teeth and the inside of the mouth are not moved.",
+                         "Pick a place on the skin.")
+    return point, share / there

@@ -1,0 +1,60 @@
+"""Swelling: a layer over the final result, along the skin's normals, high where the operation was."""
+
+import numpy as np
+import potpourri3d
+from jaxtyping import Float
+from scipy.sparse import csc_array, diags_array
+from scipy.sparse.linalg import spsolve
+
+from core.anatomy import Anatomy
+from core.errors import PrevisageError
+from core.healing import WEEK_MONTHS
+from core.mesh import Mesh
+from core.procedure import Procedure
+
+MONTHS = (WEEK_MONTHS, 2 * WEEK_MONTHS, 1.0, 2.0, 3.0, 6.0, 9.0, 12.0)
+"""The states that are kept with a prediction, one week to twelve months after the operation."""
+SPREAD_MM = 8.0
+"""Fluid has no edge: the layer is evened over about this distance along the skin."""
+DRY = ("eye_l", "eye_r", "mouth_interior")
+"""Parts that do not swell."""
+
+
+def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> Float[np.ndarray, "v 3"]:
+    """The layer at 100 %: amplitude times the largest factor of the regions that a vertex lies in, evened."""
+    healing = procedure.healing
+    if healing is None:
+        return np.zeros_like(mesh.vertices_mm)
+    missing = sorted(set(healing.regions) - set(anatomy.region_names))
+    if missing:
+        raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which swells after "
+                             f"{procedure.name}.", f"It has: {', '.join(anatomy.region_names)}.")
+    height = np.max([factor * anatomy.region(region) for region, factor in healing.regions.items()], axis=0)
+    dry = np.max([anatomy.region(r) for r in DRY if r in anatomy.region_names], axis=0, initial=0) >= 0.05
+    even = evened(mesh, height, dry)
+    return healing.amplitude_mm.mean * even[:, None] * evened_normals(mesh)
+
+
+def evened(mesh: Mesh, height: Float[np.ndarray, "v"], dry: np.ndarray) -> Float[np.ndarray, "v"]:
+    """The height after diffusion along the skin over `SPREAD_MM`: (M + s^2 L) h' = M h, exactly 0 where it is dry."""
+    stiffness, mass = operators(mesh)
+    free = np.flatnonzero(~dry)
+    system = (diags_array(mass) + SPREAD_MM**2 / 4 * stiffness).tocsc()[free][:, free]
+    out = np.zeros(len(height))
+    out[free] = spsolve(system, (mass * height)[free])
+    return np.maximum(out, 0)
+
+
+def evened_normals(mesh: Mesh) -> Float[np.ndarray, "v 3"]:
+    """Unit normals without the skin's own small relief, along which a layer would spread out spikes."""
+    stiffness, mass = operators(mesh)
+    system = (diags_array(mass) + 4.0 * stiffness).tocsc()
+    smooth = spsolve(system, mass[:, None] * mesh.vertex_normals())
+    length = np.linalg.norm(smooth, axis=1, keepdims=True)
+    return smooth / np.where(length > 1e-12, length, 1)
+
+
+def operators(mesh: Mesh) -> tuple[csc_array, Float[np.ndarray, "v"]]:
+    """Cotangent stiffness and lumped mass (mm2) of a mesh."""
+    stiffness = potpourri3d.cotan_laplacian(mesh.vertices_mm, mesh.faces, denom_eps=1e-6)
+    return csc_array(stiffness), np.maximum(potpourri3d.vertex_areas(mesh.vertices_mm, mesh.faces), 1e-9)

@@ -1,0 +1,73 @@
+"""Where procedures meet: their sum at a landmark stays within what the widest of their clamps allows there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from core.evidence import Band
+from core.prediction import Landed, triple
+from deform3d.catalogue import Catalogue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """One entry of a plan, carried out: its fields by band, and its handles asked and landed."""
+
+    name: str
+    label: str
+    value: float
+    unit: str
+    moves: dict[Band, Float[np.ndarray, "v 3"]]
+    landed: tuple[Landed, ...]
+
+    def held_back(self, share: float) -> "Done":
+        """The same to a share of itself."""
+        less = tuple(replace(i, landed_mm=triple(share * np.array(i.landed_mm))) for i in self.landed)
+        return self if share == 1 else replace(self, moves={b: share * u for b, u in self.moves.items()}, landed=less)
+
+
+def limited(made: Sequence[Done], before: Sequence[Done], catalogue: Catalogue) -> tuple[float, list[str]]:
+    """The share of a procedure that may be added to those before it, and what to tell.
+
+    At every landmark that both move, the sum of all motions may not exceed the largest motion that one step, at its
+    clamp, may make there. The share is 1 where nothing is exceeded, and never below 0; a limit that the earlier
+    procedures reach alone does not hold back what makes the sum smaller.
+    """
+    share, told = 1.0, []
+    for pin in sorted({i.pin for d in made for i in d.landed} & {i.pin for d in before for i in d.landed}):
+        own, already = at(made, pin), at(before, pin)
+        limit = max(reach(d, pin, catalogue) for d in (*made, *before))
+        if np.linalg.norm(already + own) <= limit + 1e-9:
+            continue
+        part = largest_share(already, own, limit)
+        if part < 1:
+            told.append(f"At {pin} the procedures together ask for {np.linalg.norm(already + own):.1f} mm, more than "
+                        f"the {limit:.1f} mm that any one may; {made[0].name.split('.')[0]} is held back to "
+                        f"{100 * part:.0f} %.")
+            share = min(share, part)
+    return share, told
+
+
+def at(entries: Sequence[Done], pin: str) -> np.ndarray:
+    """The sum of motions (mm) at a landmark."""
+    return np.sum([np.zeros(3), *(np.array(i.landed_mm) for d in entries for i in d.landed if i.pin == pin)], axis=0)
+
+
+def reach(entry: Done, pin: str, catalogue: Catalogue) -> float:
+    """How far (mm) an entry's step may move a landmark at its clamp."""
+    moved = np.linalg.norm(at([entry], pin))
+    procedure, step, *_ = entry.name.split(".")
+    found = catalogue[procedure].step(step) if procedure in catalogue else None
+    if found is None or not entry.value:
+        return float(moved)
+    low, high = found.clamp
+    return float(moved / abs(entry.value) * max(abs(low), abs(high), abs(entry.value)))
+
+
+def largest_share(already: np.ndarray, own: np.ndarray, limit: float) -> float:
+    """The largest t in [0, 1] with |already + t own| <= max(limit, |already|)."""
+    limit = max(limit, float(np.linalg.norm(already)))
+    a, b, c = own @ own, already @ own, already @ already - limit**2
+    return float(np.clip((-b + np.sqrt(max(b * b - a * c, 0))) / a, 0, 1)) if a > 0 else 1.0
