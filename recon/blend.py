@@ -49,7 +49,7 @@ EXPECTED_TRUST = 1e-3
 @record
 class Survey:
     """Every view on the coarse layout: points, normals (t,t,3); low, mid (K,t,t,3) sRGB; weight, wide (K,t,t), where 1
-    is the best that was seen head-on."""
+    is the best that was seen head-on; withheld (t,t), what all views' weights lost only because an ear is near."""
 
     flat: Layout
     points: Float[np.ndarray, "t t 3"]
@@ -58,6 +58,7 @@ class Survey:
     mid: Float[np.ndarray, "k t t 3"]
     weight: Float[np.ndarray, "k t t"]
     wide: Float[np.ndarray, "k t t"]
+    withheld: Float[np.ndarray, "t t"]
 
 
 def survey(mesh: Mesh, normals: Float[np.ndarray, "v 3"], flat: Layout, sights: Sequence[Sight],
@@ -68,18 +69,19 @@ def survey(mesh: Mesh, normals: Float[np.ndarray, "v 3"], flat: Layout, sights: 
     n /= np.maximum(np.linalg.norm(n, axis=-1, keepdims=True), 1e-6)
     low = np.zeros((len(sights), *points.shape), np.float32)
     mid = np.zeros_like(low)
-    weight, wide = np.zeros(low.shape[:3], np.float32), np.zeros(low.shape[:3], np.float32)
+    weight, wide, withheld = (np.zeros(low.shape[:3], np.float32) for _ in range(3))
     for k, sight in enumerate(sights):
         px, depth = project(points, sight.camera)
         px = shrunk(px, sight)
         visible = depth < cv2.remap(sight.depth_mm, px, None, cv2.INTER_NEAREST) + HIDDEN_MM
         share = visible * flat.inside * np.float32(sharpness[k] / sharpness.max())
-        for out, trust in ((weight, sight.weight), (wide, sight.wide)):
+        for out, trust in ((weight, sight.weight), (wide, sight.wide), (withheld, sight.withheld)):
             out[k] = cv2.remap(trust, px, None, cv2.INTER_LINEAR) * share
         for out, colour in ((low, sight.low), (mid, sight.mid)):
             out[k] = cv2.remap(colour, px, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     unit = max(float(weight.max()), 1e-12)
-    return Survey(flat=flat, points=points, normals=n, low=low, mid=mid, weight=weight / unit, wide=wide / unit)
+    return Survey(flat=flat, points=points, normals=n, low=low, mid=mid, weight=weight / unit, wide=wide / unit,
+                  withheld=withheld.sum(0) / unit)
 
 
 def one_view_each(seen: Survey, parts: Sequence[Bool[np.ndarray, "t t"]]) -> Survey:

@@ -67,7 +67,8 @@ class Zones:
 @record
 class Sight:
     """picture (H,W,3). In a part of the smaller picture of `small`, from corner_px (x, y) on: weight (h,w), the same
-    with a wider border, wide (h,w); blurred colours low and mid (h,w,3) sRGB; depth_mm (h,w), 0 off the surface."""
+    with a wider border, wide (h,w); withheld (h,w), the weight that skin of the face lost only because an ear is near;
+    blurred colours low and mid (h,w,3) sRGB; depth_mm (h,w), 0 off the surface."""
 
     camera: Camera
     small: Camera
@@ -75,6 +76,7 @@ class Sight:
     picture: UInt8[np.ndarray, "H W 3"]
     weight: Float[np.ndarray, "h w"]
     wide: Float[np.ndarray, "h w"]
+    withheld: Float[np.ndarray, "h w"]
     low: Float[np.ndarray, "h w 3"]
     mid: Float[np.ndarray, "h w 3"]
     depth_mm: Float[np.ndarray, "h w"]
@@ -126,9 +128,11 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     beside[ear] = 1
     at_lid = smooth_step(inner / (LID_MM * scale))  # the eye itself is seen up to the lid
 
+    def skin(width_mm: float) -> Float[np.ndarray, "h w"]:
+        return smooth_step((inner - CUBIC_PX * share) / (width_mm * scale)) * smooth_step(lid / (LID_MM * scale)) * mine
+
     def border(width_mm: float) -> Float[np.ndarray, "h w"]:
-        skin = smooth_step((inner - CUBIC_PX * share) / (width_mm * scale)) * smooth_step(lid / (LID_MM * scale))
-        return np.where(eye, at_lid, skin * beside) * mine
+        return np.where(eye, at_lid * mine, skin(width_mm) * beside)
 
     facing = np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1) ** options.power
     facing = np.where(eye, np.clip(cosine, 0, 1), facing) * px_per_mm**2
@@ -136,7 +140,8 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     return Sight(camera=camera, small=small, corner_px=(float(columns.start), float(rows.start)), picture=picture,
                  depth_mm=np.where(np.isfinite(seen.depth_mm), seen.depth_mm, 0).astype(np.float32), low=low, mid=mid,
                  weight=(facing * border(options.border_mm)).astype(np.float32),
-                 wide=(facing * border(3 * options.border_mm)).astype(np.float32))
+                 wide=(facing * border(3 * options.border_mm)).astype(np.float32),
+                 withheld=(facing * skin(options.border_mm) * (1 - beside) * (bare & ~throat)).astype(np.float32))
 
 
 def around(mask: Bool[np.ndarray, "h w"], margin_px: float) -> tuple[slice, slice]:

@@ -118,7 +118,8 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
     hidden = on_texels(completed(mesh, normals, zone, coarse, broad, trust, mean_skin), mesh, coarse)
     base = trust[..., None] * broad + (1 - trust[..., None]) * hidden
     lit = carried_on(mesh, coarse, (agreed[..., None] * shade).sum(0) / np.maximum(total, 1e-12)[..., None], trust)
-    delit, as_seen = finished(mesh, flat, zone, seen, base, fine, trust, lit)
+    shown = (total + seen.withheld) / (total + seen.withheld + HALF_TRUST)
+    delit, as_seen = finished(mesh, flat, zone, seen, base, fine, trust, lit, shown)
     return Skin(as_seen=as_seen, delit=delit, light=light, views=tuple(chosen))
 
 
@@ -140,8 +141,11 @@ def samples(seen: Survey, bare: Float[np.ndarray, "t t"], cameras: Sequence[Came
 
 def finished(mesh: Mesh, flat: Layout, zone: Zones, seen: Survey, base: Float[np.ndarray, "t t 3"],
              fine: Float[np.ndarray, "T T 3"], trust: Float[np.ndarray, "t t"], lit: Float[np.ndarray, "t t 3"],
-             ) -> tuple[Texture, Texture]:
-    """Both textures at full size, under an even light and as seen: the linings dark, unseen detail mirrored."""
+             shown: Float[np.ndarray, "t t"]) -> tuple[Texture, Texture]:
+    """Both textures at full size, under an even light and as seen: the linings dark, unseen detail mirrored.
+
+    shown: trust that a camera saw the skin, also where its colour is not taken (beside the ears).
+    """
     side, grown = flat.face.shape[0], seen.flat.nearest
 
     def full(values: np.ndarray) -> np.ndarray:
@@ -154,7 +158,7 @@ def finished(mesh: Mesh, flat: Layout, zone: Zones, seen: Survey, base: Float[np
         lining = on_texels(zone.lining[:, None], mesh, flat)[..., 0]
         dark = (np.clip((lining - 0.2) / 0.5, 0, 1) * (1 - sure))[..., None]
         rgb += dark * (np.array(LINING_RGB, np.float32) - rgb)
-    known = np.where((sure > 0.5) & flat.inside, 255, 0).astype(np.uint8)
+    known = np.where((full(shown) > 0.5) & flat.inside, 255, 0).astype(np.uint8)
     return Texture(rgb=as_bytes(rgb), seen=known), Texture(rgb=as_bytes(rgb * full(lit)), seen=known)
 
 

@@ -90,7 +90,8 @@ def test_one_view_each_keeps_the_view_that_sees_most():
     weight[1, :, :2] = 0.9
     eye = np.zeros((side, side), bool)
     eye[2:6, :4] = True
-    seen = Survey(flat=flat, points=zero[0], normals=zero[0], low=zero, mid=zero, weight=weight, wide=weight)
+    seen = Survey(flat=flat, points=zero[0], normals=zero[0], low=zero, mid=zero, weight=weight, wide=weight,
+                  withheld=zero[0, ..., 0])
     found = one_view_each(seen, [eye])
     assert np.array_equal(found.weight[1], weight[1])  # 0.65 on the eye on average, against 0.5
     assert np.allclose(found.weight[0][eye], 0.5e-4) and np.array_equal(found.weight[0][~eye], weight[0][~eye])

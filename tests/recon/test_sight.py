@@ -98,6 +98,25 @@ def test_an_eye_is_trusted_up_to_its_lid_and_skin_beside_an_ear_not_at_all(model
     assert beside.sum() > 50 and not whole(known, known.weight)[beside].any()
 
 
+def test_what_skin_before_an_ear_loses_is_told(model, mesh):
+    """From the side: weight and withheld are together what skin weighs without ears; off the face nothing is told."""
+    camera = camera_at(60, size_wh=(540, 720), focal_px=800)
+    known, plain = sight(model, mesh, camera), sight(model, mesh, camera, anatomy=False)
+    fragments = rasterize(mesh, camera)
+    face, ear, eye, lining, scalp = (fragments.interpolate(np.max([
+        model.anatomy.region(n) for n in names], axis=0).astype(float)[:, None], mesh.faces)[..., 0] for names in (
+            ["face"], ["ear_l", "ear_r"], ["eye_l", "eye_r"], ["mouth_interior"], ["scalp"]))
+    weight, withheld, all_ = (whole(s, v) for s, v in (
+        (known, known.weight), (known, known.withheld), (plain, plain.weight)))
+    near = depth_inside(ear < 0.5) < 4
+    strip = fragments.covered & (ear < 0.5) & near & (face > 0.6)
+    assert strip.sum() > 50 and not weight[strip].any()
+    np.testing.assert_allclose(withheld[strip], all_[strip], atol=1e-6)
+    assert withheld[strip].max() > 0.1 * weight.max()
+    assert not withheld[(face < 0.1) & (ear < 0.1) | (ear > 0.6) | (eye > 0.6) | (lining > 0.6) | (scalp > 0.6)].any()
+    assert not plain.withheld.any()
+
+
 def test_a_sharper_larger_picture_is_worked_at_a_smaller_size(model, mesh):
     camera = camera_at(0, size_wh=(1080, 1440), focal_px=2400)
     found = sight(model, mesh, camera)

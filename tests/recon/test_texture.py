@@ -106,6 +106,14 @@ def test_a_vertex_is_seen_where_a_camera_could_see_it(model, mesh, five):
     assert seen[face & (cosine.max(0) > 0.6)].mean() > 0.85
 
 
+def test_skin_before_an_ear_is_seen_though_its_colour_is_not_taken(model, mesh):
+    head = shot(mesh, cameras(-60, 0, 60), TextureOptions(side=SIDE, views=3), anatomy=model.anatomy)
+    face, ear = (on_texels(np.max([model.anatomy.region(n) for n in names], axis=0).astype(float)[:, None], mesh,
+                           layout(mesh, SIDE))[..., 0] for names in (["face"], ["ear_l", "ear_r"]))
+    before = (face > 0.3) & (ear > 0.2) & (ear < 0.5)
+    assert before.sum() > 100 and head.seen[before].mean() > 0.97, (before.sum(), head.seen[before].mean())
+
+
 def test_the_unseen_side_is_filled_from_the_seen_one(model, mesh):
     """Pictures from the patient's left alone; the freckles are symmetric, so those of the right side are known."""
     left = freckled(SIDE, 3).rgb
