@@ -70,11 +70,10 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
                                 amount.side, band) for band in BANDS}
         for band in ("low", "high"):
             asked[band] = asked["mean"] + effects.band * (asked[band] - asked["mean"])
-        if globes is not None:
-            asked = {band: globes.held_at(field.points, wish) for band, wish in asked.items()}
         moves = {band: field.displaced(wish) for band, wish in asked.items()}
         if globes is not None:
             moves = {band: globes.held(u) for band, u in moves.items()}
+            asked = {band: globes.held_at(field.points, wish) for band, wish in asked.items()}
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
                    landed=tuple(landing))

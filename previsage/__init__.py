@@ -3,7 +3,7 @@
     reconstruct(inputs, case)            a video or photos become a head in millimetres
     predict(case, plan)                  a plan becomes a displacement of that head, with its pictures
     render_views(case, plan_id, views)   more pictures
-    load(case), procedures()             what is there
+    load(case), procedures(), clinical_flags()   what is there
 
 Everything heavy is imported by the first call that needs it.
 """
@@ -15,12 +15,13 @@ from previsage.options import ReconstructOptions
 
 if TYPE_CHECKING:
     from previsage.demo import make_demo
-    from previsage.recipe import load, predict, procedures, reconstruct, render_views
+    from previsage.recipe import clinical_flags, load, predict, procedures, reconstruct, render_views
 
-__all__ = ["ReconstructOptions", "load", "make_demo", "predict", "procedures", "reconstruct", "render_views"]
+__all__ = ["ReconstructOptions", "clinical_flags", "load", "make_demo", "predict", "procedures", "reconstruct",
+           "render_views"]
 
-_HOME = {"load": "recipe", "predict": "recipe", "procedures": "recipe", "reconstruct": "recipe",
-         "render_views": "recipe", "make_demo": "demo"}
+_HOME = {"load": "recipe", "predict": "recipe", "procedures": "recipe", "clinical_flags": "recipe",
+         "reconstruct": "recipe", "render_views": "recipe", "make_demo": "demo"}
 
 
 def __getattr__(name: str) -> Any:

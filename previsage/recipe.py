@@ -21,6 +21,7 @@ from core.capture import Capture
 from core.case import MANIFEST, Case
 from core.errors import UsageError
 from core.files import read_json, write_json
+from core.flag import ClinicalFlag
 from core.plan import Plan
 from core.prediction import Prediction
 from core.procedure import Procedure
@@ -28,6 +29,7 @@ from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction
 from core.store import load_prediction, load_reconstruction, save_prediction, save_reconstruction
 from deform3d import catalogue, read_plan, resolve
+from deform3d import clinical_flags as known_flags
 from deform3d import predict as displace
 from previsage.options import ReconstructOptions
 from previsage.rasterizer import rasterizer, rasterizer_name
@@ -37,7 +39,7 @@ Views = Literal["standard", "captured", "turntable"]
 DEFAULTS = ReconstructOptions()
 CAPTURE_CODE = ("core", "recon")
 HEAD_CODE = (*CAPTURE_CODE, "render", "data/models")
-PLAN_CODE = ("core", "deform3d", "render", "data/procedures")
+PLAN_CODE = ("core", "deform3d", "render", "data/procedures", "data/flags.yaml")
 
 
 def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions = DEFAULTS,
@@ -128,6 +130,11 @@ def load(case: Path) -> Reconstruction:
 def procedures() -> dict[str, Procedure]:
     """The operations that can be planned, by name."""
     return dict(catalogue())
+
+
+def clinical_flags() -> dict[str, ClinicalFlag]:
+    """The findings of a person that a plan may name, by name."""
+    return dict(known_flags())
 
 
 @contextlib.contextmanager

@@ -27,7 +27,8 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_version(*parts: str) -> str:
-    """Checksum of every Python file and table below some folders of the installation: it never goes stale by hand."""
-    files = sorted(p for part in parts for p in (ROOT / part).rglob("*")
+    """Checksum of every Python file and table below some folders (or single files) of the installation: it never goes
+    stale by hand."""
+    files = sorted(p for part in parts for p in ((ROOT / part).rglob("*") if (ROOT / part).is_dir() else [ROOT / part])
                    if p.suffix in (".py", ".json", ".yaml", ".npz") and p.is_file())
     return digest([(p.relative_to(ROOT).as_posix(), sha256(p)) for p in files])

@@ -189,13 +189,21 @@ def reconstruct(
 @app.command()
 def predict(
     case: CaseArg,
-    procedure: Annotated[str | None, typer.Option(metavar="NAME", help="See `previsage procedures`.")] = None,
+    procedure: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="See `previsage procedures`; repeat it for several, in their order.")] = None,
     intensity: Annotated[float | None, typer.Option(
         min=0, max=100, metavar="0..100", help=f"Per cent of the maximum; {INTENSITY:g}, the typical operation, when "
         "neither this nor a step is given.")] = None,
     step: Annotated[list[str] | None, typer.Option(
-        metavar="NAME=VALUE", help="A step's value in its own unit (mm or degrees); repeat it for several.")] = None,
-    plan: Annotated[Path | None, typer.Option(metavar="FILE", help="A plan as YAML or JSON, instead.")] = None,
+        metavar="NAME=VALUE", help="A step's value in its own unit (mm, degrees, percent); NAME.left= or NAME.right= "
+        "for one side; repeat it for several.")] = None,
+    side: Annotated[str | None, typer.Option(metavar="left|right", help="Only this side, of steps with sides.")] = None,
+    flag: Annotated[list[str] | None, typer.Option(
+        metavar="NAME[:SIDE[:lock]]", help="A clinical finding of the person (see `previsage procedures --flags`); "
+        "repeat it for several.")] = None,
+    plan: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="A plan as YAML or JSON, instead; overrides, free moves and an order can be said there.")
+    ] = None,
     plan_id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Name of the plan's folder.")] = None,
     json_: Json = False,
 ) -> None:
@@ -206,12 +214,13 @@ def predict(
     \b
       previsage predict cases/anna --procedure rhinoplasty
       previsage predict cases/anna --procedure rhinoplasty --step hump_mm=2 --step tip_rotation_deg=6 --id gentle
+      previsage predict cases/anna --procedure brow_lift --side left --flag facial_palsy:left
       previsage predict cases/anna --plan plan.yaml
     """
     import previsage
     from viewer.plans import plan_from
 
-    wanted = plan_from(procedure, intensity, step or [], plan, plan_id, INTENSITY)
+    wanted = plan_from(procedure or [], intensity, step or [], plan, plan_id, INTENSITY, side, flag or [])
     with work(case) as progress:
         prediction = previsage.predict(case, wanted, progress)
     current.get().result(shown.prediction_record(case, prediction), lambda: shown.prediction(case, prediction))
@@ -289,10 +298,18 @@ def serve(
 
 
 @app.command()
-def procedures(json_: Json = False) -> None:
+def procedures(
+    json_: Json = False,
+    flags: Annotated[bool, typer.Option("--flags", help="Instead, the clinical findings a plan may name.")] = False,
+) -> None:
     """The operations that can be planned: steps, units, typical and largest values, hard limits, evidence."""
     import previsage
 
+    if flags:
+        known = previsage.clinical_flags()
+        current.get().result({"flags": {n: f.model_dump(mode="json") for n, f in known.items()}},
+                             lambda: shown.flags(known))
+        return
     found = previsage.procedures()
     current.get().result({"procedures": {n: p.model_dump(mode="json") for n, p in found.items()}},
                        lambda: shown.procedures(found))

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from core.evidence import BANDS
 from core.files import read_json
-from core.prediction import Landed, Prediction
+from core.flag import ClinicalFlag
+from core.healing import WEEK_MONTHS
+from core.prediction import Coupled, Landed, Prediction
 from core.procedure import Procedure, Step
 from core.reconstruction import Reconstruction
 from previsage.doctor import Check
@@ -47,8 +50,13 @@ def prediction_record(case: Path, made: Prediction) -> dict[str, Any]:
             "landed": [{"step": i.step, "pin": i.pin, "asked_mm": i.asked_mm, "landed_mm": i.landed_mm,
                         "error_mm": i.error_mm} for i in made.landed],
             "most_mm": float(np.linalg.norm(made.total_mm(), axis=1).max()),
+            "couplings": [{"step": c.step, "label": c.label, "mean_mm": c.mean_mm, "low_mm": c.low_mm,
+                           "high_mm": c.high_mm, "mark": c.mark, "source": c.source} for c in made.couplings],
+            "band_mm": {band: float(np.linalg.norm(made.total_mm(band), axis=1).max()) for band in BANDS},
+            "swelling_percent": {name: dict(zip(made.swelling_months, row, strict=True)) for name, row in zip(
+                made.swelling_names, made.swelling_percent.tolist(), strict=True)},
             "volume_added_ml": made.volume_added_ml, "volume_removed_ml": made.volume_removed_ml,
-            "warnings": made.warnings}
+            "min_dihedral_deg": made.min_dihedral_deg, "warnings": made.warnings}
 
 
 def steps_of(made: Prediction) -> list[tuple[str, str, float, str]]:
@@ -64,8 +72,15 @@ def prediction(case: Path, made: Prediction) -> None:
     table("Handles, mm (x to the patient's left, y up, z forward)", ["step", "handle", "asked", "landed", "off by"],
           [landed_row(item) for item in made.landed] or [["none moves", "", "", "", ""]])
     say()
-    say(f"Volume    +{made.volume_added_ml:.2f} ml, -{made.volume_removed_ml:.2f} ml; the skin moves at most "
-        f"{np.linalg.norm(made.total_mm(), axis=1).max():.2f} mm")
+    if made.couplings:
+        table("Also moves", ["step", "what", "mm", "from", "to", "evidence"], [coupled_row(c) for c in made.couplings])
+        say()
+    least, mean, most = (np.linalg.norm(made.total_mm(band), axis=1).max() for band in BANDS)
+    say(f"Volume    +{made.volume_added_ml:.2f} ml, -{made.volume_removed_ml:.2f} ml")
+    say(f"Skin      moves at most {mean:.2f} mm ({least:.2f} to {most:.2f} as tissue responds least and most); the "
+        f"sharpest edge made is {made.min_dihedral_deg:.0f} deg (180 is flat)")
+    for line in swelling_lines(made):
+        say(line)
     for warning in made.warnings:
         say(f"Note      {warning}")
     say(f"Pictures  {folder / 'views' / 'sheet.png'}")
@@ -76,6 +91,19 @@ def landed_row(item: Landed) -> list[str]:
     """One handle."""
     vector = [" ".join(f"{c + 0.0:+.2f}" for c in v) for v in (item.asked_mm, item.landed_mm)]
     return [item.step.partition(".")[2], item.pin, *vector, f"{item.error_mm:.3f}"]
+
+
+def coupled_row(item: Coupled) -> list[str]:
+    """One thing that is dragged along."""
+    return [item.step.partition(".")[2], item.label, f"{item.mean_mm:+.1f}", f"{item.low_mm:+.1f}",
+            f"{item.high_mm:+.1f}", item.mark]
+
+
+def swelling_lines(made: Prediction) -> list[str]:
+    """How much swelling is left, a line a procedure."""
+    weeks = [f"{m:.0f} mo" if m >= 1 else f"{m / WEEK_MONTHS:.0f} wk" for m in made.swelling_months]
+    return [f"Swelling  {name}: " + ", ".join(f"{p:.0f} % at {w}" for p, w in zip(row, weeks, strict=True))
+            for name, row in zip(made.swelling_names, made.swelling_percent, strict=True)]
 
 
 def files(written: Sequence[Path]) -> None:
@@ -94,10 +122,20 @@ def procedures(found: dict[str, Procedure]) -> None:
     say("Evidence: M measured, V review, P practice, T textbook, D derived, E engineering assumption.")
 
 
+def flags(found: dict[str, ClinicalFlag]) -> None:
+    """Every clinical finding, and what is said of it."""
+    for flag in found.values():
+        say(f"{flag.name}: {flag.label}" + ("" if flag.side == "none" else f" (side {flag.side})"))
+        for warned in flag.warnings:
+            where = ", ".join(warned.procedures) or "all"
+            say(f"    {warned.level:5} {where}: {warned.text} [{warned.evidence.mark}]")
+    say("red is refused without an override in the plan, amber is told, green is noted.")
+
+
 def step_row(step: Step) -> list[str]:
     """One step."""
     low, high = step.clamp
-    name = step.name if step.preset else f"{step.name} (only when named)"
+    name = step.name + (" (a side)" if step.sided else "") + ("" if step.preset else " (only when named)")
     return [name, step.label, step.unit, f"{step.typical:g}", f"{step.maximum:g}", f"{low:g} to {high:g}", step.mark,
             step.source]
 

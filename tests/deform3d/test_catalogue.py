@@ -9,7 +9,7 @@ import yaml
 
 from core import Plan, PlannedProcedure
 from core.errors import PrevisageError, UsageError
-from deform3d import catalogue, load_catalogue, read_plan, resolve_values
+from deform3d import catalogue, load_catalogue, read_plan, resolve
 
 FOLDER = Path(__file__).parents[2] / "data" / "procedures"
 
@@ -18,9 +18,14 @@ def plan(procedure="rhinoplasty", intensity=None, **values) -> Plan:
     return Plan(procedures=[PlannedProcedure(procedure=procedure, intensity=intensity, values=values)])
 
 
+def values_of(wanted: Plan) -> dict[str, float]:
+    """The amounts of a rhinoplasty, by step (and side)."""
+    return {a.name.removeprefix("rhinoplasty."): a.value for a in resolve(wanted, catalogue())}
+
+
 def refused(value) -> UsageError:
     with pytest.raises(UsageError) as caught:
-        resolve_values(value, catalogue())
+        resolve(value, catalogue())
     assert caught.value.exit_code == 2
     return caught.value
 
@@ -53,10 +58,10 @@ def test_measured_numbers_cite_a_source():
 
 
 def test_intensity_sets_the_preset_steps_linearly():
-    half = resolve_values(plan(intensity=50), catalogue())["rhinoplasty"]
+    half = values_of(plan(intensity=50))
     assert half == {"hump_mm": 2.2, "tip_rotation_deg": 7.5, "tip_projection_mm": 0.0, "alar_base_mm": -2.5}
     for intensity in (0, 10, 55, 100):
-        values = resolve_values(plan(intensity=intensity), catalogue())["rhinoplasty"]
+        values = values_of(plan(intensity=intensity))
         for name, value in values.items():
             assert value == pytest.approx(half[name] * intensity / 50, abs=1e-12)
 
@@ -68,14 +73,14 @@ def test_typical_values_lie_between_50_and_60_percent():
 
 
 def test_named_values_win_and_alone_leave_the_rest_at_zero():
-    alone = resolve_values(plan(tip_projection_mm=-2), catalogue())["rhinoplasty"]
+    alone = values_of(plan(tip_projection_mm=-2))
     assert alone == {"hump_mm": 0, "tip_rotation_deg": 0, "tip_projection_mm": -2, "alar_base_mm": 0}
-    both = resolve_values(plan(intensity=100, hump_mm=1), catalogue())["rhinoplasty"]
+    both = values_of(plan(intensity=100, hump_mm=1))
     assert (both["hump_mm"], both["tip_rotation_deg"]) == (1, 15)
 
 
 def test_neither_intensity_nor_values_gives_the_typical_operation():
-    values = resolve_values(plan(), catalogue())["rhinoplasty"]
+    values = values_of(plan())
     assert values == {"hump_mm": 2.5, "tip_rotation_deg": 8, "tip_projection_mm": 0, "alar_base_mm": -3}
 
 
@@ -99,7 +104,7 @@ def test_beyond_the_clamp_says_the_range_and_its_source(step, value):
 def test_the_clamp_itself_is_allowed():
     for step in catalogue()["rhinoplasty"].steps:
         for value in step.clamp:
-            assert resolve_values(plan(**{step.name: value}), catalogue())["rhinoplasty"][step.name] == value
+            assert values_of(plan(**{step.name: value}))[step.name] == value
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

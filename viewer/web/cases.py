@@ -91,6 +91,7 @@ def plan(case: Case, plan_id: str) -> dict[str, Any]:
     steps = [{"name": n, "label": lab, "value": v, "unit": u} for n, lab, v, u in zip(
         record["step_names"], record["step_labels"], record["step_values"], record["step_units"], strict=True)]
     return {"id": plan_id, "plan": record["plan"], "steps": steps, "warnings": record["warnings"],
+            "couplings": record["couplings"], "swelling_percent": record["swelling_percent"],
             "volume_added_ml": record["volume_added_ml"], "volume_removed_ml": record["volume_removed_ml"],
             "views": sorted(p.stem for p in (folder / "views").glob("*.png"))}
 

@@ -14,18 +14,18 @@ import socket
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from core.case import Case
 from core.errors import PrevisageError, UsageError
-from core.plan import Plan, PlannedProcedure
+from core.plan import FreeMove, Override, Plan, PlannedFlag, PlannedProcedure
 from previsage.job import FINAL, Job, Options, read_events, read_job
 from viewer.web import cases as folders
 from viewer.web import problems
@@ -47,7 +47,22 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    procedures: Annotated[list[PlannedProcedure], Field(min_length=1, max_length=8)]
+    procedures: Annotated[list[PlannedProcedure], Field(max_length=20)] = []
+    free: Annotated[list[FreeMove], Field(max_length=40)] = []
+    flags: Annotated[list[PlannedFlag], Field(max_length=40)] = []
+    overrides: Annotated[list[Override], Field(max_length=40)] = []
+    overlap: Literal["sum", "in_turn"] = "sum"
+    topology: str | None = None
+
+    def plan(self, plan_id: str = "plan") -> Plan:
+        """The same as a plan of that name."""
+        return Plan.model_validate({"id": plan_id, **self.model_dump(mode="json")})
+
+    @model_validator(mode="after")
+    def fits_together(self) -> "PredictRequest":
+        """What is asked for makes a plan."""
+        self.plan()
+        return self
 
 
 def create_app(cases: Path) -> FastAPI:
@@ -190,12 +205,19 @@ def job_routes(root: Path, queue: Queue) -> APIRouter:
 
         return {name: p.model_dump(mode="json") for name, p in previsage.procedures().items()}
 
+    @router.get("/flags")
+    def flags() -> dict[str, Any]:
+        import previsage
+
+        return {name: f.model_dump(mode="json") for name, f in previsage.clinical_flags().items()}
+
     @router.post("/cases/{case}/predict", status_code=202)
     def predict(case: str, asked: Annotated[PredictRequest, Body()]) -> JSONResponse:
         opened = folders.open_case(root, case)
         if not folders.has_head(opened):
             raise Refused(409, "no_head", "This case has no head yet.", "Wait until the reconstruction is done.")
-        plan = Plan(id=free_plan_id(opened, asked.procedures[0].procedure), procedures=asked.procedures)
+        first = asked.procedures[0].procedure if asked.procedures else "free_hand"
+        plan = asked.plan(free_plan_id(opened, first))
         queue.submit(opened.folder, Job(kind="predict", plan=plan))
         return accepted(root, case)
 

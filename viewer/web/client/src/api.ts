@@ -44,7 +44,7 @@ export interface CaseSummary {
   error: Problem | null;
 }
 
-export type Unit = "mm" | "deg";
+export type Unit = "mm" | "deg" | "percent";
 
 export interface PlanStep {
   name: string;
@@ -53,11 +53,22 @@ export interface PlanStep {
   unit: Unit;
 }
 
+/** What a step drags along: on average, and where tissue responds least and most. */
+export interface Coupled {
+  step: string;
+  label: string;
+  mean_mm: number;
+  low_mm: number;
+  high_mm: number;
+  mark: string;
+}
+
 export interface PlanResult {
   id: string;
   plan: { procedures: { procedure: string; intensity: number | null }[] };
   steps: PlanStep[];
   warnings: string[];
+  couplings: Coupled[];
   volume_added_ml: number;
   volume_removed_ml: number;
   views: string[];

@@ -1,9 +1,9 @@
 // One case: the work while it goes on, then the head, its plans and the form for a new one.
 
 import {
-  type CaseDetail, fileUrl, getCase, getProcedures, type Job, type PlanResult, type Procedure, retryJob,
+  type CaseDetail, type Coupled, fileUrl, getCase, getProcedures, type Job, type PlanResult, type Procedure, retryJob,
 } from "./api";
-import { button, date, errorCard, h } from "./dom";
+import { button, date, errorCard, h, quantity } from "./dom";
 import { jobPanel } from "./job";
 import type { Leave } from "./main";
 import { catalogue, sliders } from "./panel";
@@ -153,7 +153,7 @@ class CasePage {
   }
 
   private titleOf(plan: PlanResult): string {
-    return plan.plan.procedures.map((p) => this.procedures[p.procedure]?.label ?? p.procedure).join(" + ");
+    return plan.plan.procedures.map((p) => this.procedures[p.procedure]?.label ?? p.procedure).join(" + ") || plan.id;
   }
 
   private details(): HTMLElement[] {
@@ -163,11 +163,17 @@ class CasePage {
   }
 }
 
-/** Volumes and warnings of a plan. */
+/** One thing that is dragged along, with its band. */
+function alsoMoves(c: Coupled): string {
+  return `Also moves: ${c.label} ${quantity(c.mean_mm, "mm")} (${quantity(c.low_mm, "mm")} to ${quantity(c.high_mm, "mm")}).`;
+}
+
+/** Volumes, couplings and warnings of a plan. */
 function facts(plan: PlanResult): HTMLElement[] {
   const volume = `Volume removed ${plan.volume_removed_ml.toFixed(1)} ml, added ${plan.volume_added_ml.toFixed(1)} ml (as planned).`;
   return [
     h("p", { class: "muted" }, volume),
+    ...(plan.couplings.length ? [h("ul", { class: "muted" }, ...plan.couplings.map((c) => h("li", {}, alsoMoves(c))))] : []),
     ...(plan.warnings.length ? [h("ul", { class: "warnings" }, ...plan.warnings.map((w) => h("li", {}, w)))] : []),
   ];
 }

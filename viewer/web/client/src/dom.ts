@@ -51,9 +51,9 @@ export function problemOf(error: unknown): Problem {
 export const UNIT = { mm: "mm", deg: "°" } as const;
 
 /** A quantity as a person reads it: "-1.5 mm", "8°". */
-export function quantity(value: number, unit: "mm" | "deg"): string {
+export function quantity(value: number, unit: "mm" | "deg" | "percent"): string {
   const digits = (Math.round(value * 10) / 10 + 0).toFixed(1).replace("-", "\u2212");
-  return unit === "mm" ? `${digits} mm` : `${digits}\u00b0`;
+  return digits + { mm: " mm", deg: "\u00b0", percent: " %" }[unit];
 }
 
 export function date(iso: string): string {

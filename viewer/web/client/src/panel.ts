@@ -16,7 +16,8 @@ export function sliders(
   const setters: ((share: number) => void)[] = [];
   const rows = plan.steps.map((step, n) => {
     if (step.value === 0) return null; // the plan leaves it alone, so its morph has no direction to move in
-    const { element, set } = slider(step, steps.get(step.name), (weight) => {
+    const known = steps.get(step.name.replace(/\.(left|right)$/, ""));
+    const { element, set } = slider(step, known, (weight) => {
       weights[n] = weight;
       changed(weights);
     });
