@@ -3,6 +3,10 @@
 c centre of the globe (mm), r its radius; for a lid vertex x with displacement u, p = x + u - c and rho = |x - c|:
 z' = sqrt(rho^2 - p_x^2 - p_y^2) replaces p_z, so the lid margin moves by the planned millimetres as seen from the
 front. The correction fades with the height of the skin over the globe, and towards the sides, where that turns away.
+
+A step along the skin's normal (a bag that flattens, a groove that is filled) is meant to change that distance. Then
+the skin only keeps off the globe: with h the height over it before, d by how much the step lowers it, and
+m = h - min(h, LID_MM) the room that there is, it goes down by d / (1 + (d / m)^4)^(1/4), always less than m.
 """
 
 import numpy as np
@@ -14,8 +18,11 @@ from core.sides import SIDES
 from core.surface import SurfacePoints
 from deform3d.geodesic import smoothstep
 
-FADES_MM = 5.0
-"""Skin this far above the globe lies on fat and muscle, and no longer follows its shape."""
+FADES_MM = (2.0, 4.0)
+"""Skin up to the first height above the globe is lid and rests on it; above the second it lies on fat and muscle, and
+no longer follows the globe's shape."""
+LID_MM = 1.0
+"""Thickness of a lid: no step along the normal brings the skin nearer to the globe, unless it was nearer before."""
 SIDEWAYS = (0.15, 0.5)
 """Below the first number of z / rho a point lies beside the globe and is left; above the second it rests on it."""
 
@@ -30,13 +37,15 @@ class Globes:
         self.position = mesh.vertices_mm
         self.faces = mesh.faces
 
-    def held(self, displacement_mm: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3"]:
-        """A displacement field with the lids on the globes."""
-        return self.on_globe(self.position, displacement_mm)
+    def held(self, displacement_mm: Float[np.ndarray, "v 3"], along_normal: bool = False) -> Float[
+            np.ndarray, "v 3"]:
+        """A displacement field with the lids on the globes; `along_normal` only keeps them off."""
+        return (self.off_globe if along_normal else self.on_globe)(self.position, displacement_mm)
 
-    def held_at(self, points: SurfacePoints, asked_mm: Float[np.ndarray, "h 3"]) -> Float[np.ndarray, "h 3"]:
+    def held_at(self, points: SurfacePoints, asked_mm: Float[np.ndarray, "h 3"], along_normal: bool = False) -> Float[
+            np.ndarray, "h 3"]:
         """The same for handles."""
-        return self.on_globe(points.on(self.position, self.faces), asked_mm)
+        return (self.off_globe if along_normal else self.on_globe)(points.on(self.position, self.faces), asked_mm)
 
     def on_globe(self, position: Float[np.ndarray, "n 3"], move: Float[np.ndarray, "n 3"]) -> Float[
             np.ndarray, "n 3"]:
@@ -45,12 +54,28 @@ class Globes:
         for centre, radius in self.spheres:
             before = position - centre
             rho = np.linalg.norm(before, axis=1)
-            rests = 1 - smoothstep((rho - radius) / FADES_MM)
+            rests = 1 - smoothstep((rho - radius - FADES_MM[0]) / (FADES_MM[1] - FADES_MM[0]))
             rests *= smoothstep((before[:, 2] / np.maximum(rho, 1e-9) - SIDEWAYS[0]) / (SIDEWAYS[1] - SIDEWAYS[0]))
             rows = np.flatnonzero((rests > 0) & move.any(1))
             after = before[rows] + move[rows]
             depth = np.sqrt(np.maximum(rho[rows]**2 - after[:, 0]**2 - after[:, 1]**2, 0))
             out[rows, 2] += rests[rows] * (depth - after[:, 2])
+        return out
+
+    def off_globe(self, position: Float[np.ndarray, "n 3"], move: Float[np.ndarray, "n 3"]) -> Float[
+            np.ndarray, "n 3"]:
+        """Displacements of places, shortened so that no skin comes nearer to a globe than a lid is thick."""
+        out = move.copy()
+        for centre, radius in self.spheres:
+            before = position - centre
+            height = np.linalg.norm(before, axis=1) - radius
+            after = before + move
+            rho = np.linalg.norm(after, axis=1)
+            lowered = height + radius - rho
+            rows = np.flatnonzero(move.any(1) & (lowered > 0) & (height > -LID_MM) & (before[:, 2] > 0))
+            d, room = lowered[rows], np.maximum(height[rows] - LID_MM, 1e-9)
+            less = d * room / (d**4 + room**4)**0.25
+            out[rows] += after[rows] * ((d - less) / rho[rows])[:, None]
         return out
 
 

@@ -72,8 +72,9 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
             asked[band] = asked["mean"] + effects.band * (asked[band] - asked["mean"])
         moves = {band: field.displaced(wish) for band, wish in asked.items()}
         if globes is not None:
-            moves = {band: globes.held(u) for band, u in moves.items()}
-            asked = {band: globes.held_at(field.points, wish) for band, wish in asked.items()}
+            normal = all(h.motion in ("outward", "follow") for h in amount.step.every_handle())
+            moves = {band: globes.held(u, normal) for band, u in moves.items()}
+            asked = {band: globes.held_at(field.points, wish, normal) for band, wish in asked.items()}
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
                    landed=tuple(landing))
