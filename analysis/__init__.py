@@ -1,1 +1,1 @@
-"""Measurements, symmetry, skin type and norms: empty in this version; issue E and its successors fill it."""
+"""Measures of a face, accuracy against the truth; symmetry, skin type and norms come with later issues."""

@@ -33,7 +33,7 @@ from core.procedure import Procedure
 from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
-from deform3d.geodesic import Patch, distances_mm, patch_around, smoothstep
+from deform3d.geodesic import Heat, Patch, distances_mm, patch_around, smoothstep
 from deform3d.handles import handle_points
 from deform3d.kernels import KERNELS
 
@@ -134,9 +134,10 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
         score = np.maximum(score, problem.mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0))
     patch = patch_around(problem.mesh, points, support, options.edge_per_falloff * falloff)
     still = still_on(patch, score)
-    ring = edge_ring(patch, behind(patch, still, options.setback_per_falloff * falloff),
+    heat = Heat(patch)
+    ring = edge_ring(patch, behind(patch, still, options.setback_per_falloff * falloff, heat),
                      options.ring_per_falloff * falloff)
-    away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)])
+    away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)], heat)
     w = window(apart[-1], away[moved].min(0), options.ramp_per_falloff * falloff)
     centres = moved | (patch.points.on(w[:, None], patch.faces)[:, 0] > 0)  # anchors in the still part hold anyway
     kernels = KERNELS[procedure.kernel](np.concatenate([away[centres], apart[:-1]]) / support).T
@@ -166,11 +167,11 @@ def still_on(patch: Patch, score: Float[np.ndarray, "v"]) -> Bool[np.ndarray, "w
     return still
 
 
-def behind(patch: Patch, still: Bool[np.ndarray, "w"], setback_mm: float) -> Bool[np.ndarray, "w"]:
+def behind(patch: Patch, still: Bool[np.ndarray, "w"], setback_mm: float, heat: Heat) -> Bool[np.ndarray, "w"]:
     """The part of the still vertices that lies `setback_mm` or more from all that may move."""
     if still.all() or not still.any():
         return still
-    _, (moving_mm,) = distances_mm(patch, [np.flatnonzero(~still)])
+    _, (moving_mm,) = distances_mm(patch, [np.flatnonzero(~still)], heat, points=False)
     return still & (moving_mm >= setback_mm)
 
 

@@ -84,23 +84,49 @@ def cut_out(mesh: Mesh, points: SurfacePoints, within_mm: float) -> tuple[
     return kept, faces.reshape(-1, 3).astype(np.int32), pinned
 
 
-def distances_mm(patch: Patch, sets: Sequence[Int[np.ndarray, "_"]]) -> tuple[Float[np.ndarray, "n w"], Float[
-        np.ndarray, "s w"]]:
+class Heat:
+    """Heat-method solvers of a patch, one for each connected piece: factored once, for all sources."""
+
+    def __init__(self, patch: Patch) -> None:
+        """Factor; pieces that hold no source are factored in vain, so `patch_around` leaves them out."""
+        piece = components(len(patch.vertices_mm), patch.faces)
+        self.count = len(piece)
+        self.pieces = []
+        for number in np.unique(piece[patch.faces[:, 0]]):
+            members = np.flatnonzero(piece == number)
+            local = np.searchsorted(members, patch.faces[piece[patch.faces[:, 0]] == number])
+            solver = potpourri3d.MeshHeatMethodDistanceSolver(patch.vertices_mm[members], local)
+            self.pieces.append((members, solver))
+
+    def away_mm(self, sources: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "s w"]:
+        """The distance to each set of source vertices; inf on pieces that the set does not touch."""
+        out = np.full((len(sources), self.count), np.inf)
+        for members, solver in self.pieces:
+            for row, group in enumerate(sources):
+                here = np.searchsorted(members, group[np.isin(group, members)])
+                if len(here):
+                    out[row, members] = solver.compute_distance_multisource(here)
+        return out
+
+
+def distances_mm(patch: Patch, sets: Sequence[Int[np.ndarray, "_"]], heat: Heat | None = None,
+                 points: bool = True) -> tuple[Float[np.ndarray, "n w"], Float[np.ndarray, "s w"]]:
     """Surface distances to all refined vertices, inf on a connected piece without the source.
 
-    First from every point of the patch; second from sets of refined vertices, exactly 0 on the set.
+    First from every point of the patch (from none without `points`); second from sets of refined vertices, exactly 0 on
+    the set. heat: the patch's solvers, when there is more to ask of them.
     """
-    points = patch.points
-    used = points.bary > 1e-9  # a corner without weight adds nothing but a solve
-    corners, slot = np.unique(patch.faces[points.face][used], return_inverse=True)
-    rims = [rim(patch.faces, members) for members in sets]
-    heat = heat_mm(patch.vertices_mm, patch.faces, [*corners[:, None], *rims])
-    far = np.zeros((len(points), len(patch.vertices_mm)))
-    np.add.at(far, np.nonzero(used)[0], points.bary[used][:, None] * heat[slot])
-    straight = np.linalg.norm(patch.vertices_mm - points.on(patch.vertices_mm, patch.faces)[:, None], axis=2)
+    heat = heat or Heat(patch)
+    centres = patch.points if points else patch.points[:0]
+    used = centres.bary > 1e-9  # a corner without weight adds nothing but a solve
+    corners, slot = np.unique(patch.faces[centres.face][used], return_inverse=True)
+    away = heat.away_mm([*corners[:, None], *(rim(patch.faces, members) for members in sets)])
+    far = np.zeros((len(centres), len(patch.vertices_mm)))
+    np.add.at(far, np.nonzero(used)[0], centres.bary[used][:, None] * away[slot])
+    straight = np.linalg.norm(patch.vertices_mm - centres.on(patch.vertices_mm, patch.faces)[:, None], axis=2)
     edges = far / mean_edge_mm(patch.vertices_mm, patch.faces)
     blend = smoothstep((edges - NEAR_EDGES[0]) / (NEAR_EDGES[1] - NEAR_EDGES[0]))
-    from_sets = np.maximum(heat[len(corners):], 0)
+    from_sets = np.maximum(away[len(corners):], 0)
     for row, members in zip(from_sets, sets, strict=True):
         row[members] = 0
     return straight + blend * (far - straight), from_sets
@@ -110,22 +136,6 @@ def rim(faces: Int[np.ndarray, "g 3"], members: Int[np.ndarray, "_"]) -> Int[np.
     """The members of a vertex set that touch others: a heat source without an inside, whose noise would bias it."""
     inside = np.isin(faces, members)
     return np.unique(faces[inside & ~inside.all(1, keepdims=True)])
-
-
-def heat_mm(vertices: Float[np.ndarray, "w 3"], faces: Int[np.ndarray, "g 3"],
-            sources: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "s w"]:
-    """Heat-method distance to each set of source vertices; inf on connected pieces that the set does not touch."""
-    piece = components(len(vertices), faces)
-    out = np.full((len(sources), len(vertices)), np.inf)
-    for number in np.unique(piece[np.concatenate(sources)]):
-        members = np.flatnonzero(piece == number)
-        local = np.searchsorted(members, faces[piece[faces[:, 0]] == number])
-        solver = potpourri3d.MeshHeatMethodDistanceSolver(vertices[members], local)
-        for row, group in enumerate(sources):
-            here = np.searchsorted(members, group[piece[group] == number])
-            if len(here):
-                out[row, members] = solver.compute_distance_multisource(here)
-    return out
 
 
 def components(count: int, faces: Int[np.ndarray, "f 3"]) -> Int[np.ndarray, "v"]:

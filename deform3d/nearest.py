@@ -5,7 +5,7 @@ nearest edge (Ericson, "Real-Time Collision Detection", 2005, section 5.1.5, in 
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.mesh import Mesh
 from core.surface import SurfacePoints
@@ -14,6 +14,7 @@ from core.surface import SurfacePoints
 def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"], among: Int[np.ndarray, "g"] | None = None) -> SurfacePoints:
     """The surface point nearest to a position (mm), as a batch of one; `among` limits the triangles."""
     rows = np.arange(len(mesh.faces)) if among is None else among
+    rows = rows[within_reach(mesh.vertices_mm[mesh.faces[rows]], point_mm)]
     corners = mesh.vertices_mm[mesh.faces[rows]]
     bary = np.concatenate([foot(corners, point_mm)[:, None],
                            np.stack([on_edge(corners, point_mm, k) for k in range(3)], 1)], 1)  # (G, 4, 3)
@@ -21,6 +22,14 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"], among: Int[np.ndarray,
     gap = np.where((bary >= 0).all(2), gap, np.inf)
     face, candidate = np.unravel_index(np.argmin(gap), gap.shape)
     return SurfacePoints(face=np.array([rows[face]]), bary=bary[face, candidate][None])
+
+
+def within_reach(corners: Float[np.ndarray, "g 3 3"], point: Float[np.ndarray, "3"]) -> Bool[np.ndarray, "g"]:
+    """The triangles that may hold the nearest point: no further off than the nearest middle of any."""
+    middle = corners.mean(1)
+    off = np.linalg.norm(middle - point, axis=1)
+    size = np.sqrt(((corners - middle[:, None])**2).sum(2).max(1))
+    return off - size <= off.min()
 
 
 def foot(corners: Float[np.ndarray, "g 3 3"], point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "g 3"]:

@@ -13,6 +13,8 @@ from core.mesh import Mesh
 
 COLLAPSED = 0.05
 """A triangle that keeps less than this part of its area has collapsed."""
+SHARPER_DEG = 5.0
+"""Edges sharpened by less are as they were: the folds of lids and nostrils were sharp before."""
 
 
 def swept_mm3(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "f"]:
@@ -39,11 +41,11 @@ def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool
 
 def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> float:
     """The sharpest edge (angle between its two triangles, 180 is flat) among those that the displacement sharpens by
-    more than a degree; 180 when there is none.
+    more than `SHARPER_DEG`; 180 when there is none.
     """
     first, second = neighbours(mesh)
     before, after = (fold_deg(m.face_normals(), first, second) for m in (mesh, mesh.moved(displacement_mm)))
-    return float(after[after < before - 1].min(initial=180))
+    return float(after[after < before - SHARPER_DEG].min(initial=180))
 
 
 def neighbours(mesh: Mesh) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:

@@ -2,6 +2,7 @@
 
     reconstruct(inputs, case)            a video or photos become a head in millimetres
     predict(case, plan)                  a plan becomes a displacement of that head, with its pictures
+    solve(case, procedures, goals)       the plan that comes nearest to measured goals, or to a surface
     render_views(case, plan_id, views)   more pictures
     load(case), procedures(), clinical_flags()   what is there
 
@@ -16,12 +17,13 @@ from previsage.options import ReconstructOptions
 if TYPE_CHECKING:
     from previsage.demo import make_demo
     from previsage.recipe import clinical_flags, load, predict, procedures, reconstruct, render_views
+    from previsage.solve import solve
 
 __all__ = ["ReconstructOptions", "clinical_flags", "load", "make_demo", "predict", "procedures", "reconstruct",
-           "render_views"]
+           "render_views", "solve"]
 
 _HOME = {"load": "recipe", "predict": "recipe", "procedures": "recipe", "clinical_flags": "recipe",
-         "reconstruct": "recipe", "render_views": "recipe", "make_demo": "demo"}
+         "reconstruct": "recipe", "render_views": "recipe", "make_demo": "demo", "solve": "solve"}
 
 
 def __getattr__(name: str) -> Any:

@@ -227,6 +227,47 @@ def predict(
 
 
 @app.command()
+def solve(
+    case: CaseArg,
+    procedure: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Whose steps may be used; repeat it for several.")] = None,
+    goal: Annotated[list[str] | None, typer.Option(
+        metavar="MEASURE=VALUE", help="A measure and the value it should take; repeat it for several.")] = None,
+    target: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Instead of goals: a surface in the head frame (PLY, STL, OBJ in mm; GLB).")] = None,
+    step: Annotated[list[str] | None, typer.Option(
+        metavar="PROCEDURE.STEP", help="Use only this step; repeat it for several.")] = None,
+    plan_id: Annotated[str, typer.Option("--id", metavar="ID", help="Name of the plan's folder.")] = "goals",
+    json_: Json = False,
+) -> None:
+    """Backwards: find the values of steps that reach measured goals, within their limits; say what cannot be reached.
+
+    The plan found is predicted and kept like any other.
+
+    \b
+      previsage solve cases/anna --procedure rhinoplasty --procedure mentoplasty --goal nasolabial_angle=100 \\
+          --goal goode=0.57 --goal chin_to_zero_meridian=0
+      previsage solve cases/anna --procedure rhinoplasty --target wanted.ply
+    """
+    import previsage
+    from viewer.plans import goals_from
+
+    with work(case) as progress:
+        found, prediction = previsage.solve(case, procedure or [], goals_from(goal or []), target, step or [], plan_id,
+                                            progress)
+    current.get().result(shown.solved_record(case, found, prediction), lambda: shown.solved(case, found, prediction))
+
+
+@app.command()
+def measures(json_: Json = False) -> None:
+    """The measures that a goal may name."""
+    from analysis.measures import MEASURES
+
+    current.get().result({"measures": {n: {"label": m.label, "unit": m.unit, "landmarks": m.pins} for n, m in
+                                       MEASURES.items()}}, lambda: shown.measures(MEASURES))
+
+
+@app.command()
 def render(
     case: CaseArg, plan: PlanOption = None,
     views: Annotated[ViewSet, typer.Option(help="The clinical views; over the person's own pictures; a movie.")]

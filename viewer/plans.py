@@ -45,6 +45,23 @@ def planned(procedure: str, intensity: float | None, steps: Sequence[str], usual
     return entry if side is None else {**entry, "side": side}
 
 
+def goals_from(texts: Sequence[str]) -> dict[str, float]:
+    """MEASURE=VALUE pairs."""
+    goals: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not name.strip() or not math.isfinite(value):
+            raise UsageError("bad_goal", f"{text!r} is not MEASURE=NUMBER.", "For example --goal nasolabial_angle=100.")
+        if name.strip() in goals:
+            raise UsageError("goal_twice", f"The goal {name.strip()} is given twice.", "Give it once.")
+        goals[name.strip()] = value
+    return goals
+
+
 def own_steps(procedure: str, procedures: Sequence[str], steps: Sequence[str]) -> list[str]:
     """The steps of one of the procedures: with several, each step says which it belongs to."""
     if len(procedures) == 1:

@@ -1,11 +1,13 @@
 """Results as a person reads them in a terminal, and the same as records for `--json`."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analysis.measures import MEASURES, Measure
 from core.evidence import BANDS
 from core.files import read_json
 from core.flag import ClinicalFlag
@@ -13,6 +15,7 @@ from core.healing import WEEK_MONTHS
 from core.prediction import Coupled, Landed, Prediction
 from core.procedure import Procedure, Step
 from core.reconstruction import Reconstruction
+from core.solved import Solved
 from previsage.doctor import Check
 from viewer.terminal import say, table
 
@@ -91,6 +94,32 @@ def landed_row(item: Landed) -> list[str]:
     """One handle."""
     vector = [" ".join(f"{c + 0.0:+.2f}" for c in v) for v in (item.asked_mm, item.landed_mm)]
     return [item.step.partition(".")[2], item.pin, *vector, f"{item.error_mm:.3f}"]
+
+
+def solved_record(case: Path, found: Solved, made: Prediction) -> dict[str, Any]:
+    """A plan that was found, in numbers."""
+    return {**prediction_record(case, made), "goals": [dataclasses.asdict(g) for g in found.goals],
+            "rms_before_mm": found.rms_before_mm, "rms_after_mm": found.rms_after_mm, "at_clamp": found.at_clamp}
+
+
+def solved(case: Path, found: Solved, made: Prediction) -> None:
+    """A plan that was found, in words."""
+    if found.goals:
+        table("Goals", ["measure", "now", "wanted", "with the plan", ""],
+              [[MEASURES[g.name].label, *(f"{v:.2f}" for v in (g.before, g.target, g.after)),
+                "reached" if g.reached else "NOT REACHED"] for g in found.goals])
+    else:
+        say(f"Surface   {found.rms_before_mm:.2f} mm off before, {found.rms_after_mm:.2f} mm with the plan (RMS)")
+    for name in found.at_clamp:
+        say(f"Limit     {name} is at its clamp and has no more to give")
+    say()
+    prediction(case, made)
+
+
+def measures(known: Mapping[str, Measure]) -> None:
+    """Every measure."""
+    table("", ["measure", "what", "unit", "landmarks"],
+          [[name, m.label, m.unit or "ratio", " ".join(m.pins)] for name, m in known.items()])
 
 
 def coupled_row(item: Coupled) -> list[str]:

@@ -1,0 +1,37 @@
+"""Lids on the globe: their distance from its centre stays while they move as planned in front view."""
+
+import numpy as np
+import pytest
+
+from core import SurfacePoints
+from deform3d.globe import Globes, sphere
+
+
+def test_a_sphere_through_points():
+    rng = np.random.default_rng(1)
+    direction = rng.normal(size=(40, 3)) * [1, 1, 0.3] + [0, 0, 1]
+    points = [1.0, -2.0, 5.0] + 12 * direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    centre, radius = sphere(points)
+    np.testing.assert_allclose(centre, [1, -2, 5], atol=1e-9)
+    assert radius == pytest.approx(12)
+
+
+def test_a_lid_that_goes_up_keeps_its_distance(model, mesh):
+    globes = Globes(mesh, model.anatomy)
+    pin: SurfacePoints = model.anatomy.pin("ps_l")
+    start, (centre, _) = mesh.points(pin)[0], globes.spheres[0]
+    up = np.array([[0.0, 1.5, 0.0]])
+    held = globes.held_at(pin, up)
+    assert held[0, :2].tolist() == [0.0, 1.5] and held[0, 2] < 0
+    before, free, after = (np.linalg.norm(start + u - centre) for u in (np.zeros(3), up[0], held[0]))
+    assert abs(after - before) < 0.3 * abs(free - before) and abs(free - before) > 0.2
+
+
+def test_what_does_not_move_and_what_is_far_is_left_alone(model, mesh):
+    globes = Globes(mesh, model.anatomy)
+    still = np.zeros_like(mesh.vertices_mm)
+    assert not globes.held(still).any()
+    everything = still + [0.0, 1.0, 0.0]
+    changed = np.linalg.norm(globes.held(everything) - everything, axis=1) > 0
+    lids = np.max([model.anatomy.region(r) for r in ("eyelids_l", "eyelids_r", "eye_l", "eye_r")], axis=0)
+    assert changed.any() and not changed[model.anatomy.region("chin") > 0.5].any() and changed[lids > 0.5].mean() > 0.2
