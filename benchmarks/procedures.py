@@ -1,0 +1,144 @@
+"""The laws and the speed of the procedures on many heads, as a table.
+
+    python benchmarks/procedures.py -o benchmarks/procedures.md --heads model model:1 model:2 CASE ...
+
+For every head and procedure: handles asked against landed, the largest motion over the largest handle's, motion outside
+the regions and of what must be still, spoiled triangles and the sharpest edge, for every step at its maximum and at the
+ends of its clamp, all presets at 100 % together, and all procedures at 100 % in one plan. Speed on one core: the field
+solved from nothing, and a plan applied again; over a dense solve of the same kernel on all vertices.
+"""
+
+import argparse
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.procedure_sheets import head_of
+from core.anatomy import Anatomy
+from core.mesh import Mesh
+from core.plan import Plan
+from core.prediction import Prediction
+from core.procedure import Procedure
+from deform3d import catalogue, predict
+from deform3d.field import DEFAULT, field_of, solve
+from deform3d.kernels import KERNELS
+from deform3d.volume import spoiled
+
+
+def main() -> int:
+    """Print, and write, the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--heads", nargs="+", required=True)
+    parser.add_argument("--procedures", nargs="+", default=sorted(catalogue()))
+    parser.add_argument("--no-speed", action="store_true")
+    given = parser.parse_args()
+    lines = ["# Procedures: laws and speed", "", f"`{' '.join(['python', *sys.argv])}`", "",
+             f"{platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}, potpourri3d "
+             f"{version('potpourri3d')}.", ""]
+    lines += laws_table(given.heads, given.procedures)
+    if not given.no_speed:
+        lines += speed_table(given.heads[-1], given.procedures)
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if given.output:
+        given.output.write_text(text, "utf-8")
+    return 0
+
+
+def laws_table(heads: list[str], names: list[str]) -> list[str]:
+    """One row a head and procedure."""
+    lines = ["| head | procedure | plans | landed within mm | most / largest handle | outside mm | still mm | flipped "
+             "| collapsed | sharpest edge deg |", "|---|---|---|---|---|---|---|---|---|---|"]
+    for name in heads:
+        mesh, anatomy, _ = head_of(name)
+        for procedure in (catalogue()[n] for n in names):
+            made = [predict(mesh, anatomy, p, catalogue()) for p in plans_of(procedure)]
+            cells = law_cells(mesh, anatomy, [procedure], made)
+            lines.append(f"| {Path(name).name} | {procedure.name} | {cells} |")
+            print(lines[-1], file=sys.stderr)
+        together = Plan.model_validate({"procedures": [{"procedure": n, "intensity": 100.0} for n in names]})
+        made = [predict(mesh, anatomy, together, catalogue())]
+        lines.append(f"| {Path(name).name} | all at 100 % | "
+                     + law_cells(mesh, anatomy, [catalogue()[n] for n in names], made) + " |")
+        print(lines[-1], file=sys.stderr)
+    return [*lines, ""]
+
+
+def plans_of(procedure: Procedure) -> Iterator[Plan]:
+    """Every step alone at its maximum and at both ends of its clamp, and all presets at 100 %."""
+    for step in procedure.steps:
+        for value in dict.fromkeys(v for v in (step.maximum, *step.clamp) if v):
+            sides = {"left": value} if step.side_required else value
+            yield Plan.model_validate({"procedures": [{"procedure": procedure.name, "values": {step.name: sides}}]})
+    yield Plan.model_validate({"procedures": [{"procedure": procedure.name, "intensity": 100.0}]})
+
+
+def law_cells(mesh: Mesh, anatomy: Anatomy, procedures: list[Procedure], made: list[Prediction]) -> str:
+    """The worst of some predictions."""
+    inside = np.max([anatomy.region(r) for p in procedures for r in p.regions], axis=0) >= DEFAULT.still_weight
+    common = set.intersection(*(set(p.immobile) for p in procedures))
+    still = np.max([np.zeros(len(inside)), *(anatomy.region(r) for r in common)], axis=0) >= DEFAULT.still_weight
+    rows = []
+    for one in made:
+        total = one.total_mm()
+        size = np.linalg.norm(total, axis=1)
+        flipped, collapsed = spoiled(mesh, total)
+        asked = max((np.linalg.norm(i.asked_mm) for i in one.landed), default=np.inf)
+        rows.append((max((i.error_mm for i in one.landed), default=0.0), size.max() / asked,
+                     size[~inside].max(initial=0), size[still].max(initial=0), int(flipped.sum()), int(collapsed.sum()), one.min_dihedral_deg))
+    landed, over, outside, immobile, flips, fallen, edge = np.array(rows).T
+    return (f"{len(made)} | {landed.max():.4f} | {over.max():.2f} | {outside.max():.3f} | {immobile.max():.3f} | "
+            f"{int(flips.sum())} | {int(fallen.sum())} | {edge.min():.0f}")
+
+
+def speed_table(name: str, names: list[str]) -> list[str]:
+    """One row a procedure, on one head: medians of five."""
+    mesh, anatomy, _ = head_of(name)
+    lines = [f"Speed on `{Path(name).name}`, {len(mesh.vertices_mm)} vertices, one core, medians of five:", "",
+             "| procedure | handles | solve ms | applied again ms | dense solve ms | dense / ours |",
+             "|---|---|---|---|---|---|"]
+    for procedure in (catalogue()[n] for n in names):
+        cold = median_ms(lambda p=procedure: (solve.cache_clear(), field_of(mesh, anatomy, p)))
+        field = field_of(mesh, anatomy, procedure)
+        asked = np.random.default_rng(0).normal(size=(len(field.pins), 3))
+        warm = median_ms(lambda f=field, a=asked: f.displaced(a))
+        dense = dense_ms(mesh, len(field.pins))
+        lines.append(f"| {procedure.name} | {len(field.pins)} | {cold:.0f} | {warm:.1f} | {dense:.0f} | "
+                     f"{dense / cold:.1f} |")
+        print(lines[-1], file=sys.stderr)
+    return [*lines, ""]
+
+
+def dense_ms(mesh: Mesh, handles: int) -> float:
+    """A dense interpolation without a surface: straight distances from all vertices to as many centres as a usual RBF
+    deformer of faces uses (every 40th vertex held, and the handles), one linear solve, one product."""
+    centres = mesh.vertices_mm[::40][:len(mesh.vertices_mm) // 40 + handles]
+
+    def run() -> None:
+        phi = KERNELS["thin_plate"]
+        inner = np.linalg.norm(centres[:, None] - centres, axis=2) / 400
+        outer = np.linalg.norm(mesh.vertices_mm[:, None] - centres, axis=2) / 400
+        weights = np.linalg.lstsq(phi(inner), np.ones((len(centres), 3)), rcond=None)[0]
+        phi(outer) @ weights
+
+    return median_ms(run, 1)
+
+
+def median_ms(work, times: int = 5) -> float:  # noqa: ANN001 - any callable
+    """The median wall time."""
+    spent = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        spent.append(1000 * (time.perf_counter() - started))
+    return float(np.median(spent))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
