@@ -91,7 +91,8 @@ def law_cells(mesh: Mesh, anatomy: Anatomy, procedures: list[Procedure], made: l
         flipped, collapsed = spoiled(mesh, total)
         asked = max((np.linalg.norm(i.asked_mm) for i in one.landed), default=np.inf)
         rows.append((max((i.error_mm for i in one.landed), default=0.0), size.max() / asked,
-                     size[~inside].max(initial=0), size[still].max(initial=0), int(flipped.sum()), int(collapsed.sum()), one.min_dihedral_deg))
+                     size[~inside].max(initial=0), size[still].max(initial=0), int(flipped.sum()),
+                     int(collapsed.sum()), one.min_dihedral_deg))
     landed, over, outside, immobile, flips, fallen, edge = np.array(rows).T
     return (f"{len(made)} | {landed.max():.4f} | {over.max():.2f} | {outside.max():.3f} | {immobile.max():.3f} | "
             f"{int(flips.sum())} | {int(fallen.sum())} | {edge.min():.0f}")
