@@ -13,6 +13,8 @@ from core.mesh import Mesh
 
 COLLAPSED = 0.05
 """A triangle that keeps less than this part of its area has collapsed."""
+THREAD_MM = 0.05
+"""A triangle of less height than this cannot be seen: no camera here resolves it."""
 SHARPER_DEG = 5.0
 """Edges sharpened by less are as they were: the folds of lids and nostrils were sharp before."""
 
@@ -31,10 +33,13 @@ def added_removed_ml(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> t
 
 def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool[np.ndarray, "f"], Bool[
         np.ndarray, "f"]]:
-    """Triangles that the displacement flips (normal turned by over 90 degrees) and that it collapses."""
+    """Triangles that the displacement flips (normal turned by over 90 degrees) and that it collapses; threads thinner
+    than `THREAD_MM`, which dense refinement leaves in the folds of nostrils and lids, do not count.
+    """
     before, after = mesh.face_normals(), mesh.moved(displacement_mm).face_normals()
     area = np.linalg.norm(before, axis=1)
-    real = area > 0
+    longest = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[np.roll(mesh.faces, 1, 1)], axis=2).max(1)
+    real = area > THREAD_MM * longest
     flipped = real & (np.einsum("fc,fc->f", before, after) <= 0)
     return flipped, real & ~flipped & (np.linalg.norm(after, axis=1) < COLLAPSED * area)
 
