@@ -21,6 +21,8 @@ from core.surface import SurfacePoints
 
 NEAR_EDGES = (2.0, 5.0)
 """Straight distance below the first number of edge lengths, heat method above the second, blended between."""
+WELL_AWAY = 0.1
+"""A point with a smaller weight lies so near an edge that a vertex there would make threads of triangles."""
 MOST_LEVELS = 3
 """A patch is refined at most this often: 64 times the triangles."""
 
@@ -29,7 +31,8 @@ MOST_LEVELS = 3
 class Patch:
     """The part of a mesh around some points, refined; other connected pieces of the mesh are left out.
 
-    vertices_mm, faces: the refined surface, whose first K vertices are the mesh's vertices `kept` (K,).
+    vertices_mm, faces: the refined surface, whose first K vertices are the mesh's vertices `kept` (K,), and whose last
+    ones are the points that became vertices of their own: `own` says where on the refined `old_faces` they lie.
     points: the given points, pinned to the refined surface. coarse_faces: triangles before refinement, over `kept`.
     """
 
@@ -39,10 +42,12 @@ class Patch:
     kept: Int[np.ndarray, "k"]
     coarse_faces: Int[np.ndarray, "f 3"]
     levels: int
+    old_faces: Int[np.ndarray, "h 3"]
+    own: SurfacePoints
 
     def __post_init__(self) -> None:
         freeze(self, vertices_mm=(self.vertices_mm, float), faces=(self.faces, np.int32), kept=(self.kept, np.int64),
-               coarse_faces=(self.coarse_faces, np.int32))
+               coarse_faces=(self.coarse_faces, np.int32), old_faces=(self.old_faces, np.int32))
 
     def refined(self, values: Float[np.ndarray, "v"]) -> Float[np.ndarray, "w"]:
         """Values of the whole mesh's vertices, interpolated to the patch."""
@@ -50,7 +55,7 @@ class Patch:
         for _ in range(self.levels):
             fine = split_all(faces, len(out))
             out, faces = fine.values(out), fine.faces
-        return out[:, 0]
+        return np.concatenate([out, self.own.on(out, self.old_faces)])[:, 0]
 
 
 def patch_around(mesh: Mesh, points: SurfacePoints, within_mm: float, edge_mm: float) -> Patch:
@@ -64,7 +69,30 @@ def patch_around(mesh: Mesh, points: SurfacePoints, within_mm: float, edge_mm: f
     while mean_edge_mm(vertices, faces) > edge_mm and levels < MOST_LEVELS:
         fine = split_all(faces, len(vertices))
         vertices, faces, pinned, levels = fine.values(vertices), fine.faces, fine.points(pinned), levels + 1
-    return Patch(vertices_mm=vertices, faces=faces, points=pinned, kept=kept, coarse_faces=coarse, levels=levels)
+    old = faces
+    vertices, faces, pinned, own = with_points(vertices, faces, pinned)
+    return Patch(vertices_mm=vertices, faces=faces, points=pinned, kept=kept, coarse_faces=coarse, levels=levels,
+                 old_faces=old, own=own)
+
+
+def with_points(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], points: SurfacePoints) -> tuple[
+        Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"], SurfacePoints, SurfacePoints]:
+    """The surface with points as vertices of their own, so that a distance from one costs one solve instead of three.
+
+    Only those that lie alone in a triangle, well away from its edges; the last value is where they lay.
+    """
+    times = np.bincount(points.face, minlength=len(faces))[points.face]
+    rows = np.flatnonzero((times == 1) & (points.bary.min(1) > WELL_AWAY))
+    own, count = points[rows], len(vertices)
+    face, bary, split = points.face.copy(), points.bary.copy(), faces.copy()
+    extra = []
+    for number, row in enumerate(rows):
+        a, b, c = faces[points.face[row]]
+        split[points.face[row]] = [a, b, count + number]
+        extra += [[b, c, count + number], [c, a, count + number]]
+        bary[row] = [0, 0, 1]
+    new = np.concatenate([split, np.reshape(extra, (-1, 3)).astype(split.dtype)])
+    return (np.concatenate([vertices, own.on(vertices, faces)]), new, SurfacePoints(face=face, bary=bary), own)
 
 
 def cut_out(mesh: Mesh, points: SurfacePoints, within_mm: float) -> tuple[
