@@ -11,11 +11,13 @@ from core.mesh import Mesh
 from render.backends import RASTERIZERS
 
 VARIABLE = "PREVISAGE_RASTERIZER"
+OURS = "open3d"
+"""The one that is installed with the program."""
 
 
 def rasterizer_name() -> str:
     """The person's choice."""
-    return os.environ.get(VARIABLE) or "open3d"
+    return os.environ.get(VARIABLE) or OURS
 
 
 def rasterizer() -> Rasterize:

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from recon.networks import mediapipe
+
 THRESHOLD = 0.5
 
 
@@ -10,9 +12,7 @@ class Foreground:
     """Keeps the network loaded; call it with a picture."""
 
     def __init__(self) -> None:
-        import mediapipe as mp
-
-        self._net = mp.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
+        self._net = mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=0)
 
     def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
         """True on the person, hair and clothes included."""

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 
 from core.errors import PrevisageError
 from core.records import freeze, record
+from recon import networks
 
 CROP_PX = 192
 """Input of MediaPipe's landmark network."""
@@ -100,7 +101,7 @@ def build_graph() -> tuple:
     """The wheel's landmark graph with its presence score let out, and the region that means "the whole crop"."""
     os.environ.setdefault("GLOG_minloglevel", "3")
     try:
-        import mediapipe
+        package = networks.mediapipe()
         from google.protobuf import text_format
         from mediapipe.framework import calculator_pb2
         from mediapipe.framework.formats import rect_pb2
@@ -109,7 +110,7 @@ def build_graph() -> tuple:
     except ImportError as error:
         raise PrevisageError("no_mediapipe", "The landmark detector is not installed.",
                              "Run: pip install mediapipe==0.10.21") from error
-    bindings.resource_util.set_resource_dir(str(Path(mediapipe.__file__).parents[1]))
+    bindings.resource_util.set_resource_dir(str(Path(str(package.__file__)).parents[1]))
     valid = bindings.validated_graph_config.ValidatedGraphConfig()
     valid.initialize(graph_config=text_format.Parse(GRAPH, calculator_pb2.CalculatorGraphConfig()))
     config = calculator_pb2.CalculatorGraphConfig.FromString(valid.binary_config)
@@ -127,6 +128,7 @@ class FaceFinder:
     def __init__(self, least_score: float = 0.5) -> None:
         with quiet_stderr():
             os.environ.setdefault("GLOG_minloglevel", "3")
+            networks.mediapipe()
             from mediapipe.python.solutions.face_detection import FaceDetection
 
             self._networks = [FaceDetection(model_selection=k, min_detection_confidence=least_score) for k in (0, 1)]
