@@ -1,8 +1,10 @@
 """ClinicalFlag: a finding of the person, and what it changes: bands, permissions, warnings."""
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, model_validator
 
 from core.evidence import Evidence, Mark, Name, Strict, Text
 
@@ -60,3 +62,28 @@ class ClinicalFlag(Strict):
     def touches(self, procedure: str) -> bool:
         """Whether its effects hold for a procedure."""
         return not self.procedures or procedure in self.procedures
+
+    def sources(self) -> Iterator[str]:
+        """The sources of all its numbers and sayings."""
+        yield from (f.source for f in (self.band, self.swelling, self.cap_percent, self.extent, self.response) if f)
+        yield from (w.evidence.source for w in self.warnings)
+
+
+class FlagTable(Strict):
+    """The flags that ship, and the source keys that they cite in brackets, `[BDD17, BDD12]`."""
+
+    flags: tuple[ClinicalFlag, ...]
+    sources: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def consistent(self) -> "FlagTable":
+        """Names differ and every bracketed source key is resolved."""
+        names = [f.name for f in self.flags]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"the flag {twice[0]} stands there twice")
+        cited = {key for f in self.flags for text in f.sources() for group in re.findall(r"\[([^\]]+)\]", text)
+                 for key in group.split(", ")}
+        if cited - set(self.sources):
+            raise ValueError(f"sources not listed: {', '.join(sorted(cited - set(self.sources)))}")
+        return self

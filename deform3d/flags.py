@@ -6,10 +6,10 @@ from functools import lru_cache
 from importlib.resources import files
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from core.errors import PrevisageError, UsageError
-from core.flag import ClinicalFlag, Level
+from core.flag import ClinicalFlag, FlagTable, Level
 from core.plan import Plan, PlannedFlag
 from core.sides import Side
 from deform3d.catalogue import Amount, in_words
@@ -26,12 +26,12 @@ def clinical_flags() -> Flags:
 def read_flags(text: str) -> Flags:
     """A table of flags; PrevisageError says what is wrong with it."""
     try:
-        listed = TypeAdapter(list[ClinicalFlag]).validate_python(yaml.safe_load(text))
+        table = FlagTable.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, ValidationError) as error:
         why = in_words(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise PrevisageError("bad_flag_file", f"The table of flags cannot be used: {why}.",
                              "docs/procedures.md shows how one is written.") from error
-    return {flag.name: flag for flag in listed}
+    return {flag.name: flag for flag in table.flags}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +123,9 @@ def check_permissions(amounts: Sequence[Amount], plan: Plan, planned: PlannedFla
     if plan.override(flag.name) is not None:
         return
     for amount in amounts:
-        if flag.cap_percent is not None and amount.value / amount.step.maximum > flag.cap_percent.value / 100 + 1e-9:
-            most = amount.step.maximum * flag.cap_percent.value / 100
+        part = abs(amount.value / amount.step.maximum)  # of the maximum, in either direction
+        if flag.cap_percent is not None and part > flag.cap_percent.value / 100 + 1e-9:
+            most = amount.value / part * flag.cap_percent.value / 100
             raise UsageError("beyond_cap", f"{amount.name} is {amount.value:g} {amount.step.unit}; with {flag.label} "
                              f"at most {most:g} ({flag.cap_percent.value:g} % of its maximum; "
                              f"{flag.cap_percent.source}, evidence {flag.cap_percent.mark}).",
