@@ -1,11 +1,13 @@
 """The procedure catalogue: YAML files in, checked procedures out; a plan's intensities become values per step."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,10 +23,31 @@ SANE = 2.0
 """An override may exceed a clamp by this factor; beyond lies a slip of the keyboard."""
 
 
-@lru_cache(maxsize=1)
+OWN = "PREVISAGE_PROCEDURES"
+"""Environment variable that names a folder of a person's own procedure files."""
+
+
 def catalogue() -> Catalogue:
-    """The procedures that ship with Previsage, by name."""
-    return load_catalogue(files("data") / "procedures")
+    """The procedures that ship with Previsage and those of the person's own folder, by name.
+
+    PrevisageError names the first file that is wrong, and a folder that is not there.
+    """
+    return with_own(os.environ.get(OWN, ""))
+
+
+@lru_cache(maxsize=2)
+def with_own(folder: str) -> Catalogue:
+    """The shipped catalogue and a folder's; read once in the life of a program."""
+    shipped = load_catalogue(files("data") / "procedures")
+    if not folder:
+        return shipped
+    if not Path(folder).is_dir():
+        raise PrevisageError("no_procedures", f"{OWN} names {folder}, which is no folder.", "Correct or unset it.")
+    own = load_catalogue(Path(folder))
+    twice = sorted(set(own) & set(shipped))
+    if twice:
+        raise bad_file(f"{twice[0]}.yaml", f"a procedure called {twice[0]} ships with Previsage; yours needs another name")
+    return {**shipped, **own}
 
 
 def load_catalogue(folder: Traversable) -> Catalogue:

@@ -22,7 +22,7 @@ from typing import Literal
 from core.capture import Capture
 from core.case import MANIFEST, Case
 from core.errors import UsageError
-from core.files import read_json, write_json
+from core.files import digest, read_json, write_json
 from core.flag import ClinicalFlag
 from core.plan import Plan
 from core.prediction import Prediction
@@ -97,7 +97,9 @@ def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
         standard(head, prediction, folder / "views", staged(part(progress, 0.4, 1.0), "Drawing the views"))
 
     this.sweep()
-    this.run_stage(f"plans/{plan.id}", {"plan": plan.model_dump(mode="json"), "head": this.stage_key("recon"),
+    used = {p.procedure: digest(catalogue()[p.procedure].model_dump(mode="json")) for p in plan.procedures}
+    this.run_stage(f"plans/{plan.id}", {"plan": plan.model_dump(mode="json"), "procedures": used,
+                                        "head": this.stage_key("recon"),
                                         "code": code_version(*PLAN_CODE)}, work)
     progress(1.0, "Done: the prediction is ready")
     return load_prediction(this.plan(plan.id))

@@ -10,6 +10,7 @@ import yaml
 from core import Plan, PlannedProcedure
 from core.errors import PrevisageError, UsageError
 from deform3d import catalogue, load_catalogue, read_plan, resolve
+from deform3d.catalogue import with_own
 
 FOLDER = Path(__file__).parents[2] / "data" / "procedures"
 
@@ -31,13 +32,16 @@ def refused(value) -> UsageError:
 
 
 def test_the_shipped_procedures():
-    assert {"rhinoplasty", "mentoplasty"} <= set(catalogue())
-    names = [s.name for s in catalogue()["rhinoplasty"].steps]
-    assert names == ["hump_mm", "tip_rotation_deg", "tip_projection_mm", "alar_base_mm"]
-    hump, rotation, _, alar = catalogue()["rhinoplasty"].steps
+    assert set(catalogue()) == {
+        "blepharoplasty_lower", "blepharoplasty_upper", "brow_lift", "buccal_reduction", "lip_augmentation", "lip_lift",
+        "malar_augmentation", "masseter_reduction", "mentoplasty", "neck_lift", "orthognathic_bimaxillary",
+        "orthognathic_mandible", "orthognathic_maxilla", "otoplasty", "rhinoplasty", "rhytidectomy"}
+    nose = {s.name: s for s in catalogue()["rhinoplasty"].steps}
+    hump, rotation, alar = nose["hump_mm"], nose["tip_rotation_deg"], nose["alar_base_mm"]
     assert (hump.typical, hump.maximum, hump.clamp) == (2.5, 4.4, (0, 5))
     assert (rotation.typical, rotation.maximum, rotation.clamp) == (8, 15, (-8, 15))
     assert (alar.typical, alar.clamp) == (-3, (-8, 0))
+    assert all(p.category != "other" and p.healing for p in catalogue().values())
 
 
 def test_every_number_carries_a_mark_and_a_source():
@@ -59,7 +63,8 @@ def test_measured_numbers_cite_a_source():
 
 def test_intensity_sets_the_preset_steps_linearly():
     half = values_of(plan(intensity=50))
-    assert half == {"hump_mm": 2.2, "tip_rotation_deg": 7.5, "tip_projection_mm": 0.0, "alar_base_mm": -2.5}
+    assert {k: v for k, v in half.items() if v} == {"hump_mm": 2.2, "tip_rotation_deg": 7.5, "alar_base_mm.left": -2.5,
+                                                    "alar_base_mm.right": -2.5}
     for intensity in (0, 10, 55, 100):
         values = values_of(plan(intensity=intensity))
         for name, value in values.items():
@@ -74,14 +79,15 @@ def test_typical_values_lie_between_50_and_60_percent():
 
 def test_named_values_win_and_alone_leave_the_rest_at_zero():
     alone = values_of(plan(tip_projection_mm=-2))
-    assert alone == {"hump_mm": 0, "tip_rotation_deg": 0, "tip_projection_mm": -2, "alar_base_mm": 0}
+    assert {k: v for k, v in alone.items() if v} == {"tip_projection_mm": -2}
     both = values_of(plan(intensity=100, hump_mm=1))
     assert (both["hump_mm"], both["tip_rotation_deg"]) == (1, 15)
 
 
 def test_neither_intensity_nor_values_gives_the_typical_operation():
     values = values_of(plan())
-    assert values == {"hump_mm": 2.5, "tip_rotation_deg": 8, "tip_projection_mm": 0, "alar_base_mm": -3}
+    assert {k: v for k, v in values.items() if v} == {"hump_mm": 2.5, "tip_rotation_deg": 8, "alar_base_mm.left": -3,
+                                                      "alar_base_mm.right": -3}
 
 
 def test_unknown_names_list_the_known_ones():
@@ -104,7 +110,8 @@ def test_beyond_the_clamp_says_the_range_and_its_source(step, value):
 def test_the_clamp_itself_is_allowed():
     for step in catalogue()["rhinoplasty"].steps:
         for value in step.clamp:
-            assert values_of(plan(**{step.name: value}))[step.name] == value
+            values = values_of(plan(**{step.name: value}))
+            assert values[step.name + (".left" if step.sided else "")] == value
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -128,6 +135,50 @@ def test_a_good_plan_is_read():
     assert read_plan({"procedures": [{"procedure": "rhinoplasty", "intensity": 40}]}) == plan(intensity=40)
 
 
+SIDED = {"procedure": "rhinoplasty", "values": {"alar_base_mm": {"left": -2}}}
+
+
+def test_a_step_with_sides_takes_one_number_or_two_and_a_plan_may_be_one_sided():
+    assert values_of(read_plan({"procedures": [SIDED]}))["alar_base_mm.left"] == -2
+    assert values_of(read_plan({"procedures": [SIDED]}))["alar_base_mm.right"] == 0
+    left = values_of(read_plan({"procedures": [{"procedure": "rhinoplasty", "intensity": 100, "side": "left"}]}))
+    assert (left["alar_base_mm.left"], left["alar_base_mm.right"], left["hump_mm"]) == (-5, 0, 4.4)
+
+
+@pytest.mark.parametrize(("planned", "code"), [
+    ({**SIDED, "side": "right"}, "sides_contradict"),
+    ({"procedure": "rhinoplasty", "values": {"hump_mm": {"left": 1}}}, "no_sides"),
+    ({"procedure": "rhinoplasty", "values": {"hump_mm": 1, "dorsum_augmentation_mm": 1}}, "steps_contradict"),
+    ({"procedure": "rhinoplasty", "values": {"alar_base_mm": {"left": -9}}}, "beyond_clamp")])
+def test_sides_and_steps_that_contradict_are_refused(planned, code):
+    assert refused(read_plan({"procedures": [planned]})).code == code
+
+
+def test_a_step_of_one_side_needs_its_side():
+    step = catalogue()["rhinoplasty"].step("alar_base_mm").model_copy(update={"side_required": True, "preset": False})
+    one = catalogue()["rhinoplasty"].model_copy(update={"steps": (step,)})
+    for side, code in ((None, "side_missing"), ("left", None)):
+        planned = {"procedure": "rhinoplasty", "values": {"alar_base_mm": -2}} | ({"side": side} if side else {})
+        if code is None:
+            assert [a.value for a in resolve(read_plan({"procedures": [planned]}), {"rhinoplasty": one})] == [-2, 0]
+            continue
+        with pytest.raises(UsageError) as caught:
+            resolve(read_plan({"procedures": [planned]}), {"rhinoplasty": one})
+        assert caught.value.code == code
+
+
+def test_an_override_with_its_reason_passes_the_clamp_but_not_all_sense():
+    beyond = {"procedures": [{"procedure": "rhinoplasty", "values": {"hump_mm": 6}}]}
+    given = [{"what": "rhinoplasty.hump_mm", "reason": "revision of a very large hump"}]
+    assert refused(read_plan(beyond)).code == "beyond_clamp" and "overrides" in refused(read_plan(beyond)).hint
+    assert values_of(read_plan({**beyond, "overrides": given}))["hump_mm"] == 6
+    mad = {"procedures": [{"procedure": "rhinoplasty", "values": {"hump_mm": 60}}], "overrides": given}
+    assert refused(read_plan(mad)).code == "beyond_sense"
+    for wrong in ([{"what": "rhinoplasty.hump_mm"}], [{"what": "rhinoplasty.hump_mm", "reason": ""}]):
+        with pytest.raises(UsageError):
+            read_plan({**beyond, "overrides": wrong})
+
+
 def test_a_procedure_named_twice_is_refused():
     planned = PlannedProcedure(procedure="rhinoplasty", intensity=10)
     assert refused(Plan(procedures=[planned, planned])).code == "procedure_twice"
@@ -146,7 +197,8 @@ BROKEN = {
     "nan": (lambda text: text.replace("maximum: 4.4", "maximum: .nan"), "finite"),
     "mm_step_that_turns": (lambda text: text.replace("unit: deg", "unit: mm"), "rotate_about"),
     "follows_nobody": (lambda text: text.replace("follow: rhi", "follow: prn"), "follow names"),
-    "two_motions": (lambda text: text.replace("follow: rhi", "follow: rhi\n        medial: 1", 1), "exactly one"),
+    "two_motions": (lambda text: text.replace("move: [0, -0.2, -0.98]", "move: [0, -0.2, -0.98]\n        medial: 1", 1),
+                    "exactly one"),
     "point_weights": (lambda text: text.replace("{se: 0.5, rhi: 0.5}", "{se: 0.5, rhi: 0.4}"), "sum to 1"),
 }
 
@@ -173,6 +225,21 @@ def test_an_empty_folder_and_a_procedure_in_two_files_are_refused(tmp_path):
         (tmp_path / name).write_text((FOLDER / "mentoplasty.yaml").read_text("utf-8"), "utf-8")
     with pytest.raises(PrevisageError, match="already in another file"):
         load_catalogue(tmp_path)
+
+
+def test_a_person_adds_a_procedure_by_writing_one_file(tmp_path, monkeypatch):
+    manual = (FOLDER.parents[1] / "docs" / "procedures.md").read_text("utf-8")
+    text = re.findall(r"```yaml\n(name: .*?)```", manual, re.DOTALL)[0]
+    (tmp_path / "lip_border.yaml").write_text(text, "utf-8")
+    monkeypatch.setenv("PREVISAGE_PROCEDURES", str(tmp_path))
+    assert set(catalogue()) - {"lip_border"} == set(load_catalogue(FOLDER)) and "lip_border" in catalogue()
+    (tmp_path / "nose.yaml").write_text((FOLDER / "rhinoplasty.yaml").read_text("utf-8"), "utf-8")
+    with_own.cache_clear()
+    with pytest.raises(PrevisageError, match="ships with Previsage"):
+        catalogue()
+    monkeypatch.setenv("PREVISAGE_PROCEDURES", str(tmp_path / "missing"))
+    with pytest.raises(PrevisageError, match="no folder"):
+        catalogue()
 
 
 def test_the_example_of_the_manual_is_a_procedure(tmp_path):
