@@ -46,7 +46,7 @@ def with_own(folder: str) -> Catalogue:
     own = load_catalogue(Path(folder))
     twice = sorted(set(own) & set(shipped))
     if twice:
-        raise bad_file(f"{twice[0]}.yaml", f"a procedure called {twice[0]} ships with Previsage; yours needs another name")
+        raise bad_file(f"{twice[0]}.yaml", f"a procedure called {twice[0]} ships with Previsage; take another name")
     return {**shipped, **own}
 
 

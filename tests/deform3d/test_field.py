@@ -19,6 +19,7 @@ from tests.deform3d.builders import every_step, mirrored, remeshed
 ON_FORMULAS = ("rhinoplasty", "mentoplasty")  # whose landmarks and regions the head of formulas has
 STEPS = [pytest.param(p.name, s.name, id=f"{p.name}.{s.name}") for p, s in every_step() if p.name in ON_FORMULAS]
 MOVING = [p for p in STEPS if not p.values[1].endswith("_percent")]  # a straight nose has no deviation to take away
+ASIDE = ("lateral_mm",)  # positive to the patient's left: the mirror's plan has the other sign
 LINEAR = [p for p in STEPS if not p.values[1].endswith("_deg")]
 
 
@@ -67,7 +68,7 @@ def test_every_handle_lands_and_the_others_stay(head, operate, procedure, step):
         went = length(field.points.on(prediction.total_mm(), mesh.faces))
         anchors = np.isin(field.pins, catalogue()[procedure].anchors)
         assert went[~anchors & ~np.isin(field.pins, list(moved))].max(initial=0) < 1e-9
-        assert went[anchors].max() < 0.05 * max(np.linalg.norm(item.asked_mm) for item in moved.values())
+        assert went[anchors].max() < 0.08 * max(np.linalg.norm(item.asked_mm) for item in moved.values())
 
 
 @pytest.mark.parametrize(("procedure", "step"), LINEAR)
@@ -176,10 +177,13 @@ def test_all_steps_together_spoil_nothing(head, operate, procedure):
 @pytest.mark.parametrize("procedure", ["rhinoplasty", "mentoplasty"])
 def test_a_mirrored_head_gives_the_mirrored_result(head, operate, procedure):
     values = {name: catalogue()[procedure].step(name).typical for name in at_most(procedure)}
+    values |= {"alar_base_mm": {"left": -3.0, "right": -1.0}} if procedure == "rhinoplasty" else {}
+    other = {name: {"left": v["right"], "right": v["left"]} if isinstance(v, dict) else -v if name in ASIDE else v
+             for name, v in values.items()}
     lopsided = Mesh(vertices_mm=head[0].vertices_mm + [0, 0, 0] + 0.02 * head[0].vertices_mm[:, [1, 2, 0]],
                     faces=head[0].faces, uv=head[0].uv, faces_uv=head[0].faces_uv)
     here = operate(procedure, on=(lopsided, head[1]), **values).total_mm()
-    there = operate(procedure, on=mirrored(lopsided, head[1]), **values).total_mm()
+    there = operate(procedure, on=mirrored(lopsided, head[1]), **other).total_mm()
     assert length(here).max() > 1
     np.testing.assert_allclose(there * [-1, 1, 1], here, atol=1e-3)
 
