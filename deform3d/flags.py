@@ -46,12 +46,15 @@ class Effects:
 
 
 def locked_side(plan: Plan) -> Side | None:
-    """The side that must not move at all."""
-    return next((f.side for f in plan.flags if f.lock), None)
+    """The side that must not move at all; UsageError when both are locked."""
+    sides = dict.fromkeys(f.side for f in plan.flags if f.lock and f.side is not None)
+    if len(sides) > 1:
+        raise UsageError("sides_contradict", "Both sides are locked; nothing could move.", "Lock one side.")
+    return next(iter(sides), None)
 
 
 def check_flags(plan: Plan, flags: Flags) -> None:
-    """UsageError for an unknown flag, one without its side, a lock without a side, or an override without an object."""
+    """UsageError for an unknown flag, one without its side or with one too many, and a lock without a side."""
     for planned in plan.flags:
         if planned.flag not in flags:
             raise UsageError("unknown_flag", f"There is no clinical flag called {planned.flag!r}.",
@@ -61,8 +64,6 @@ def check_flags(plan: Plan, flags: Flags) -> None:
                              "Say `side: left` or `side: right`.")
         if planned.side is not None and flags[planned.flag].side == "none":
             raise UsageError("no_sides", f"The flag {planned.flag} has no side.", "Leave out `side`.")
-    if len({f.side for f in plan.flags if f.lock}) > 1:
-        raise UsageError("sides_contradict", "Both sides are locked; nothing could move.", "Lock one side.")
 
 
 def unlocked(plan: Plan, amounts: Sequence[Amount]) -> list[Amount]:
