@@ -32,6 +32,10 @@ MOST_OTHER = 0.2
 """Share of the views that a second, separate model may hold."""
 LEAST_SIGHTINGS = 60
 """Points that the usual view must hold: with fewer, noise decides the focal length."""
+FOCAL_HELD = 1
+"""Which of the attempts holds the focal length."""
+SETTLED_PX = 0.3
+"""Residuals beyond this count linearly, in the last adjustment."""
 CENTRE = 0.5
 """COLMAP puts pixel centres at halves, we put them at integers."""
 
@@ -126,6 +130,8 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
             out.mkdir()
             try:
                 best, others = way(database, folder, out)
+                if best is not None and number != FOCAL_HELD:
+                    settle(best, options)
             except (RuntimeError, ValueError) as error:
                 failed.append(f"{how} failed: {' '.join(str(error).split())}")
                 continue
@@ -258,6 +264,23 @@ def seeded(options: SfmOptions, names: list[str], start: Bundle, database: Path,
                 return None, 0
             pycolmap.bundle_adjustment(scene, adjust)
     return scene, 0
+
+
+def settle(scene: pycolmap.Reconstruction, options: SfmOptions) -> None:
+    """Adjust the cameras and the longest tracks once more, robustly and to the end (in place); the others are dropped.
+
+    The focal length lies in a long flat valley (0.5 % of it costs a thousandth of the error), in which mapping stops
+    early, and short tracks pull it along: 0.48 and 0.49 % short in two captures, 0.18 and 0.08 % after this.
+    """
+    lengths = sorted(p.track.length() for p in scene.points3D.values())
+    shortest = max(options.least_length, *lengths[-options.points:][:1])
+    for number in [number for number, p in scene.points3D.items() if p.track.length() < shortest]:
+        scene.delete_point3D(number)
+    adjust = pycolmap.BundleAdjustmentOptions()
+    adjust.ceres.loss_function_type, adjust.ceres.loss_function_scale = pycolmap.LossFunctionType.SOFT_L1, SETTLED_PX
+    adjust.ceres.solver_options.function_tolerance = 1e-6
+    with quiet():
+        pycolmap.bundle_adjustment(scene, adjust)
 
 
 @contextlib.contextmanager

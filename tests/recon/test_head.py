@@ -14,7 +14,7 @@ from core.landmarks import MEDIAPIPE478, Landmarks2D
 from core.reconstruction import Scale
 from core.transforms import umeyama
 from recon.bundle import BundleOptions, adjust
-from recon.head import HeadOptions, Views, check_fit, metric, reconstruct_head, true_scale, with_face
+from recon.head import FOCAL_SD, HeadOptions, Views, check_fit, holding, metric, reconstruct_head, true_scale, with_face
 from recon.observations import observations
 from recon.scale import IPD_SD, PINS_SD
 from recon.scene import scene_of
@@ -172,6 +172,14 @@ def test_every_cue_is_reported_and_measured_ones_win(filmed, model):
     with pytest.raises(InputRefused) as refusal:
         true_scale(views, bundle, HeadOptions(marker_mm=20.0))
     assert refusal.value.code == "no_marker"
+
+
+def test_a_focal_length_that_motion_found_is_held(filmed):
+    seen = observations(filmed.capture)
+    before, found = seen.focal_px * 1.1, seen.focal_px * 1.03
+    held, left = holding(seen, before, found), holding(seen, before, before)
+    assert held.focal_px == pytest.approx(found) and held.focal_sd == pytest.approx(FOCAL_SD)
+    assert (left.focal_px == seen.focal_px).all() and (left.focal_sd == seen.focal_sd).all()
 
 
 def test_landmarks_of_no_head_are_refused(filmed, model):
