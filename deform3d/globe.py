@@ -21,7 +21,7 @@ from deform3d.geodesic import smoothstep
 FADES_MM = (2.0, 4.0)
 """Skin up to the first height above the globe is lid and rests on it; above the second it lies on fat and muscle, and
 no longer follows the globe's shape."""
-LID_MM = 1.0
+LID_MM = 0.8
 """Thickness of a lid: no step along the normal brings the skin nearer to the globe, unless it was nearer before."""
 SIDEWAYS = (0.15, 0.5)
 """Below the first number of z / rho a point lies beside the globe and is left; above the second it rests on it."""
