@@ -8,7 +8,7 @@ a = value * share * response (Rodrigues): with r = p - q its displacement is
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from core.anatomy import Anatomy
 from core.errors import PrevisageError
@@ -72,10 +72,39 @@ def skin_near(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, point: Point) 
     """The nearest place well inside the moving regions to a mean of pins plus an offset."""
     target = mean_mm(mesh, anatomy, procedure, point.of or {}) + point.offset_mm
     moving = np.max([anatomy.region(r) for r in procedure.regions if r in anatomy.region_names], axis=0, initial=0)
-    inside = np.flatnonzero((moving >= WELL_INSIDE)[mesh.faces].all(1))
-    if not len(inside):
+    rows, parts = above(mesh.faces, moving.astype(float), WELL_INSIDE)
+    if not len(rows):
         raise missing_region(anatomy, " or ".join(procedure.regions), procedure)
-    return nearest(mesh, target, inside)
+    corners = np.einsum("gij,gjc->gic", parts, mesh.vertices_mm[mesh.faces[rows]])
+    cut = Mesh(vertices_mm=corners.reshape(-1, 3), faces=np.arange(3 * len(rows)).reshape(-1, 3), uv=np.zeros((1, 2)),
+               faces_uv=np.zeros((len(rows), 3), np.int32))
+    found = nearest(cut, target)
+    return SurfacePoints(face=rows[found.face], bary=found.bary @ parts[found.face[0]])
+
+
+def above(faces: Int[np.ndarray, "f 3"], weight: Float[np.ndarray, "v"], level: float) -> tuple[
+        Int[np.ndarray, "g"], Float[np.ndarray, "g 3 3"]]:
+    """The part of the triangles where a weight reaches a level: triangle numbers, and the corners of each piece as
+    barycentric coordinates. The weight is linear on a triangle, so finer triangles have the same part.
+    """
+    over = weight[faces] - level
+    rows, parts = [np.flatnonzero((over >= 0).all(1))], []
+    parts.append(np.broadcast_to(np.eye(3), (len(rows[0]), 3, 3)))
+    for k in range(3):
+        a, b, c = np.roll(np.arange(3), -k)
+        lone = np.flatnonzero((over[:, a] >= 0) & (over[:, b] < 0) & (over[:, c] < 0))
+        pair = np.flatnonzero((over[:, a] < 0) & (over[:, b] >= 0) & (over[:, c] >= 0))
+        one = np.eye(3)
+        for mixed in (lone, pair):
+            ab, ac = (one[a] + (over[mixed, a] / (over[mixed, a] - over[mixed, q]))[:, None] * (one[q] - one[a])
+                      for q in (b, c))
+            corner = [np.broadcast_to(one[q], (len(mixed), 3)) for q in (a, b, c)]
+            if mixed is lone:
+                rows, parts = [*rows, mixed], [*parts, np.stack([corner[0], ab, ac], 1)]
+            else:
+                rows = [*rows, mixed, mixed]
+                parts += [np.stack([ab, corner[1], corner[2]], 1), np.stack([ab, corner[2], ac], 1)]
+    return np.concatenate(rows), np.concatenate(parts)
 
 
 def missing_region(anatomy: Anatomy, region: str, procedure: Procedure) -> PrevisageError:
