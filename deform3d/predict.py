@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from core.anatomy import Anatomy
 from core.errors import UsageError
-from core.evidence import BANDS
+from core.evidence import BANDS, Band
 from core.files import digest
 from core.mesh import Mesh
 from core.plan import Plan
@@ -122,9 +122,9 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
                   "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
 
 
-def total_of(mesh: Mesh, done: Sequence[Done]) -> Float[np.ndarray, "v 3"]:
+def total_of(mesh: Mesh, done: Sequence[Done], band: Band = "mean") -> Float[np.ndarray, "v 3"]:
     """The sum of what was done so far."""
-    return np.sum([np.zeros_like(mesh.vertices_mm), *(d.moves["mean"] for d in done)], axis=0)
+    return np.sum([np.zeros_like(mesh.vertices_mm), *(d.moves[band] for d in done)], axis=0)
 
 
 def landed(mesh: Mesh, amount: Amount, field: Field, asked: Float[np.ndarray, "h 3"],
@@ -160,6 +160,12 @@ def spoiled_and_overshot(mesh: Mesh, total_mm: Float[np.ndarray, "v 3"], done: S
     flipped, collapsed = spoiled(mesh, total_mm)
     out = [f"{count} triangles {what}; the shape is not to be trusted there." for what, count in
            (("are turned inside out", int(flipped.sum())), ("have collapsed", int(collapsed.sum()))) if count]
+    ends: tuple[tuple[Band, str], ...] = (("low", "least"), ("high", "most"))
+    for band, word in ends:
+        count = sum(int(bad.sum()) for bad in spoiled(mesh, total_of(mesh, done, band)))
+        if count and not out:
+            out.append(f"Where tissue responds {word}, {count} triangles fold; that end of the band is not to be trusted "
+                       "there.")
     most = float(np.linalg.norm(total_mm, axis=1).max())
     planned = float(np.sum([max((np.linalg.norm(i.asked_mm) for i in d.landed), default=0.0) for d in done]))
     if most > OVERSHOOT * planned:
