@@ -1,5 +1,7 @@
 """Prediction: what a plan does to a head, as displacements; the original mesh is never copied."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Float
 
@@ -79,6 +81,20 @@ class Prediction:
     def total_mm(self, band: Band = "mean") -> Float[np.ndarray, "v 3"]:
         """The whole operation's displacement, on average or at an end of the band."""
         return {"low": self.low_mm, "mean": self.displacement_mm, "high": self.high_mm}[band].sum(0)
+
+    def shown(self, band: Band = "mean", months: float | None = None) -> "Prediction":
+        """The same at an end of the band, and with the swelling of so many months (> 0) after the operation as a step
+        of its own. What was asked, landed and told stays the mean's.
+        """
+        fields = {"low": self.low_mm, "mean": self.displacement_mm, "high": self.high_mm}[band]
+        if months is None:
+            return dataclasses.replace(self, displacement_mm=fields)
+        swelling = self.swollen_mm(months)[None]
+        return dataclasses.replace(
+            self, step_names=(*self.step_names, "swelling"), step_labels=(*self.step_labels, "Swelling"),
+            step_values=(*self.step_values, float(months)), step_units=(*self.step_units, "months"),
+            **{name: np.concatenate([own, swelling]) for name, own in (
+                ("displacement_mm", fields), ("low_mm", self.low_mm), ("high_mm", self.high_mm))})
 
     def swollen_mm(self, months: float) -> Float[np.ndarray, "v 3"]:
         """The swelling to add to the final result so many months (> 0) after the operation; held beyond the table."""

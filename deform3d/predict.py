@@ -164,8 +164,8 @@ def spoiled_and_overshot(mesh: Mesh, total_mm: Float[np.ndarray, "v 3"], done: S
     for band, word in ends:
         count = sum(int(bad.sum()) for bad in spoiled(mesh, total_of(mesh, done, band)))
         if count and not out:
-            out.append(f"Where tissue responds {word}, {count} triangles fold; that end of the band is not to be trusted "
-                       "there.")
+            out.append(f"Where tissue responds {word}, {count} triangles fold; that end of the band is not to be "
+                       "trusted there.")
     most = float(np.linalg.norm(total_mm, axis=1).max())
     planned = float(np.sum([max((np.linalg.norm(i.asked_mm) for i in d.landed), default=0.0) for d in done]))
     if most > OVERSHOOT * planned:

@@ -22,6 +22,7 @@ from typing import Literal
 from core.capture import Capture
 from core.case import MANIFEST, Case
 from core.errors import UsageError
+from core.evidence import BANDS, Band
 from core.files import digest, read_json, write_json
 from core.flag import ClinicalFlag
 from core.plan import Plan
@@ -106,12 +107,13 @@ def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
 
 
 def render_views(case: Path, plan_id: str | None = None, views: Views = "standard", folder: Path | None = None,
-                 progress: Progress = silent) -> list[Path]:
+                 progress: Progress = silent, band: Band = "mean", months: float | None = None) -> list[Path]:
     """Draw the head of a case, or a plan's before and after; the files written.
 
     views: `standard` (the clinical views), `captured` (over the person's own pictures), `turntable` (a movie).
-    folder: where to write; without it into the case, beside the head or the plan.
-    UsageError: no such plan, unknown views. PrevisageError: the case has no head.
+    folder: where to write; without it into the case, beside the head or the plan. band: the result where tissue
+    responds least or most. months: with the swelling so long after the operation.
+    UsageError: no such plan, unknown views, a band or a time without a plan. PrevisageError: the case has no head.
     """
     from previsage import pictures
 
@@ -120,11 +122,19 @@ def render_views(case: Path, plan_id: str | None = None, views: Views = "standar
         "captured": functools.partial(pictures.captured, case=case)}
     if views not in draw:
         raise UsageError("unknown_views", f"There are no views called {views!r}.", f"Known: {', '.join(sorted(draw))}.")
+    if plan_id is None and (band != "mean" or months is not None):
+        raise UsageError("no_plan", "Only a plan has a band and heals.", "Name it: --plan ID.")
+    if band not in BANDS or (months is not None and not 0 < months <= 120):
+        raise UsageError("bad_moment", f"There is no band {band!r}, or no moment {months} months after an operation.",
+                         f"Bands: {', '.join(BANDS)}. A time lies within ten years after it.")
     this = Case.open(case)
     head = load(case)
     prediction = None if plan_id is None else predict(case, stored_plan(this, plan_id), part(progress, 0.0, 0.1))
-    beside = this.recon if plan_id is None else this.plan(plan_id)
-    return draw[views](head, prediction, folder or beside / "views",
+    beside = (this.recon if plan_id is None else this.plan(plan_id)) / "views"
+    if prediction is not None and (band != "mean" or months is not None):
+        prediction = prediction.shown(band, months)
+        beside = beside / (band if months is None else f"{band}_{months:.2g}_months")
+    return draw[views](head, prediction, folder or beside,
                        progress=staged(part(progress, 0.1, 1.0), "Drawing the views"))
 
 

@@ -61,6 +61,14 @@ class Show(StrEnum):
     certainty = "certainty"
 
 
+class Band(StrEnum):
+    """Which result."""
+
+    low = "low"
+    mean = "mean"
+    high = "high"
+
+
 class ViewSet(StrEnum):
     """Which pictures."""
 
@@ -274,18 +282,24 @@ def render(
     = ViewSet.standard,
     output: Annotated[Path | None, typer.Option(
         "-o", "--output", metavar="DIR", help="Without it: into the case.")] = None,
+    band: Annotated[Band, typer.Option(help="Where tissue responds least, on average, or most.")] = Band.mean,
+    weeks: Annotated[float | None, typer.Option(
+        min=0.1, max=520, metavar="N", help="With the swelling so many weeks after the operation.")] = None,
     json_: Json = False,
 ) -> None:
     """Draw pictures of the head, or of a plan's before and after.
 
     \b
+      previsage render cases/anna --plan rhinoplasty --weeks 2
       previsage render cases/anna --plan rhinoplasty
       previsage render cases/anna --plan rhinoplasty --views turntable -o for-anna
     """
     import previsage
+    from core.healing import WEEK_MONTHS
 
     with work(case) as progress:
-        files = previsage.render_views(case, plan, views.value, output, progress)
+        files = previsage.render_views(case, plan, views.value, output, progress, band.value,
+                                       None if weeks is None else weeks * WEEK_MONTHS)
     current.get().result({"files": files}, lambda: shown.files(files))
 
 

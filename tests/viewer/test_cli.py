@@ -193,6 +193,39 @@ def test_render_lists_its_files(call: Call, case: Path, tmp_path: Path) -> None:
     assert len(record["files"]) == 20 and (case / "plans/nose/views/captured/captured_1_pair.png").is_file()
 
 
+def test_render_draws_the_band_and_the_swelling(call: Call, case: Path, tmp_path: Path) -> None:
+    code, out, _ = call("render", case, "--plan", "nose", "--weeks", "1", "--band", "high")
+    assert code == 0 and "high_0.23_months" in out
+    swollen = sorted((case / "plans" / "nose" / "views" / "high_0.23_months").glob("*_after.png"))
+    assert swollen and any(p.read_bytes() != (case / "plans/nose/views" / p.name).read_bytes() for p in swollen)
+    for words in (("render", case, "--band", "low"), ("render", case, "--weeks", "3"),
+                  ("render", case, "--plan", "nose", "--weeks", "0")):
+        assert call(*words)[0] == 2
+
+
+def test_solve_finds_a_plan_and_says_what_it_cannot_reach(call: Call, case: Path) -> None:
+    words = ("solve", case, "--procedure", "rhinoplasty", "--procedure", "mentoplasty")
+    code, out, _ = call(*words, "--goal", "chin_to_zero_meridian=90", "--step", "mentoplasty.advancement_mm")
+    assert code == 0 and "NOT REACHED" in out and "mentoplasty.advancement_mm is at its clamp" in out
+    record = one_object(call(*words, "--goal", "nasolabial_angle=105", "--json")[1])
+    (goal,) = record["goals"]
+    assert goal["target"] == 105 and (case / "plans" / "goals" / "views" / "sheet.png").is_file()
+    assert abs(goal["after"] - 105) < abs(goal["before"] - 105)
+    for wrong in (("--goal", "nose=3"), (), ("--goal", "goode"), ("--target", "no.ply", "--goal", "goode=0.5"),
+                  ("--goal", "goode=0.5", "--goal", "goode=0.6")):
+        assert call(*words, *wrong)[0] == 2
+    assert call(*words, "--target", "missing.ply")[0] == 3
+    assert "nasolabial_angle" in call("measures")[1]
+
+
+def test_flags_are_listed_and_obeyed(call: Call, case: Path) -> None:
+    assert "facial_palsy" in call("procedures", "--flags")[1]
+    code, _, err = call("predict", case, "--procedure", "otoplasty", "--flag", "keloid")
+    assert code == 2 and "overrides" in err
+    code, _, err = call("predict", case, "--procedure", "brow_lift", "--flag", "facial_palsy")
+    assert code == 2 and "side" in err
+
+
 def test_view_writes_a_screenshot(call: Call, made_case: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyvista", reason="the desktop window needs the extra `desktop`")
     code, out, _ = call("view", made_case, "--plan", "nose", "--screenshot", tmp_path / "shot.png", "--json")
