@@ -28,7 +28,7 @@ from render.sheets import SheetOptions, view_pictures
 from render.views import standard_cameras
 from viewer.plans import step_values
 
-CELL_PX = 300
+CELL_PX = 230
 RENDER_PX = 460
 """Pictures are rendered larger and cut to the face."""
 LARGEST = 250_000

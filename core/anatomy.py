@@ -6,6 +6,9 @@ from jaxtyping import Float
 from core.records import freeze, record
 from core.surface import SurfacePoints
 
+SKIN = "skin"
+NOT_SKIN = ("eye_l", "eye_r", "mouth_interior")
+
 
 @record
 class Anatomy:
@@ -32,6 +35,15 @@ class Anatomy:
         """One anthropometric landmark, as a batch of one."""
         return self.pin_points[[self.pin_names.index(name)]]
 
+    def has(self, region: str) -> bool:
+        """Whether there is a region of that name; `skin` always is."""
+        return region == SKIN or region in self.region_names
+
     def region(self, name: str) -> Float[np.ndarray, "v"]:
-        """Weights of one region over the vertices."""
+        """Weights of one region over the vertices. `skin` is all that is neither eye nor the inside of the mouth, also
+        where no other region lies: the sides of the neck, the angle of the jaw.
+        """
+        if name == SKIN and name not in self.region_names:
+            inner = [self.region(r) for r in NOT_SKIN if r in self.region_names]
+            return np.asarray(1 - np.max([np.zeros(self.region_weights.shape[1], np.float32), *inner], axis=0))
         return self.region_weights[self.region_names.index(name)]

@@ -151,7 +151,7 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
 
 def still_score(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "v"]:
     """Positive or zero where a vertex must be still: by weight of the immobile regions, or lack of the moving ones."""
-    missing = sorted({*procedure.regions, *procedure.immobile} - set(anatomy.region_names))
+    missing = sorted(r for r in {*procedure.regions, *procedure.immobile} if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "
                              f"{procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")

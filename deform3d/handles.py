@@ -21,6 +21,8 @@ from deform3d.nearest import nearest
 
 WELL_INSIDE = 0.5
 """A procedure's own point lies on triangles whose corners all have at least this weight in a moving region."""
+MIDLINE_STRETCH = 20.0
+"""How much more a millimetre aside counts for a point on the midline: in a hollow the nearest skin lies beside it."""
 NORMAL_MM = 5.0
 """The skin's normal at a handle is the mean of its surroundings, fading out at this distance: pores have none."""
 
@@ -45,7 +47,7 @@ def point_of(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, pin: str) -> Su
         return landmark(anatomy, pin, procedure.name)
     if extra.furthest is not None:
         return furthest(mesh, anatomy, procedure, extra.furthest)
-    return skin_near(mesh, anatomy, procedure, extra)
+    return skin_near(mesh, anatomy, procedure, pin, extra)
 
 
 def landmark(anatomy: Anatomy, pin: str, procedure: str) -> SurfacePoints:
@@ -58,7 +60,7 @@ def landmark(anatomy: Anatomy, pin: str, procedure: str) -> SurfacePoints:
 
 def furthest(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, place: Furthest) -> SurfacePoints:
     """The vertex of a region that lies furthest in a direction."""
-    if place.region not in anatomy.region_names:
+    if not anatomy.has(place.region):
         raise missing_region(anatomy, place.region, procedure)
     inside = np.flatnonzero(anatomy.region(place.region) >= WELL_INSIDE)
     if not len(inside):
@@ -68,17 +70,20 @@ def furthest(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, place: Furthest
     return SurfacePoints(face=np.array([face]), bary=np.eye(3)[[corner]])
 
 
-def skin_near(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, point: Point) -> SurfacePoints:
-    """The nearest place well inside the moving regions to a mean of pins plus an offset."""
+def skin_near(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, name: str, point: Point) -> SurfacePoints:
+    """The nearest place well inside the moving regions to a mean of pins plus an offset; a point without a side stays
+    in its sagittal plane.
+    """
     target = mean_mm(mesh, anatomy, procedure, point.of or {}) + point.offset_mm
-    moving = np.max([anatomy.region(r) for r in procedure.regions if r in anatomy.region_names], axis=0, initial=0)
+    moving = np.max([anatomy.region(r) for r in procedure.regions if anatomy.has(r)], axis=0, initial=0)
+    stretch = np.array([1.0 if side_of(name) else MIDLINE_STRETCH, 1.0, 1.0])
     rows, parts = above(mesh.faces, moving.astype(float), WELL_INSIDE)
     if not len(rows):
         raise missing_region(anatomy, " or ".join(procedure.regions), procedure)
     corners = np.einsum("gij,gjc->gic", parts, mesh.vertices_mm[mesh.faces[rows]])
-    cut = Mesh(vertices_mm=corners.reshape(-1, 3), faces=np.arange(3 * len(rows)).reshape(-1, 3), uv=np.zeros((1, 2)),
-               faces_uv=np.zeros((len(rows), 3), np.int32))
-    found = nearest(cut, target)
+    cut = Mesh(vertices_mm=stretch * corners.reshape(-1, 3), faces=np.arange(3 * len(rows)).reshape(-1, 3),
+               uv=np.zeros((1, 2)), faces_uv=np.zeros((len(rows), 3), np.int32))
+    found = nearest(cut, stretch * target)
     return SurfacePoints(face=rows[found.face], bary=found.bary @ parts[found.face[0]])
 
 

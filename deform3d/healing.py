@@ -25,7 +25,7 @@ def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> Float[np.
     healing = procedure.healing
     if healing is None:
         return np.zeros_like(mesh.vertices_mm)
-    missing = sorted(set(healing.regions) - set(anatomy.region_names))
+    missing = sorted(r for r in healing.regions if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which swells after "
                              f"{procedure.name}.", f"It has: {', '.join(anatomy.region_names)}.")
