@@ -53,6 +53,8 @@ def test_every_step_at_its_limits_on_random_heads(model, seed, name):
         asked = sum(max((np.linalg.norm(item.asked_mm) for item in prediction.landed if item.step == step), default=0)
                     for step in {i.step.removesuffix(".left").removesuffix(".right") + suffix for i in prediction.landed
                                  for suffix in ("", ".left")})
+        if procedure.lids_slide:  # the globe stops a handle that lies nearest to it
+            asked = max(asked, *map(abs, prediction.step_values))
         assert length(total).max() < 1.3 * asked + 0.05, what
         for band in ("low", "high"):
             assert np.isfinite(prediction.total_mm(band)).all()
