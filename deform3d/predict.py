@@ -27,7 +27,7 @@ from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 3"
+METHOD = "joint geodesic kernels, 4"
 """Name and number of the deformation method; the number rises when results change."""
 
 def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, options: FieldOptions = DEFAULT,
