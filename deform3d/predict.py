@@ -29,6 +29,9 @@ OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
 METHOD = "joint geodesic kernels, 4"
 """Name and number of the deformation method; the number rises when results change."""
+STOPPED_MM = 0.25
+"""A globe that takes more than this from a handle is told."""
+
 
 def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, options: FieldOptions = DEFAULT,
             progress: Progress = silent, flags: Flags | None = None) -> Prediction:
@@ -65,6 +68,7 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
         update={"falloff_mm": procedure.falloff_mm * effects.extent})
     field = field_of(mesh, anatomy, wider, options, locked_side(plan))
     globes = Globes(mesh, anatomy) if procedure.lids_slide else None
+    stopped: tuple[str, ...] = ()
     for amount in [a for a in amounts if a.value] or amounts:
         asked = {band: asked_mm(mesh, anatomy, procedure, amount.step, amount.value * effects.response, field.points,
                                 amount.side, band) for band in BANDS}
@@ -74,10 +78,21 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
         if globes is not None:
             normal = all(h.motion in ("outward", "follow") for h in amount.step.every_handle())
             moves = {band: globes.held(u, normal) for band, u in moves.items()}
-            asked = {band: globes.held_at(field.points, wish, normal) for band, wish in asked.items()}
+            wish, asked = asked["mean"], {b: globes.held_at(field.points, w, normal) for b, w in asked.items()}
+            stopped = stops(field, amount, wish, asked["mean"])
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
-                   landed=tuple(landing))
+                   landed=tuple(landing), told=stopped)
+
+
+def stops(field: Field, amount: Amount, wish: Float[np.ndarray, "h 3"], held: Float[np.ndarray, "h 3"]) -> tuple[
+        str, ...]:
+    """What to tell of the handle that a globe holds back most."""
+    planned, left = (np.linalg.norm(u, axis=1) for u in (wish, held))
+    row = int(np.argmax(planned - left))
+    if planned[row] - left[row] <= STOPPED_MM:
+        return ()
+    return (f"{amount.name}: the eyeball stops {field.pins[row]} after {left[row]:.1f} of {planned[row]:.1f} mm.",)
 
 
 def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> Iterator[Done]:
@@ -116,8 +131,8 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
         swelling_percent=np.reshape([[p.healing.percent(t) for t in MONTHS] for p in healing if p.healing],
                                     (len(healing), len(MONTHS))),
         volume_added_ml=added, volume_removed_ml=removed, min_dihedral_deg=min_dihedral_deg(mesh, total),
-        warnings=(*spoiled_and_overshot(mesh, total, done), *limits, *overridden(plan),
-                  *(told for e in effects.values() for told in e.told), *notes),
+        warnings=(*spoiled_and_overshot(mesh, total, done), *limits, *(t for d in done for t in d.told),
+                  *overridden(plan), *(told for e in effects.values() for told in e.told), *notes),
         versions={"deform3d": METHOD, "potpourri3d": version("potpourri3d"), "numpy": version("numpy"),
                   "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
 

@@ -21,6 +21,7 @@ class Done:
     unit: str
     moves: dict[Band, Float[np.ndarray, "v 3"]]
     landed: tuple[Landed, ...]
+    told: tuple[str, ...] = ()
 
     def held_back(self, share: float) -> "Done":
         """The same to a share of itself."""

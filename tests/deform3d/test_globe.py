@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core import SurfacePoints
+from deform3d import catalogue, predict, read_plan
 from deform3d.globe import Globes, sphere
 
 
@@ -25,6 +26,14 @@ def test_a_lid_that_goes_up_keeps_its_distance(model, mesh):
     assert held[0, :2].tolist() == [0.0, 1.5] and held[0, 2] < 0
     before, free, after = (np.linalg.norm(start + u - centre) for u in (np.zeros(3), up[0], held[0]))
     assert abs(after - before) < 0.3 * abs(free - before) and abs(free - before) > 0.2
+
+
+def test_a_step_that_the_globe_stops_says_so(model, mesh):
+    plan = read_plan({"procedures": [{"procedure": "blepharoplasty_lower", "values": {"bag_mm": 2}}]})
+    shallow = predict(mesh.with_vertices(mesh.vertices_mm), model.anatomy, plan, catalogue())
+    stopped = [w for w in shallow.warnings if "the eyeball stops" in w]
+    least = min(np.linalg.norm(i.asked_mm) for i in shallow.landed if "central" in i.pin)
+    assert bool(stopped) == (least < 1.75)
 
 
 def test_what_does_not_move_and_what_is_far_is_left_alone(model, mesh):
