@@ -33,7 +33,7 @@ from core.procedure import Procedure
 from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
-from deform3d.geodesic import Heat, Patch, distances_mm, mean_edge_mm, patch_around, smoothstep
+from deform3d.geodesic import Heat, Patch, distances_mm, patch_around, smoothstep
 from deform3d.handles import handle_points
 from deform3d.kernels import KERNELS
 
@@ -134,13 +134,11 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
         score = np.maximum(score, problem.mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0))
     patch = patch_around(problem.mesh, points, support, options.edge_per_falloff * falloff)
     still = still_on(patch, score)
-    unit_mm = options.edge_per_falloff * falloff  # of the distances, so that they hang on no triangle's size
-    heat = Heat(patch, unit_mm)
+    heat = Heat(patch)
     ring = edge_ring(patch, behind(patch, still, options.setback_per_falloff * falloff, heat),
                      options.ring_per_falloff * falloff)
-    away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)], heat, near_mm=unit_mm)
-    inside_mm = mean_edge_mm(patch.vertices_mm, patch.faces) / 2  # the still vertices begin so far behind the edge
-    w = window(np.maximum(apart[-1] - inside_mm, 0), away[moved].min(0), options.ramp_per_falloff * falloff)
+    away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)], heat)
+    w = window(apart[-1], away[moved].min(0), options.ramp_per_falloff * falloff)
     centres = moved | (patch.points.on(w[:, None], patch.faces)[:, 0] > 0)  # anchors in the still part hold anyway
     kernels = KERNELS[procedure.kernel](np.concatenate([away[centres], apart[:-1]]) / support).T
     at_centres = np.concatenate([patch.points[centres].on(kernels, patch.faces), kernels[ring]])

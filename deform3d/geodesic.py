@@ -115,21 +115,15 @@ def cut_out(mesh: Mesh, points: SurfacePoints, within_mm: float) -> tuple[
 class Heat:
     """Heat-method solvers of a patch, one for each connected piece: factored once, for all sources."""
 
-    def __init__(self, patch: Patch, spread_mm: float | None = None) -> None:
-        """Factor; pieces that hold no source are factored in vain, so `patch_around` leaves them out.
-
-        spread_mm: the heat flows for the time spread^2, whatever the triangles, so that finer ones give the same
-        distances; without it for the square of their mean edge, as the method's authors advise.
-        """
+    def __init__(self, patch: Patch) -> None:
+        """Factor; pieces that hold no source are factored in vain, so `patch_around` leaves them out."""
         piece = components(len(patch.vertices_mm), patch.faces)
         self.count = len(piece)
         self.pieces = []
         for number in np.unique(piece[patch.faces[:, 0]]):
             members = np.flatnonzero(piece == number)
             local = np.searchsorted(members, patch.faces[piece[patch.faces[:, 0]] == number])
-            edge = mean_edge_mm(patch.vertices_mm, patch.faces)
-            times = 1.0 if spread_mm is None else max(1.0, (spread_mm / edge)**2)
-            solver = potpourri3d.MeshHeatMethodDistanceSolver(patch.vertices_mm[members], local, t_coef=times)
+            solver = potpourri3d.MeshHeatMethodDistanceSolver(patch.vertices_mm[members], local)
             self.pieces.append((members, solver))
 
     def away_mm(self, sources: Sequence[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "s w"]:
@@ -143,13 +137,12 @@ class Heat:
         return out
 
 
-def distances_mm(patch: Patch, sets: Sequence[Int[np.ndarray, "_"]], heat: Heat | None = None, points: bool = True,
-                 near_mm: float | None = None) -> tuple[Float[np.ndarray, "n w"], Float[np.ndarray, "s w"]]:
+def distances_mm(patch: Patch, sets: Sequence[Int[np.ndarray, "_"]], heat: Heat | None = None,
+                 points: bool = True) -> tuple[Float[np.ndarray, "n w"], Float[np.ndarray, "s w"]]:
     """Surface distances to all refined vertices, inf on a connected piece without the source.
 
     First from every point of the patch (from none without `points`); second from sets of refined vertices, exactly 0 on
-    the set. heat: the patch's solvers, when there is more to ask of them. near_mm: in place of the mean edge, the unit
-    of `NEAR_EDGES`.
+    the set. heat: the patch's solvers, when there is more to ask of them.
     """
     heat = heat or Heat(patch)
     centres = patch.points if points else patch.points[:0]
@@ -159,7 +152,7 @@ def distances_mm(patch: Patch, sets: Sequence[Int[np.ndarray, "_"]], heat: Heat 
     far = np.zeros((len(centres), len(patch.vertices_mm)))
     np.add.at(far, np.nonzero(used)[0], centres.bary[used][:, None] * away[slot])
     straight = np.linalg.norm(patch.vertices_mm - centres.on(patch.vertices_mm, patch.faces)[:, None], axis=2)
-    edges = far / (near_mm or mean_edge_mm(patch.vertices_mm, patch.faces))
+    edges = far / mean_edge_mm(patch.vertices_mm, patch.faces)
     blend = smoothstep((edges - NEAR_EDGES[0]) / (NEAR_EDGES[1] - NEAR_EDGES[0]))
     from_sets = np.maximum(away[len(corners):], 0)
     for row, members in zip(from_sets, sets, strict=True):
