@@ -98,7 +98,7 @@ def test_handles_land_and_what_is_not_the_nose_stays(made_case: Path) -> None:
 
 
 @pytest.mark.parametrize(("plan", "code"), [
-    ({"procedure": "otoplasty"}, "unknown_procedure"),
+    ({"procedure": "tonsillectomy"}, "unknown_procedure"),
     ({"procedure": "rhinoplasty", "values": {"x": 1}}, "unknown_step"),
     ({"procedure": "rhinoplasty", "values": {"hump_mm": 50}}, "beyond_clamp")])
 def test_a_wrong_plan_is_a_usage_error_and_leaves_nothing(case: Path, plan: dict, code: str) -> None:
