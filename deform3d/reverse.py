@@ -35,6 +35,8 @@ SIGMA_MM = 0.3
 """A surface that lies this near is as good as reached: the reconstruction's own error."""
 ROUNDS = 8
 """Nearest points are looked up again this often."""
+WELL_INSIDE = 0.02
+"""Share of a clamp's width: the solver creeps when it starts on a bound."""
 SLOPE_AT = 0.05
 """Slopes are differences over this part of a step's reach."""
 FAR_MM = 15.0
@@ -132,7 +134,7 @@ class Problem:
                 start: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """The values within the clamps that make the residuals smallest."""
         low, high = np.array([lever.bounds for lever in self.levers]).T
-        inside = np.clip(start, low + 1e-9, high - 1e-9)
+        inside = np.clip(start, low + WELL_INSIDE * (high - low), high - WELL_INSIDE * (high - low))
         return np.asarray(least_squares(
             lambda x: np.concatenate([residuals(x), np.sqrt(LAMBDA) * x]), inside, bounds=(low, high)).x)
 

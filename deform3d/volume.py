@@ -28,7 +28,7 @@ def swept_mm3(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> Float[np
 def added_removed_ml(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[float, float]:
     """Volumes added and removed (ml, both positive)."""
     swept = swept_mm3(mesh, displacement_mm) / 1000
-    return float(swept[swept > 0].sum()), float(-swept[swept < 0].sum())
+    return float(swept[swept > 0].sum()), abs(float(swept[swept < 0].sum()))
 
 
 def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool[np.ndarray, "f"], Bool[

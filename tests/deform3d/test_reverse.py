@@ -55,6 +55,14 @@ def test_what_cannot_be_reached_is_said_and_no_clamp_is_passed(problem):
     assert found.plan.procedures[-1].values == {"advancement_mm": 12.0} and 5 < item.after - now < 20
 
 
+def test_a_step_whose_clamp_begins_at_zero_is_used_alone(model, mesh):
+    alone = Problem(mesh, model.anatomy, ["mentoplasty"], catalogue(), ("mentoplasty.advancement_mm",))
+    now = measured(alone, "chin_to_zero_meridian", np.zeros(1))
+    for away, values in ((40.0, {"advancement_mm": 12.0}), (4.5, {"advancement_mm": 5.0})):
+        found = reach_goals(alone, [goal("chin_to_zero_meridian", now + away)])
+        assert found.plan.procedures[0].values == pytest.approx(values, abs=0.11)
+
+
 def test_nothing_is_done_when_nothing_is_wanted(problem):
     now = measured(problem, "nasolabial_angle", np.zeros(4))
     found = reach_goals(problem, [goal("nasolabial_angle", now)])
