@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from previsage.options import ReconstructOptions
 
 if TYPE_CHECKING:
+    from previsage.backwards import solve
     from previsage.demo import make_demo
     from previsage.recipe import clinical_flags, load, predict, procedures, reconstruct, render_views
-    from previsage.solve import solve
 
 __all__ = ["ReconstructOptions", "clinical_flags", "load", "make_demo", "predict", "procedures", "reconstruct",
            "render_views", "solve"]
 
 _HOME = {"load": "recipe", "predict": "recipe", "procedures": "recipe", "clinical_flags": "recipe",
-         "reconstruct": "recipe", "render_views": "recipe", "make_demo": "demo", "solve": "solve"}
+         "reconstruct": "recipe", "render_views": "recipe", "make_demo": "demo", "solve": "backwards"}
 
 
 def __getattr__(name: str) -> Any:
