@@ -80,10 +80,12 @@ class FreeMove(Strict):
 
     @model_validator(mode="after")
     def one_place(self) -> "FreeMove":
-        """The place is given in one way, and a move has a sane size."""
+        """The place is given in one way, and the move is no longer than half its radius, so that no skin folds."""
         if sum(v is not None for v in (self.at, self.at_mm, self.face)) != 1 or (self.face is None) != (
                 self.bary is None):
             raise ValueError("give exactly one of at (a landmark), at_mm, and face with bary")
+        if sum(c * c for c in self.move_mm) > (self.radius_mm / 2)**2:
+            raise ValueError("a move may be at most half as long as its radius, or the skin folds")
         return self
 
 

@@ -9,8 +9,9 @@ import yaml
 
 from core import Plan, PlannedProcedure
 from core.errors import PrevisageError, UsageError
-from deform3d import catalogue, load_catalogue, read_plan, resolve
+from deform3d import catalogue, clinical_flags, load_catalogue, read_plan, resolve
 from deform3d.catalogue import with_own
+from deform3d.flags import consequences
 
 FOLDER = Path(__file__).parents[2] / "data" / "procedures"
 
@@ -240,6 +241,14 @@ def test_a_person_adds_a_procedure_by_writing_one_file(tmp_path, monkeypatch):
     monkeypatch.setenv("PREVISAGE_PROCEDURES", str(tmp_path / "missing"))
     with pytest.raises(PrevisageError, match="no folder"):
         catalogue()
+
+
+def test_the_manual_s_plan_is_a_plan():
+    manual = (FOLDER.parents[1] / "docs" / "procedures.md").read_text("utf-8")
+    written = read_plan(yaml.safe_load(re.findall(r"```yaml\n(id: .*?)```", manual, re.DOTALL)[0]))
+    assert len(resolve(written, catalogue())) > 20
+    assert set(consequences(written, resolve(written, catalogue()), clinical_flags())) == {
+        p.procedure for p in written.procedures}
 
 
 def test_the_example_of_the_manual_is_a_procedure(tmp_path):

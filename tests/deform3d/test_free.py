@@ -73,7 +73,8 @@ def test_another_mesh_s_triangles_are_refused(model, mesh):
 
 @pytest.mark.parametrize("free", [
     {}, {"at": "prn", "at_mm": [0, 0, 0]}, {"at": "prn", "radius_mm": 0.5}, {"at": "prn", "radius_mm": 500},
-    {"at": "prn", "move_mm": [0, float("nan"), 0]}, {"face": 1, "bary": [1, 0, 0]}, {"face": 1}])
+    {"at": "prn", "move_mm": [0, float("nan"), 0]}, {"at": "prn", "move_mm": [0, 0, 500]},
+    {"face": 1, "bary": [1, 0, 0]}, {"face": 1}])
 def test_nonsense_is_refused_when_it_is_read(free):
     with pytest.raises(UsageError) as caught:
         plan(**free)
