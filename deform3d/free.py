@@ -9,6 +9,7 @@ from core.anatomy import Anatomy
 from core.errors import UsageError
 from core.mesh import Mesh
 from core.plan import FreeMove
+from core.sides import Side
 from core.surface import SurfacePoints
 from deform3d.geodesic import distances_mm, patch_around, smoothstep
 from deform3d.kernels import wendland
@@ -48,15 +49,19 @@ def place(mesh: Mesh, anatomy: Anatomy, move: FreeMove) -> SurfacePoints:
     return found
 
 
-def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove) -> tuple[SurfacePoints, Float[np.ndarray, "v"]]:
+def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove, locked: Side | None = None) -> tuple[
+        SurfacePoints, Float[np.ndarray, "v"]]:
     """Where a free move takes hold, and the share of it that every vertex makes: 1 there, 0 from its radius on.
 
+    locked: a side of the head that does not move at all.
     UsageError when the place lies in a part that no hand may move.
     """
     point = place(mesh, anatomy, move)
     patch = patch_around(mesh, point, move.radius_mm, EDGE_PER_RADIUS * move.radius_mm)
     rigid = np.max([np.zeros(len(mesh.vertices_mm)), *(anatomy.region(r) for r in RIGID if r in anatomy.region_names)],
                    axis=0)
+    if locked is not None:
+        rigid = np.maximum(rigid, mesh.vertices_mm[:, 0] * (1.0 if locked == "left" else -1.0) >= 0)
     still = patch.refined(rigid) >= 0.05
     still[:len(patch.kept)] = rigid[patch.kept] >= 0.05
     far, away = distances_mm(patch, [np.flatnonzero(still)] if still.any() else [])
@@ -65,6 +70,6 @@ def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove) -> tuple[SurfacePoi
     share[patch.kept] = (window * wendland(far[0] / move.radius_mm))[:len(patch.kept)]
     there = float(point.on(share[:, None], mesh.faces)[0, 0])
     if there < 0.2:
-        raise UsageError("rigid_part", f"{move.label}: eyes, teeth and the inside of the mouth are not moved.",
-                         "Pick a place on the skin.")
+        raise UsageError("rigid_part", f"{move.label}: eyes, teeth, the inside of the mouth and a locked side are not "
+                         "moved.", "Pick a place on the skin that may move.")
     return point, share / there

@@ -99,7 +99,7 @@ def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> I
     """The free moves of a plan; in turn, each takes hold of the skin where it then is."""
     base = mesh.moved(total_of(mesh, done)) if plan.overlap == "in_turn" and done else mesh
     for count, move in enumerate(plan.free, 1):
-        point, share = free_field(base, anatomy, move)
+        point, share = free_field(base, anatomy, move, locked_side(plan))
         u = share[:, None] * np.array(move.move_mm, float)
         name = f"free.{count}"
         yield Done(name=name, label=move.label, value=float(np.linalg.norm(move.move_mm)), unit="mm",

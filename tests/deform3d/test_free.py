@@ -41,6 +41,16 @@ def test_eyes_and_the_mouth_s_inside_never_move(model, mesh):
     assert made.total_mm().any()
 
 
+def test_a_locked_side_holds_against_the_hand(model, mesh):
+    flags = [{"flag": "facial_palsy", "side": "left", "lock": True}]
+    right = {"at": "zy_r", "move_mm": [0, 1, 0], "radius_mm": 70}
+    total = run(model, mesh, read_plan({"free": [right], "flags": flags})).total_mm()
+    assert total.any() and not total[mesh.vertices_mm[:, 0] >= 0].any()
+    for pin in ("zy_l", "prn"):
+        with pytest.raises(UsageError, match="locked side"):
+            run(model, mesh, read_plan({"free": [{**right, "at": pin}], "flags": flags}))
+
+
 def test_free_moves_follow_procedures_in_turn(model, mesh):
     chin = {"procedure": "mentoplasty", "values": {"advancement_mm": 6}}
     free = {"at": "pg", "move_mm": [0, 0, 1.0], "radius_mm": 20}
