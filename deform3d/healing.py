@@ -11,6 +11,7 @@ from core.errors import PrevisageError
 from core.healing import WEEK_MONTHS
 from core.mesh import Mesh
 from core.procedure import Procedure
+from core.sides import Side
 
 MONTHS = (WEEK_MONTHS, 2 * WEEK_MONTHS, 1.0, 2.0, 3.0, 6.0, 9.0, 12.0)
 """The states that are kept with a prediction, one week to twelve months after the operation."""
@@ -20,8 +21,12 @@ DRY = ("eye_l", "eye_r", "mouth_interior")
 """Parts that do not swell."""
 
 
-def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> Float[np.ndarray, "v 3"]:
-    """The layer at 100 %: amplitude times the largest factor of the regions that a vertex lies in, evened."""
+def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, side: Side | None = None) -> Float[
+        np.ndarray, "v 3"]:
+    """The layer at 100 %: amplitude times the largest factor of the regions that a vertex lies in, evened.
+
+    side: the only side that was operated on; the other stays exactly as it is.
+    """
     healing = procedure.healing
     if healing is None:
         return np.zeros_like(mesh.vertices_mm)
@@ -30,7 +35,8 @@ def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> Float[np.
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which swells after "
                              f"{procedure.name}.", f"It has: {', '.join(anatomy.region_names)}.")
     height = np.max([factor * anatomy.region(region) for region, factor in healing.regions.items()], axis=0)
-    dry = np.max([anatomy.region(r) for r in DRY if r in anatomy.region_names], axis=0, initial=0) >= 0.05
+    other = mesh.vertices_mm[:, 0] * {"left": -1.0, "right": 1.0, None: 0.0}[side] > 0
+    dry = other | (np.max([anatomy.region(r) for r in DRY if r in anatomy.region_names], axis=0, initial=0) >= 0.05)
     even = evened(mesh, height, dry)
     return healing.amplitude_mm.mean * even[:, None] * evened_normals(mesh)
 

@@ -15,6 +15,7 @@ from core.plan import Plan
 from core.prediction import Coupled, Landed, Prediction, triple
 from core.procedure import Procedure, Step
 from core.progress import Progress, silent
+from core.sides import Side
 from deform3d.catalogue import Amount, Catalogue, resolve
 from deform3d.field import DEFAULT, Field, FieldOptions, field_of
 from deform3d.flags import Effects, Flags, clinical_flags, consequences, locked_side, unlocked
@@ -125,8 +126,8 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
         high_mm=np.stack([d.moves["high"] for d in done]), landed=tuple(item for d in done for item in d.landed),
         couplings=tuple(item for a in used for item in dragged_along(a, effects[a.procedure.name])),
         swelling_names=tuple(p.name for p in healing),
-        swelling_mm=np.reshape([swelling_mm(mesh, anatomy, p) * effects[p.name].swelling for p in healing],
-                               (len(healing), *mesh.vertices_mm.shape)),
+        swelling_mm=np.reshape([effects[p.name].swelling * swelling_mm(mesh, anatomy, p, only_side(used, p))
+                                for p in healing], (len(healing), *mesh.vertices_mm.shape)),
         swelling_months=MONTHS,
         swelling_percent=np.reshape([[p.healing.percent(t) for t in MONTHS] for p in healing if p.healing],
                                     (len(healing), len(MONTHS))),
@@ -135,6 +136,12 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
                   *overridden(plan), *(told for e in effects.values() for told in e.told), *notes),
         versions={"deform3d": METHOD, "potpourri3d": version("potpourri3d"), "numpy": version("numpy"),
                   "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
+
+
+def only_side(used: Sequence[Amount], procedure: Procedure) -> Side | None:
+    """The side on which alone a procedure was done; None for both, or the midline."""
+    sides = {a.side for a in used if a.procedure is procedure}
+    return sides.pop() if len(sides) == 1 else None
 
 
 def total_of(mesh: Mesh, done: Sequence[Done], band: Band = "mean") -> Float[np.ndarray, "v 3"]:

@@ -61,6 +61,13 @@ def test_the_layer_is_apart_from_the_result(model, mesh):
     assert without.swelling_mm.shape[0] == 0 and not without.swollen_mm(1.0).any()
 
 
+def test_what_was_not_operated_on_does_not_swell(model, mesh):
+    plan = Plan.model_validate({"procedures": [{"procedure": "brow_lift", "side": "left"}]})
+    (layer,) = predict(mesh, model.anatomy, plan, catalogue()).swelling_mm
+    assert np.linalg.norm(layer[mesh.vertices_mm[:, 0] > 10], axis=1).max() > 0.3
+    assert not layer[mesh.vertices_mm[:, 0] < 0].any()
+
+
 def test_swelling_at_a_time_lies_between_the_kept_states(model, mesh):
     plan = Plan.model_validate({"procedures": [{"procedure": "rhinoplasty", "values": {"hump_mm": 2.0}}]})
     made = predict(mesh, model.anatomy, plan, catalogue())
