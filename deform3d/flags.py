@@ -12,7 +12,7 @@ from core.errors import PrevisageError, UsageError
 from core.flag import ClinicalFlag, FlagTable, Level
 from core.plan import Plan, PlannedFlag
 from core.sides import Side
-from deform3d.catalogue import Amount, in_words
+from deform3d.catalogue import Amount, Catalogue, in_words
 
 Flags = Mapping[str, ClinicalFlag]
 
@@ -64,6 +64,15 @@ def check_flags(plan: Plan, flags: Flags) -> None:
                              "Say `side: left` or `side: right`.")
         if planned.side is not None and flags[planned.flag].side == "none":
             raise UsageError("no_sides", f"The flag {planned.flag} has no side.", "Leave out `side`.")
+
+
+def check_overrides(plan: Plan, catalogue: Catalogue, flags: Flags) -> None:
+    """UsageError for an override of what is no step, procedure or flag: a slip there would pass in silence."""
+    steps = {f"{p.name}.{s.name}" for p in catalogue.values() for s in p.steps}
+    lost = [o.what for o in plan.overrides if o.what not in steps and o.what not in catalogue and o.what not in flags]
+    if lost:
+        raise UsageError("unknown_override", f"The override of {lost[0]!r} names no step, procedure or flag.",
+                         "For example `what: rhinoplasty.hump_mm`.")
 
 
 def unlocked(plan: Plan, amounts: Sequence[Amount]) -> list[Amount]:

@@ -18,7 +18,7 @@ from core.progress import Progress, silent
 from core.sides import Side
 from deform3d.catalogue import Amount, Catalogue, resolve
 from deform3d.field import DEFAULT, Field, FieldOptions, field_of
-from deform3d.flags import Effects, Flags, clinical_flags, consequences, locked_side, unlocked
+from deform3d.flags import Effects, Flags, check_overrides, clinical_flags, consequences, locked_side, unlocked
 from deform3d.free import free_field, topology
 from deform3d.globe import Globes
 from deform3d.handles import asked_mm
@@ -44,8 +44,10 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
     if plan.topology is not None and plan.topology != topology(mesh):
         raise UsageError("other_topology", f"The plan was made for the mesh {plan.topology}; this head's is "
                          f"{topology(mesh)}.", "Pick its places again on this head, or use landmarks.")
+    known = clinical_flags() if flags is None else flags
+    check_overrides(plan, catalogue, known)
     amounts = unlocked(plan, resolve(plan, catalogue))
-    effects = consequences(plan, amounts, clinical_flags() if flags is None else flags)
+    effects = consequences(plan, amounts, known)
     done: list[Done] = []
     limits: list[str] = []
     names = list(dict.fromkeys(a.procedure.name for a in amounts))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core.errors import UsageError
 from core.prediction import Landed
 from deform3d import catalogue, predict, read_plan
 from deform3d.together import Done, largest_share, limited
@@ -13,6 +14,13 @@ CHIN = {"procedure": "mentoplasty", "values": {"advancement_mm": 5.0}}
 
 def run(model, mesh, *procedures, **more):
     return predict(mesh, model.anatomy, read_plan({"procedures": list(procedures), **more}), catalogue())
+
+
+@pytest.mark.parametrize("what", ["rhinoplasty.hump", "nose", "smoke"])
+def test_an_override_of_nothing_is_refused(model, mesh, what):
+    with pytest.raises(UsageError) as caught:
+        run(model, mesh, NOSE, overrides=[{"what": what, "reason": "a slip"}])
+    assert caught.value.code == "unknown_override"
 
 
 def test_undo_is_exact(model, mesh):
