@@ -1,26 +1,11 @@
-"""Buffers: what a picture is made from, per pixel: normals, where the face changes, how far one millimetre reaches."""
+"""Buffers: what a picture is made from, per pixel: normals, and how far one millimetre reaches."""
 
-import cv2
 import numpy as np
 from jaxtyping import Float
 
 from core.camera import Camera
 from core.fragments import Fragments
 from core.mesh import Mesh
-from core.records import record
-
-
-@record
-class MaskOptions:
-    """low_mm: displacement where the mask starts; full_mm: where it is one; feather_px: softness beyond the edge."""
-
-    low_mm: float = 0.05
-    full_mm: float = 0.5
-    feather_px: float = 8.0
-
-
-MASK = MaskOptions()
-"""From what is visible (0.05 mm) to what is plain (0.5 mm)."""
 
 
 def normals(fragments: Fragments, mesh: Mesh) -> Float[np.ndarray, "h w 3"]:
@@ -37,20 +22,6 @@ def unit(vectors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
     """Vectors with length one; zero stays zero."""
     length = np.sqrt(vectors[..., :1] ** 2 + vectors[..., 1:2] ** 2 + vectors[..., 2:] ** 2)
     return vectors / np.maximum(length, 1e-12)  # far below the shortest sum of two unit normals that has a direction
-
-
-def change_mask(fragments: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"],
-                options: MaskOptions = MASK) -> Float[np.ndarray, "h w"]:
-    """Where the face moves, 0..1, feathered: one wherever it moves by `full_mm`, soft outside, zero without motion."""
-    size = np.linalg.norm(displacement_mm, axis=1, keepdims=True)
-    moved = fragments.interpolate(size, mesh.faces)[..., 0]
-    core = np.clip((moved - options.low_mm) / (options.full_mm - options.low_mm), 0, 1).astype(np.float32)
-    core = core * core * (3 - 2 * core)
-    if options.feather_px <= 0 or not core.any():
-        return core
-    reach = 2 * round(options.feather_px) + 1
-    grown = cv2.dilate(core, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    return np.maximum(core, cv2.GaussianBlur(grown, (0, 0), options.feather_px / 2))
 
 
 def px_per_mm(fragments: Fragments, camera: Camera) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from core.mesh import Mesh
 from core.transforms import head_rotation
-from render.buffers import MaskOptions, camera_normals, change_mask, px_per_mm
+from render.buffers import camera_normals, px_per_mm
 from render.mipmap import Mipmap
 from render.picture import PictureOptions, edges, photograph, picture
 from render.rasterize import Rasterizer, rasterize
@@ -109,28 +109,6 @@ def test_camera_normals_point_at_the_camera() -> None:
         normal = camera_normals(rasterize(mesh, camera), mesh, camera)
         assert np.abs(normal[60, 80] - [0, 0, -1]).max() < 0.03
         assert normal[60, 120, 0] > 0.3 and normal[100, 80, 1] > 0.3
-
-
-def mask_scene(options: MaskOptions) -> tuple[np.ndarray, np.ndarray]:
-    mesh, camera = sphere(60, 60, 120), front_camera()
-    moved = np.zeros((len(mesh.vertices_mm), 3))
-    moved[:, 2] = 2 * np.exp(-((mesh.vertices_mm - [0, 0, 60]) ** 2).sum(1) / 128)
-    seen = rasterize(mesh, camera)
-    size = seen.interpolate(np.linalg.norm(moved, axis=1, keepdims=True), mesh.faces)[..., 0]
-    return change_mask(seen, mesh, moved, options), size
-
-
-def test_mask_is_one_where_it_moves_and_soft_outside() -> None:
-    hard, size = mask_scene(MaskOptions(feather_px=0.0))
-    soft, _ = mask_scene(MaskOptions(feather_px=6.0))
-    assert np.all(hard[size >= 0.5] == 1) and np.all(hard[size <= 0.05] == 0)
-    assert np.all(soft >= hard) and np.all(soft[size >= 0.5] == 1)
-    assert soft.max() <= 1 and soft[0, 0] == 0 and (soft > 0).sum() > (hard > 0).sum()
-
-
-def test_mask_without_motion_is_zero() -> None:
-    mesh, camera = sphere(60), front_camera()
-    assert not change_mask(rasterize(mesh, camera), mesh, np.zeros((len(mesh.vertices_mm), 3))).any()
 
 
 def test_pixels_per_millimetre() -> None:
