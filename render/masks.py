@@ -15,7 +15,7 @@ from core.records import record
 
 Window = tuple[slice, slice]
 
-EDGE_PX = np.float32(1.0)
+EDGE_PX = 1.0
 """A lens mixes the pixel beyond a silhouette with it: that pixel changes fully, too."""
 
 
