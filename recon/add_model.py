@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from core.added import licence_first
 from core.backends import resolve
 from core.errors import UsageError
 from core.fragments import Rasterize
@@ -11,7 +12,7 @@ from recon.adopt import adopt
 from recon.anny_head import checksum
 from recon.foreign import ForeignHead
 from recon.models import DEFAULT_MODEL, load_model
-from recon.user_models import Licence, Source, save_user_model
+from recon.user_models import Source, save_user_model
 
 DESCRIBE = {"flame": "recon.flame:describe", "ict": "recon.ict:describe"}
 """What a path is, told without converting it."""
@@ -35,10 +36,3 @@ def add_model(name: str, path: Path, accepted: bool, rasterize: Rasterize, progr
     model = adopt(head, load_model(DEFAULT_MODEL), rasterize, progress=part(progress, 0.2, 1.0))
     progress(1.0, "Done: the model is ready")
     return save_user_model(name, model, source, checksum())
-
-
-def licence_first(title: str, licence: Licence) -> UsageError:
-    """The licence, before anything is kept."""
-    return UsageError(
-        "licence_not_accepted", f"{title} is under {licence.name}, {licence.holder}. It forbids: {licence.forbids}",
-        f"Read the terms at {licence.terms}, then run the same command with --accept-licence. Cite: {licence.cite}.")

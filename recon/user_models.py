@@ -3,40 +3,25 @@
     <models>/<name>/model.npz    the FaceModel, plain arrays
     <models>/<name>/model.json   title, licence, accepted when, checksums and sizes of the source and of model.npz
 
-<models> is $PREVISAGE_MODELS, or `previsage/models` in the user's data folder. A model is copied there by
-`previsage models add`; nothing is ever fetched.
+<models>: `core.added`. A model is copied there by `previsage models add`; nothing is ever fetched.
 """
 
-import dataclasses
-import datetime
-import os
-import sys
 import zipfile
 import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.errors import PrevisageError, UsageError
+from core.added import RECORD, WHERE, Licence, accepted_record, damaged, folder, record_of
+from core.errors import UsageError
 from core.face_model import FaceModel
-from core.files import read_json, sha256, whole_folder, write_json
+from core.files import sha256, whole_folder, write_json
 from core.records import record
 from core.store import load_npz, save_npz
 from recon.model_file import arrays_of, model_from_arrays
 
-MODEL, RECORD = "model.npz", "model.json"
-WHERE = "PREVISAGE_MODELS"
-
-
-@record
-class Licence:
-    """What a model's owner allows. terms: where the full text stands. forbids: a sentence. cite: what to cite."""
-
-    name: str
-    holder: str
-    terms: str
-    forbids: str
-    cite: str
+__all__ = ["WHERE", "Licence", "Source", "folder", "load_user_model", "record_of", "save_user_model"]
+MODEL = "model.npz"
 
 
 @record
@@ -49,20 +34,6 @@ class Source:
     bytes: int
 
 
-def folder() -> Path:
-    """Where added models are kept."""
-    given = os.environ.get(WHERE)
-    if given:
-        return Path(given)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "previsage" / "models"
-
-
 def save_user_model(name: str, model: FaceModel, source: Source, embedded: str) -> dict[str, Any]:
     """Keep a converted model with its record, whole or not at all; the record.
 
@@ -71,27 +42,13 @@ def save_user_model(name: str, model: FaceModel, source: Source, embedded: str) 
     with whole_folder(folder() / name) as place:
         save_npz(place / MODEL, **arrays_of(model))
         kept = {
-            "name": name, "title": source.title, "licence": dataclasses.asdict(source.licence),
-            "licence_accepted": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            **accepted_record(name, source.title, source.licence),
             "source": {"sha256": source.sha256, "bytes": source.bytes},
             "file": {"sha256": sha256(place / MODEL), "bytes": (place / MODEL).stat().st_size},
             "carried_from_embedded_sha256": embedded, "vertices": len(model.template_mm),
             "identity_modes": len(model.identity_basis_mm), "facial_actions": len(model.expression_names)}
         write_json(place / RECORD, kept)
     return kept
-
-
-def record_of(name: str) -> dict[str, Any] | None:
-    """The record of an added model, or None when it was never added. PrevisageError: the record is damaged."""
-    if not (folder() / name / RECORD).is_file():
-        return None
-    try:
-        kept = read_json(folder() / name / RECORD)
-        if "title" in kept and "name" in kept["licence"] and "sha256" in kept["file"]:
-            return dict(kept)
-    except (PrevisageError, KeyError, TypeError) as error:
-        raise damaged(name) from error
-    raise damaged(name)
 
 
 def load_user_model(name: str) -> FaceModel:
@@ -114,9 +71,3 @@ def read_model(name: str, file: Path, checksum: str, changed_ns: int) -> FaceMod
         return model_from_arrays(name, load_npz(file))
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged(name) from error
-
-
-def damaged(name: str) -> PrevisageError:
-    """The error."""
-    return PrevisageError("model_damaged", f"The head model {name} in {folder() / name} is damaged.",
-                          f"Add it again: previsage models add {name} PATH.")
