@@ -35,18 +35,19 @@ class ThinPlateOptions:
     """reach: without a region the disc is so many times the landmarks' largest distance from their middle.
 
     feather: width of the window at the region's edge, and still_feather at still parts, as shares of the region's
-    radius (of the circle of the same area). least_window: landmarks where the window is below it land short.
-    least_jacobian: areas shrink to no less than this; the whole motion is reduced until it holds.
-    step: distance of the nodes is step * sqrt(radius), in px, so that the splines' error stays below 0.1 px at any
-    size. cubic: resample with cubics, which ring less, instead of Lanczos windows, which keep more grain.
+    radius (of the circle of the same area). least_window: landmarks where the region's window is below it are left to
+    follow and land short; pulling them would tear the skin beside them. least_jacobian: areas shrink to no less than
+    this; the whole motion is reduced until it holds. step: distance of the nodes is step * sqrt(radius), in px, so that
+    the splines' error stays below 0.1 px at any size. cubic: resample with cubics, which ring less, instead of Lanczos
+    windows, which keep more grain.
     """
 
     reach: float = 1.5
     feather: float = 0.25
-    still_feather: float = 0.08
-    least_window: float = 0.25
+    still_feather: float = 0.07
+    least_window: float = 0.4
     least_jacobian: float = 0.15
-    step: float = 0.3
+    step: float = 0.2
     cubic: bool = False
 
 
@@ -96,7 +97,8 @@ def find(size_wh: tuple[int, int], from_px: Float[np.ndarray, "l 2"], to_px: Flo
     """The bend that takes landmarks of the picture to their new places; landmarks that stay hold the skin.
 
     region: what may change (above 0); outside nothing does. still: what must not move (above 0.5): teeth, sclera, iris,
-    spectacles. UsageError: landmarks are not finite, or masks of another size.
+    spectacles; landmarks on it and close beside it land short, as `landed_px` tells. UsageError: landmarks are not
+    finite, or masks of another size.
     """
     check(size_wh, from_px, to_px, region, still)
     move = to_px - from_px
@@ -154,30 +156,30 @@ class Plate:
             typical = float(np.sqrt(np.count_nonzero(region > 0) / np.pi))
         self.centre = middle
         finest = options.feather * typical if still is None else options.still_feather * typical
-        self.step = max(1, round(min(options.step * np.sqrt(typical), finest / 3)))
+        self.step = max(1, round(min(options.step * np.sqrt(typical), finest / 4)))
         count = np.ceil((high - low) / self.step).astype(int) + 2  # a node beyond the edge on each side stays 0
         corner = np.floor((low + high) / 2 + 0.5 - count * self.step / 2 + 0.5).astype(int)
         self.corner = (int(corner[0]), int(corner[1]))
         self.shape = (int(count[1]), int(count[0]))
         k = np.stack(np.meshgrid(np.arange(count[0]), np.arange(count[1])), -1)
         self.nodes_px: Float[np.ndarray, "gh gw 2"] = corner + (k + 0.5) * self.step - 0.5
-        self.window = self.window_at(size_wh, region, still, options.feather * typical,
-                                     options.still_feather * typical)
-        self.solve(from_px, move_px, options.least_window)
+        edge, beside = self.windows(region, still, options.feather * typical, options.still_feather * typical)
+        self.window = edge * beside
+        self.solve(from_px, move_px, edge, options.least_window)
 
     def in_nodes(self, points_px: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
         """Pixels as (column, row) of the grid."""
         return (points_px - np.array(self.corner) + 0.5) / self.step - 0.5
 
-    def window_at(self, size_wh: tuple[int, int], region: np.ndarray | None, still: np.ndarray | None,
-                  feather_px: float, still_feather_px: float) -> Float[np.ndarray, "gh gw"]:
-        """1 inside, 0 outside the region and on still parts, with two continuous derivatives between."""
-        window = np.ones(self.shape)
-        for mask, width in ((None if region is None else region > 0, feather_px),
-                            (None if still is None else still <= 0.5, still_feather_px)):
-            if mask is not None:
-                window *= smoothstep(self.distance(mask) / width)
-        return window
+    def windows(self, region: np.ndarray | None, still: np.ndarray | None, feather_px: float,
+                still_feather_px: float) -> tuple[Float[np.ndarray, "gh gw"], Float[np.ndarray, "gh gw"]]:
+        """1 inside, 0 outside the region; 1 beside, 0 on still parts; with two continuous derivatives between."""
+        made = np.ones((2, *self.shape))
+        if region is not None:
+            made[0] = smoothstep(self.distance(region > 0) / feather_px)
+        if still is not None:
+            made[1] = smoothstep(self.distance(still <= 0.5) / still_feather_px)
+        return made[0], made[1]
 
     def distance(self, mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "gh gw"]:
         """Distance to the outside of a mask at the nodes (px); beyond the picture the mask goes on as at its border."""
@@ -191,13 +193,14 @@ class Plate:
             cut.shape, 1e6, np.float32)
         return cv2.resize(far, (columns, rows), interpolation=cv2.INTER_AREA).astype(float)
 
-    def solve(self, from_px: Float[np.ndarray, "l 2"], move_px: Float[np.ndarray, "l 2"], least: float) -> None:
-        """Forces at the landmarks, so that each lands."""
-        window = map_coordinates(self.window, self.in_nodes(from_px).T[::-1], order=1, mode="constant")
+    def solve(self, from_px: Float[np.ndarray, "l 2"], move_px: Float[np.ndarray, "l 2"],
+              edge: Float[np.ndarray, "gh gw"], least: float) -> None:
+        """Forces at the landmarks, so that each lands, were it not for still parts beside it."""
+        window = map_coordinates(edge, self.in_nodes(from_px).T[::-1], order=3, mode="nearest")
         place = self.on_disc(from_px)
-        held = (np.sum(place**2, -1) < 1) & (window > 0)
-        self.place, self.scale = place[held], window[held]
-        wanted = move_px[held] / np.maximum(self.scale, least)[:, None]
+        held = (np.sum(place**2, -1) < 1) & (window >= least)
+        self.place = place[held]
+        wanted = move_px[held] / window[held][:, None]
         matrix = greens_function(self.place, self.place)
         matrix[np.diag_indices_from(matrix)] += RIDGE
         self.force = cho_solve(cho_factor(matrix, overwrite_a=True, check_finite=False), wanted, check_finite=False) \
@@ -283,17 +286,23 @@ def inverted(bend: Float[np.ndarray, "gh gw 2"], filtered: Float[np.ndarray, "gh
     reach = int(np.ceil(np.abs(bend).max() / step_px)) + 1
     size = (2 * reach + 1, 2 * reach + 1)
     near = cv2.dilate((np.abs(bend).max(-1) > 0).astype(np.uint8), np.ones(size, np.uint8)) > 0
-    y, x = node[near], node[near]
+    y = node[near]
+    x = y - bend[near] / step_px
     slopes = np.stack([*np.gradient(bend[..., 0])[::-1], *np.gradient(bend[..., 1])[::-1]], -1) / step_px
+    open_ = np.arange(len(y))
     for _ in range(30):
-        wrong = x + at_nodes(filtered, x) / step_px - y
-        if np.abs(wrong).max(initial=0) * step_px < tolerance_px:
+        here = x[open_]
+        wrong = here + at_nodes(filtered, here) / step_px - y[open_]
+        far = np.abs(wrong).max(-1, initial=0) * step_px > tolerance_px
+        open_, here, wrong = open_[far], here[far], wrong[far]
+        if not len(open_):
             break
-        at = x.T[::-1]
+        at = here.T[::-1]
         xx, xy, yx, yy = (map_coordinates(slopes[..., k], at, order=1, mode="nearest") for k in range(4))
         xx, yy = xx + 1, yy + 1
         det = np.maximum(xx * yy - xy * yx, 0.05)  # a smaller one would throw the step out of the grid
-        x = x - np.stack([yy * wrong[:, 0] - xy * wrong[:, 1], xx * wrong[:, 1] - yx * wrong[:, 0]], -1) / det[:, None]
+        move = np.stack([yy * wrong[:, 0] - xy * wrong[:, 1], xx * wrong[:, 1] - yx * wrong[:, 0]], -1)
+        x[open_] = here - move / det[:, None]
     back = np.zeros(bend.shape)
     back[near] = (x - y) * step_px
     return back
@@ -325,12 +334,18 @@ def inside(warp: Warp, rows: slice, columns: slice) -> Bool[np.ndarray, "h w"]:
 
 
 def maps(warp: Warp) -> Iterator[tuple[slice, slice, Float[np.ndarray, "h w 2"]]]:
-    """Bands of the picture, and where each of their pixels comes from (float32, px)."""
+    """Bands of the picture that move by more than 1/100 px, and where each of their pixels comes from (float32, px)."""
     (x, y), (rows, columns), step = warp.corner_xy, warp.back_px.shape[:2], warp.step_px
-    if warp.still:
+    moving = np.abs(warp.back_px).max(-1, initial=0) > 0.01
+    if not moving.any():
         return
-    left, right = max(x, 0), min(x + columns * step, warp.size_wh[0])
-    top, bottom = max(y, 0), min(y + rows * step, warp.size_wh[1])
+    first_row, last_row = np.flatnonzero(moving.any(1))[[0, -1]]
+    first_column, last_column = np.flatnonzero(moving.any(0))[[0, -1]]
+    left, right = max(x + (first_column - 1) * step, x, 0), min(x + (last_column + 2) * step, warp.size_wh[0])
+    top, bottom = max(y + (first_row - 1) * step, y, 0), min(y + (last_row + 2) * step, warp.size_wh[1])
+    right, bottom = min(right, x + columns * step), min(bottom, y + rows * step)
+    if right <= left:
+        return
     across = spline_matrix(columns, (np.arange(left, right) - x + 0.5) / step - 0.5)
     half = [warp.back_px[..., k].astype(np.float32) @ across.T for k in range(2)]
     for start in range(top, bottom, BAND_ROWS):
