@@ -1,0 +1,111 @@
+"""Flow: dense correspondence of one camera's picture before and after an operation.
+
+Every pixel after -> the surface point that it shows -> the same point on the head before -> a pixel before.
+Only the window in which something changes is rasterised: a camera of that window is the same camera with its principal
+point moved.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from core.camera import Camera
+from core.correspondence import Correspondence
+from core.fragments import Fragments
+from core.mesh import Mesh
+from core.records import record
+from core.texture import Texture
+from render.masks import SURGICAL, SurgicalMaskOptions, moving, px_per_mm_of, surgical_mask, touched
+from render.mipmap import Mipmap
+from render.picture import AS_SEEN, Skin, shaded
+from render.rasterize import Rasterizer
+
+MARGIN_MM = 8.0
+"""The window reaches so far beyond the skin that moves: the mask's feather, and what lies beside a silhouette."""
+
+
+@record
+class Seen:
+    """What a camera's window sees of the head before and after: `skins` draws its texture there."""
+
+    correspondence: Correspondence
+    camera: Camera
+    before: Fragments
+    after: Fragments
+
+
+def correspondence(before: Rasterizer, after: Rasterizer, camera: Camera,
+                   mask: SurgicalMaskOptions = SURGICAL) -> Seen | None:
+    """How the picture of `camera` changes when the head of `before` becomes that of `after`; None when it does not.
+
+    after: the same triangles with other positions. ValueError: it has others.
+    """
+    mesh = before.mesh
+    if after.mesh.vertices_mm.shape != mesh.vertices_mm.shape:
+        raise ValueError("before and after must have the same vertices")
+    displacement_mm = after.mesh.vertices_mm - mesh.vertices_mm
+    moved = moving(mesh, displacement_mm, camera, mask)
+    if not moved.any():
+        return None
+    px_per_mm = px_per_mm_of(mesh, camera, moved)
+    rows, columns = touched(mesh, displacement_mm, camera, moved, MARGIN_MM * px_per_mm)
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return None
+    window = windowed(camera, rows, columns)
+    seen_before, seen_after = before(window), after(window)
+    allowed = surgical_mask(seen_before, seen_after, mesh, displacement_mm, window, mask)
+    shows_moved = active(seen_after, mesh, displacement_mm)
+    flow, from_depth = motion(seen_after, shows_moved, mesh, window)
+    return Seen(camera=window, before=seen_before, after=seen_after, correspondence=Correspondence(
+        left=columns.start, top=rows.start, flow_px=flow, depth_after_mm=seen_after.depth_mm,
+        depth_before_mm=seen_before.depth_mm, from_depth_mm=from_depth, moved=shows_moved,
+        normals_before=normals_where(shows_moved, seen_after, mesh, before.surface.normals),
+        normals_after=normals_where(shows_moved, seen_after, mesh, after.surface.normals),
+        mask=allowed, px_per_mm=px_per_mm))
+
+
+def windowed(camera: Camera, rows: slice, columns: slice) -> Camera:
+    """The camera of a window of the picture."""
+    K = camera.K_px.copy()
+    K[:2, 2] -= (columns.start, rows.start)
+    return Camera(K_px=K, cam_from_head=camera.cam_from_head, distortion=camera.distortion,
+                  size_wh=(columns.stop - columns.start, rows.stop - rows.start))
+
+
+def active(fragments: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> Bool[np.ndarray, "h w"]:
+    """Pixels that show a triangle with a corner that moves at all."""
+    moved = np.append(np.any(displacement_mm, axis=1)[mesh.faces].any(1), False)  # face -1 reads the last
+    return moved[fragments.face]
+
+
+def motion(after: Fragments, moved: Bool[np.ndarray, "h w"], mesh: Mesh, camera: Camera) -> tuple[
+        Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w"]]:
+    """Where the skin of every pixel was before, relative to the pixel, and how deep it was."""
+    corners = mesh.faces[after.face[moved]]
+    place = np.einsum("nk,nkc->nc", after.bary[moved].astype(float), mesh.vertices_mm[corners])
+    flow = np.zeros((*moved.shape, 2), np.float32)
+    y, x = np.nonzero(moved)
+    flow[moved] = camera.px_from_points(place) - np.stack([x, y], 1)
+    depth = after.depth_mm.copy()  # what did not move was as deep before
+    depth[moved] = camera.cam_from_points(place)[:, 2]
+    return flow, depth
+
+
+def normals_where(where: Bool[np.ndarray, "h w"], fragments: Fragments, mesh: Mesh,
+                  normals: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Smooth unit normals of the given pixels, zero elsewhere."""
+    out = np.zeros((*where.shape, 3), np.float32)
+    n = np.einsum("nk,nkc->nc", fragments.bary[where], normals[mesh.faces[fragments.face[where]]])
+    out[where] = n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9)
+    return out
+
+
+def skins(seen: Seen, before: Rasterizer, after: Rasterizer, texture: Texture | Mipmap) -> tuple[
+        Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]:
+    """The head's texture (sRGB 0..255, as seen) in the window, on the head before and after; black beside it."""
+    skin = Mipmap(texture) if isinstance(texture, Texture) else texture
+    both = []
+    for rasterizer, fragments in ((before, seen.before), (after, seen.after)):
+        drawn = Skin(rasterizer.surface, seen.camera, skin, AS_SEEN)
+        drawn.background = np.zeros(3, np.float32)
+        both.append(shaded(fragments, drawn)[0])
+    return both[0], both[1]

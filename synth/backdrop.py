@@ -1,0 +1,129 @@
+"""Backdrop: what lies behind the head, so that a silhouette that withdraws uncovers it.
+
+Where the phone stood and the head turned, other frames show it: a plate, the median of the frames in which the head is
+elsewhere, kept where they agree. A frame that does not agree with the plate (the phone moved, the light changed) is not
+served from it. What no frame shows is the frame's own surroundings, continued inwards.
+Letters: I frame, B backdrop, F the person's colour, a matte (how much of a pixel is the person): I = a F + (1 - a) B;
+s signed distance from the fitted silhouette, px, positive on the head.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from core.records import freeze, record
+
+SHADED = 20.0
+"""Difference of person and backdrop (grey levels) below which colour says nothing about the matte."""
+NOISE = 12.0
+"""Difference from the backdrop (grey levels) that noise and compression make."""
+
+
+@record
+class BackdropOptions:
+    """rim_mm: how far the photographed silhouette may lie from the fitted one. least: frames that must show a pixel.
+    agree: spread of the middle half of them, and mean distance of a frame from the plate, in grey levels, at most.
+    inpaint_px: radius from which what no frame shows is continued."""
+
+    rim_mm: float = 1.5
+    least: int = 3
+    agree: float = 12.0
+    inpaint_px: float = 4.0
+
+
+BACKDROP = BackdropOptions()
+
+
+@record
+class Plate:
+    """rgb (H,W,3) sRGB 0..255; known (H,W): where it may be believed."""
+
+    rgb: Float[np.ndarray, "h w 3"]
+    known: Bool[np.ndarray, "h w"]
+
+    def __post_init__(self) -> None:
+        freeze(self, rgb=(self.rgb, np.float32), known=(self.known, bool))
+
+
+def still_plate(pictures: Sequence[UInt8[np.ndarray, "h w 3"]], person: Sequence[Bool[np.ndarray, "h w"]],
+                options: BackdropOptions = BACKDROP) -> Plate:
+    """What the pictures show where none of the person is; they must have one size.
+
+    person: where the head is in each, generously. Unknown where fewer than `least` pictures show the backdrop or where
+    they disagree: a phone in the hand gives an empty plate.
+    """
+    height, width = person[0].shape
+    rgb, known = np.zeros((height, width, 3), np.float32), np.zeros((height, width), bool)
+    free = np.stack([~p for p in person])
+    count = free.sum(0)
+    wanted = (count >= options.least) & (count < len(person))  # where it was never hidden each frame shows it itself
+    if not wanted.any():
+        return Plate(rgb=rgb, known=known)
+    n = count[wanted]
+    values = np.stack([p[wanted] for p in pictures])
+    values[~free[:, wanted]] = 255  # sorted to the end
+    values.sort(0)
+    column = np.arange(len(n))
+    low, middle, high = (values[(share * (n - 1) / 4).astype(int), column].astype(np.float32) for share in (1, 2, 3))
+    rgb[wanted] = middle
+    known[wanted] = (high - low).max(-1) <= options.agree
+    return Plate(rgb=rgb, known=known)
+
+
+def serves(plate: Plate, frame: UInt8[np.ndarray, "h w 3"], person: Bool[np.ndarray, "h w"],
+           options: BackdropOptions = BACKDROP) -> bool:
+    """Whether this frame was taken in front of the plate: it agrees where the person is not."""
+    seen = plate.known & ~person
+    if seen.sum() < 100:
+        return False
+    return float(np.median(np.abs(frame[seen] - plate.rgb[seen]))) <= options.agree / 2
+
+
+def signed_distance(inside: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Pixels from the edge of a region, positive inside."""
+    if inside.all() or not inside.any():
+        return np.full(inside.shape, 1e6 if inside.any() else -1e6, np.float32)
+    mask = inside.astype(np.uint8)
+    return cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
+
+
+def backdrop(frame: UInt8[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"], reach_px: float, rim_px: float,
+             plate: Plate | None, options: BackdropOptions = BACKDROP) -> Float[np.ndarray, "h w 3"]:
+    """B: the plate where it is known, the frame beside the head, and both continued `reach_px` into the head."""
+    filled = frame.copy()
+    known = s < -rim_px
+    if plate is not None:
+        filled[plate.known] = np.rint(plate.rgb[plate.known])
+        known = known | plate.known
+    hole = ~known & (s < reach_px)
+    if hole.any():
+        filled[~known & ~hole] = 0
+        filled = cv2.inpaint(filled, hole.astype(np.uint8), options.inpaint_px, cv2.INPAINT_TELEA)
+    out = filled.astype(np.float32)
+    if plate is not None:
+        out[plate.known] = plate.rgb[plate.known]
+    return out
+
+
+def matte(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"],
+          rim_px: float) -> Float[np.ndarray, "h w"]:
+    """a, 0..1: one inside the rim, zero outside but where something else than the backdrop is seen (hair, a hand); on
+    the rim by colour, or, where person and backdrop look alike, by the fitted silhouette."""
+    core = (s > rim_px).astype(np.float32)
+    weight = cv2.GaussianBlur(core, (0, 0), rim_px)
+    person = cv2.GaussianBlur(frame * core[..., None], (0, 0), rim_px) / np.maximum(weight, 1e-3)[..., None]
+    apart = person - behind
+    square = (apart**2).sum(-1)
+    by_colour = np.clip(((frame - behind) * apart).sum(-1) / np.maximum(square, 1), 0, 1)
+    trust = smoothstep((np.sqrt(square) - SHADED) / (1.5 * SHADED))
+    on_rim = trust * by_colour + (1 - trust) * smoothstep((s + 1) / 2)
+    other = smoothstep((np.linalg.norm(frame - behind, axis=-1) - NOISE) / (2.5 * NOISE))
+    return np.where(s >= rim_px, 1, np.where(s <= -rim_px, other, on_rim)).astype(np.float32)
+
+
+def smoothstep(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """3x^2 - 2x^3, held at 0 and 1."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

@@ -1,0 +1,95 @@
+"""Contours: the motion of a silhouette goes on beyond it, over what lies behind.
+
+A fitted head meets the photographed silhouette to a pixel or two, no better. If only the head's own pixels were bent, a
+rim of the person would stay behind: a second edge. So the motion at a contour is carried outwards over the rim and a
+little more, and what the picture shows there, the soft edge too, moves with it.
+Letters: p pixel, E the nearest contour pixel, t = |p - E|, u motion (picture before minus picture after, px).
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from core.records import freeze, record
+
+FAR_MM = 1e6
+"""The depth of what is not the head."""
+BEHIND_MM = 1.0
+"""A pixel so much deeper than a contour lies behind it."""
+
+
+@record
+class ContourOptions:
+    """jump_mm, jump_px: steps of depth and motion between neighbours that make a contour. rim_mm: how far the
+    photographed silhouette may lie beyond the fitted one. fade_mm: over which its motion ends."""
+
+    jump_mm: float = 2.0
+    jump_px: float = 0.25
+    rim_mm: float = 1.5
+    fade_mm: float = 1.0
+
+
+CONTOUR = ContourOptions()
+
+
+@record
+class Beyond:
+    """For every pixel: flow_px of the contour before it; share, 0..1, how far it belongs to the thing before it;
+    behind: it lies behind a moving contour at all; distance_px to it."""
+
+    flow_px: Float[np.ndarray, "h w 2"]
+    share: Float[np.ndarray, "h w"]
+    behind: Bool[np.ndarray, "h w"]
+    distance_px: Float[np.ndarray, "h w"]
+
+    def __post_init__(self) -> None:
+        freeze(self, flow_px=(self.flow_px, np.float32), share=(self.share, np.float32), behind=(self.behind, bool),
+               distance_px=(self.distance_px, np.float32))
+
+
+def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"],
+             options: ContourOptions = CONTOUR) -> Bool[np.ndarray, "h w"]:
+    """The nearer pixel of every pair of neighbours between which both depth and motion jump."""
+    found = np.zeros(depth_mm.shape, bool)
+    for axis in (0, 1):
+        first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
+        second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
+        step = depth_mm[second] - depth_mm[first]
+        apart = np.abs(flow_px[second] - flow_px[first]).max(-1) > options.jump_px
+        found[first] |= apart & (step > options.jump_mm)
+        found[second] |= apart & (step < -options.jump_mm)
+    return found
+
+
+def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"], px_per_mm: float,
+           options: ContourOptions = CONTOUR) -> Beyond | None:
+    """The motion of every contour, carried over what lies behind it; None where no contour moves."""
+    depth = np.minimum(depth_mm, np.float32(FAR_MM))
+    edge = contours(depth, flow_px, options)
+    if not edge.any():
+        return None
+    away, label = cv2.distanceTransformWithLabels((~edge).astype(np.uint8), cv2.DIST_L2, 5,
+                                                  labelType=cv2.DIST_LABEL_PIXEL)
+    y, x = np.nonzero(edge)
+    order = np.zeros(int(label.max()) + 1, np.int64)
+    order[label[y, x]] = np.arange(len(y))
+    nearest = order[label]
+    own = flow_px[y, x][nearest]
+    behind = depth > depth[y, x][nearest] + BEHIND_MM
+    carried = evened(own, behind | edge, away, px_per_mm)
+    apart = np.linalg.norm(carried - flow_px, axis=-1)
+    rim = np.where(depth >= FAR_MM, np.maximum(options.rim_mm * px_per_mm, apart + 2), 0.5 * options.rim_mm * px_per_mm)
+    share = np.clip(1 + (rim - away) / max(options.fade_mm * px_per_mm, 1.0), 0, 1)
+    share = share * share * (3 - 2 * share) * behind
+    return Beyond(flow_px=carried, share=share, behind=behind, distance_px=away)
+
+
+def evened(own: Float[np.ndarray, "h w 2"], where: Bool[np.ndarray, "h w"], away: Float[np.ndarray, "h w"],
+           px_per_mm: float) -> Float[np.ndarray, "h w 2"]:
+    """The nearest contour's motion at the contour, and further out the mean of its neighbours': no rays."""
+    sigma = max(px_per_mm, 1.0)
+    weight = where.astype(np.float32)
+    mean = cv2.GaussianBlur(own * weight[..., None], (0, 0), sigma)
+    mean /= np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)[..., None]
+    near = np.exp(-away / sigma)[..., None]
+    return (near * own + (1 - near) * mean).astype(np.float32)

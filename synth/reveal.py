@@ -1,0 +1,55 @@
+"""Reveal: skin that the picture did not show before the operation and shows after it, from the person's own texture.
+
+The texture was seen by other frames in other light; it is brought to this frame's colours by what both show nearby.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from core.correspondence import Correspondence
+from core.records import record
+from synth.contours import FAR_MM, Beyond
+
+
+@record
+class RevealOptions:
+    """tolerance_mm: skin so much deeper than what the picture showed there was hidden. rim_mm: beside a contour skin
+    is hidden, too: the photographed contour may lie there. match_mm: over how far colours are compared."""
+
+    tolerance_mm: float = 2.0
+    rim_mm: float = 0.5
+    match_mm: float = 2.5
+
+
+REVEAL = RevealOptions()
+
+
+def hidden(flow: Correspondence, contour: Beyond | None, options: RevealOptions = REVEAL) -> Bool[np.ndarray, "h w"]:
+    """Pixels whose skin the picture before did not show."""
+    covered = np.isfinite(flow.depth_after_mm)
+    near = np.minimum(flow.depth_before_mm, np.float32(FAR_MM))
+    height, width = covered.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    at = (x + flow.flow_px[..., 0], y + flow.flow_px[..., 1])
+    limit = flow.from_depth_mm - options.tolerance_mm
+    out = covered & flow.moved & (limit > cv2.remap(near, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
+    if contour is None:
+        return out
+    reach = max(1, round(options.rim_mm * flow.px_per_mm))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    nearest = cv2.remap(cv2.erode(near, disc), *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    apart = np.linalg.norm(contour.flow_px - flow.flow_px, axis=-1)
+    beside = contour.behind & (contour.distance_px <= apart + 2 * reach)
+    return out | (covered & beside & (limit > nearest))
+
+
+def matched(frame: Float[np.ndarray, "h w 3"], skin_before: Float[np.ndarray, "h w 3"],
+            skin_after: Float[np.ndarray, "h w 3"], seen: Bool[np.ndarray, "h w"], sigma_px: float) -> Float[
+                np.ndarray, "h w 3"]:
+    """The texture after, multiplied by what frame and texture before differ by where both show skin (`seen`)."""
+    weight = seen.astype(np.float32)[..., None]
+    sigma = max(sigma_px, 1.0)
+    gain = (cv2.GaussianBlur(frame * weight, (0, 0), sigma) + 1e-3) / (
+        cv2.GaussianBlur(skin_before * weight, (0, 0), sigma) + 1e-3)
+    return skin_after * np.clip(gain, 0.5, 2.0)

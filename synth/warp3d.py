@@ -1,0 +1,133 @@
+"""Warp3d: a person's own picture, bent as the operation bends the head.
+
+Every pixel is fetched from where its skin lay before (backward warp), with three corrections: the motion of a contour
+goes on beyond it (`contours`), what a silhouette uncovers is the backdrop (`backdrop`) or skin that other frames saw
+(`reveal`), and skin that turned in the light is lit anew (`relight`). Where nothing moves, and outside the mask, the
+picture stays as it is, byte for byte.
+Letters: I frame, p pixel, u motion, q = p + u where it lay before, B backdrop, a matte of the person before. With
+I = a F + (1 - a) B the picture after is a(q) F(q) + (1 - a(q)) B(p) = I(q) + (1 - a(q)) (B(p) - B(q)): it is I where
+u = 0, and needs no F.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from core.correspondence import Correspondence
+from core.records import record
+from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
+from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
+from synth.relight import RELIGHT, RelightOptions, Shade, light_ratio
+from synth.reveal import REVEAL, RevealOptions, hidden, matched
+
+Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
+"""The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
+TAPER = 0.3
+"""The mask's level from which the warp is whole; below, it fades to nothing."""
+LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
+"""Motion and change of brightness that leave no trace in a byte."""
+
+
+@record
+class WarpOptions:
+    """The options of every part."""
+
+    contour: ContourOptions = CONTOUR
+    backdrop: BackdropOptions = BACKDROP
+    relight: RelightOptions = RELIGHT
+    reveal: RevealOptions = REVEAL
+
+
+WARP = WarpOptions()
+
+
+def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None, shade: Shade | None = None,
+           plate: Plate | None = None, skins: Skins | None = None, options: WarpOptions = WARP) -> UInt8[
+               np.ndarray, "h w 3"]:
+    """The frame after the operation, at its own size; a copy of the frame where `flow` is None (nothing moves).
+
+    shade: the fitted light (`relight`); None: brightness stays. plate: of the whole picture, when the frame was taken
+    in front of it; None: the surroundings are continued. skins: see `Skins`; None: revealed skin is stretched.
+    """
+    out = frame.copy()
+    if flow is None:
+        return out
+    part = np.ascontiguousarray(frame[flow.window])
+    if plate is not None:
+        plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
+    contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, options.contour)
+    color, changed = bent(part, flow, contour, shade, plate, skins, options)
+    block = out[flow.window]
+    block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
+    return out
+
+
+def bent(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, contour: Beyond | None, shade: Shade | None,
+         plate: Plate | None, skins: Skins | None, options: WarpOptions) -> tuple[np.ndarray, np.ndarray]:
+    """Colours of the window after, and which pixels they change."""
+    taper = smoothstep(flow.mask / TAPER)[..., None]
+    covered = np.isfinite(flow.depth_after_mm)
+    share = np.zeros(covered.shape, np.float32) if contour is None else contour.share
+    own = flow.flow_px * taper
+    if contour is not None:  # beyond a silhouette the contour's motion, beyond a fold both, as two layers
+        own = np.where(covered[..., None], own, contour.flow_px * share[..., None] * taper)
+    scene = Scene(part, flow, contour, plate, options)
+    color, person = scene.fetched(own)
+    if skins is not None:
+        color = revealed(color, scene, flow, contour, skins, taper, options)
+    fold = np.where(covered, share, 0)[..., None]
+    if fold.any() and contour is not None:
+        front, _ = scene.fetched(contour.flow_px * taper)
+        color = color + fold * (front - color)
+    moved = np.abs(own).max(-1) > LEAST_PX
+    changed = moved | (np.abs(color - scene.frame).max(-1) > 0.5)
+    if shade is not None:
+        factor = 1 + (light_ratio(flow, shade, options.relight) - 1) * person[..., None] * taper
+        color = color * factor
+        changed |= np.abs(factor - 1).max(-1) > LEAST_FACTOR
+    return color, changed & (flow.mask > 0)
+
+
+def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspondence, contour: Beyond | None,
+             skins: Skins, taper: Float[np.ndarray, "h w 1"], options: WarpOptions) -> Float[np.ndarray, "h w 3"]:
+    """Colours with hidden skin filled in from the texture, softly."""
+    unseen = hidden(flow, contour, options.reveal) & (flow.mask > 0)
+    if not unseen.any():
+        return color
+    before, after = skins()
+    both = (before.max(-1) > 0) & (scene.s > 2)
+    skin = matched(scene.frame, before, after, both, options.reveal.match_mm * flow.px_per_mm)
+    soft = cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * (after.max(-1) > 0)
+    return color + soft[..., None] * taper * (skin - color)
+
+
+class Scene:
+    """The window before the operation: frame, backdrop and matte."""
+
+    def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, contour: Beyond | None,
+                 plate: Plate | None, options: WarpOptions) -> None:
+        self.frame = part.astype(np.float32)
+        inside = np.isfinite(flow.depth_before_mm)
+        self.s = signed_distance(inside)
+        height, width = inside.shape
+        self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
+        self.behind: np.ndarray | None = None
+        self.person = smoothstep((self.s + 1) / 2)
+        if contour is None or not (contour.share[~np.isfinite(flow.depth_after_mm)] > 0).any():
+            return
+        rim = options.backdrop.rim_mm * flow.px_per_mm
+        reach = rim + float(np.linalg.norm(contour.flow_px[contour.share > 0], axis=-1).max()) + 4
+        self.behind = backdrop(part, self.s, reach, rim, plate, options.backdrop)
+        self.person = matte(self.frame, self.behind, self.s, rim)
+
+    def fetched(self, u: Float[np.ndarray, "h w 2"]) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+        """I(q) + (1 - a(q)) (B(p) - B(q)), and a(q)."""
+        at = (self.x + u[..., 0], self.y + u[..., 1])
+        color = cv2.remap(self.frame, *at, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+        person = cv2.remap(self.person, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        if self.behind is not None:
+            there = cv2.remap(self.behind, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            color += (1 - person)[..., None] * (self.behind - there)
+        return color, person
