@@ -1,0 +1,369 @@
+"""Guard: what a photoreal picture must keep before anybody sees it. It fails closed.
+
+Every check gives a value, its limit and a plain sentence. A check that breaks counts as failed; one that cannot be done
+says so ("not measurable", "not checked") and never reads as passed. When one fails the plain render is shown instead,
+labelled, with the reason (`shown`). Which checks, which limits and why: docs/guard.md.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.metrics import structural_similarity
+
+from core.correspondence import Correspondence
+from core.records import record
+from synth.achieved import Achieved, achieved, carried, in_sight
+
+Status = Literal["passed", "failed", "not measurable", "not checked"]
+Embed = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "d"]]
+"""A face recognition model that the user holds: a whole picture to a vector. ValueError: it finds no face."""
+
+
+@record
+class GuardOptions:
+    """Limits. share: achieved over asked motion; sides: its left over its right.
+
+    least_px: smaller motions cannot be measured; largest_spread: nor can those whose two measurements differ by more.
+    tint: CIEDE2000 between the mean colours; blotch: between local colours, 95th percentile. structure: SSIM against
+    the reference, mean in the mask. grain: strength of the finest detail over the reference's: smoothed skin falls
+    below, invented pores or noise lie above. likeness_drop: by how much the identity model's cosine may fall below the
+    reference's. missed: share of the clearly moving pixels that the mask may leave out.
+    """
+
+    share: tuple[float, float] = (0.8, 1.2)
+    sides: tuple[float, float] = (0.85, 1.18)
+    least_px: float = 0.5
+    largest_spread: float = 0.15
+    tint: float = 2.0
+    blotch: float = 8.0
+    structure: float = 0.75
+    grain: tuple[float, float] = (0.6, 1.6)
+    likeness_drop: float = 0.1
+    missed: float = 0.002
+
+
+GUARD = GuardOptions()
+
+
+@record
+class Check:
+    """One finding. limit: in words and numbers, empty where there is none."""
+
+    name: str
+    status: Status
+    value: float | None
+    limit: str
+    sentence: str
+
+
+@record
+class Verdict:
+    """All findings on one picture."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the picture may be shown: something was checked, and nothing failed."""
+        return any(c.status == "passed" for c in self.checks) and not self.failed
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """What speaks against it."""
+        return tuple(c for c in self.checks if c.status == "failed")
+
+    @property
+    def open(self) -> tuple[Check, ...]:
+        """What could not be told."""
+        return tuple(c for c in self.checks if c.status in ("not measurable", "not checked"))
+
+    def as_record(self) -> dict[str, Any]:
+        """JSON-ready, for the plan's folder."""
+        return {"passed": self.passed, "checks": [dataclasses.asdict(c) for c in self.checks]}
+
+
+@record
+class Shown:
+    """What a person gets to see. photoreal: False for the plain render that stands in. reason: why it does, or ''."""
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    photoreal: bool
+    label: str
+    reason: str
+
+
+@record
+class Pair:
+    """What the checks look at: whole pictures, and the window of what may change.
+
+    reference: the window as it should come out; parts: pixels of the window on the patient's left and right.
+    """
+
+    before: UInt8[np.ndarray, "h w 3"]
+    after: UInt8[np.ndarray, "h w 3"]
+    asked: Correspondence
+    reference: UInt8[np.ndarray, "a b 3"]
+    judged: Float[np.ndarray, "a b"]
+    parts: Mapping[str, Bool[np.ndarray, "a b"]]
+
+    @property
+    def inside_before(self) -> UInt8[np.ndarray, "a b 3"]:
+        """The window before."""
+        return np.ascontiguousarray(self.before[self.asked.window])
+
+    @property
+    def inside_after(self) -> UInt8[np.ndarray, "a b 3"]:
+        """The window after."""
+        return np.ascontiguousarray(self.after[self.asked.window])
+
+
+def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], asked: Correspondence | None,
+          lateral_mm: Float[np.ndarray, "a b"] | None = None, reference: UInt8[np.ndarray, "..."] | None = None,
+          embed: Embed | None = None, options: GuardOptions = GUARD) -> Verdict:
+    """Check a picture of the result against the frame it was made from. Nothing is raised: what breaks has failed.
+
+    asked: the plan's motion and mask in this camera (`render.flow.correspondence(...).correspondence`); None when the
+    plan changes nothing there, and then the picture must be the frame itself.
+    lateral_mm: x in the head frame of what each pixel of the window shows after (`after.interpolate(vertices[:, :1],
+    faces)[..., 0]`), which tells the patient's left (> 0) from the right; without it the sides are not told apart.
+    reference: a picture of the whole size that colour and structure are held against: for the generative modes the
+    warp3d result. Without it the frame with its skin carried along, which allows for no new shading, so pass the
+    rendered expectation where there is one. embed: the user's identity model.
+    """
+    if after.shape != before.shape or after.dtype != np.uint8:
+        return Verdict(checks=(Check(
+            name="size", status="failed", value=None, limit="as the frame",
+            sentence=f"The picture is {after.shape} of {after.dtype}, the frame {before.shape} of 8 bits."),))
+    if asked is None:
+        return Verdict(checks=(unchanged(before, after, np.zeros(before.shape[:2], bool)),))
+    try:
+        pair = prepared(before, after, asked, lateral_mm, reference)
+    except Exception as error:  # fail closed: an input that cannot be read must not pass
+        return Verdict(checks=(broken("inputs", error),))
+    steps: list[tuple[str, Callable[[], Iterable[Check]]]] = [
+        ("outside", lambda: [unchanged(before, after, whole_mask(pair) > 0)]),
+        ("coverage", lambda: [coverage(pair, options)]),
+        ("motion", lambda: motion(pair, options)),
+        ("colour", lambda: colour(pair, options)),
+        ("structure", lambda: structure(pair, options)),
+        ("likeness", lambda: likeness(pair, embed, options))]
+    return Verdict(checks=tuple(check for name, step in steps for check in attempted(name, step)))
+
+
+def shown(verdict: Verdict, photoreal: UInt8[np.ndarray, "h w 3"], plain: UInt8[np.ndarray, "h w 3"],
+          mode: str = "warp3d") -> Shown:
+    """The photoreal picture when it passed, else the plain render, said so with the reason; both with their label."""
+    if verdict.passed:
+        open_ones = "; ".join(c.sentence for c in verdict.open)
+        return Shown(picture=photoreal, photoreal=True, label=f"Simulation ({mode})", reason=open_ones)
+    why = " ".join(c.sentence for c in verdict.failed) or "Nothing about the picture could be checked."
+    return Shown(picture=plain, photoreal=False, reason=why,
+                 label=f"Plain render: the photoreal picture ({mode}) was refused")
+
+
+def prepared(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"], asked: Correspondence,
+             lateral_mm: Float[np.ndarray, "a b"] | None, reference: UInt8[np.ndarray, "..."] | None) -> Pair:
+    """The pictures with what is known of them; ValueError when a window or a size does not fit."""
+    shape = asked.mask.shape
+    if before[asked.window].shape[:2] != shape or asked.left < 0 or asked.top < 0:
+        raise ValueError("the plan's window lies outside the picture")
+    if not np.isfinite(asked.flow_px).all() or not np.isfinite(asked.mask).all():
+        raise ValueError("the plan's motion or mask holds what is no number")
+    if lateral_mm is not None and lateral_mm.shape != shape:
+        raise ValueError("lateral_mm has another size than the window")
+    if reference is not None and reference.shape != before.shape:
+        raise ValueError("the reference has another size than the frame")
+    judged, expected = asked.mask, None if reference is None else reference[asked.window]
+    if expected is None:
+        expected = carried(np.ascontiguousarray(before[asked.window]), asked)
+        judged = judged * (in_sight(asked) & asked.moved)  # the frame does not tell what comes into sight
+    parts = {"face": np.ones(shape, bool)} if lateral_mm is None else {"left": lateral_mm > 0, "right": lateral_mm < 0}
+    return Pair(before=before, after=after, asked=asked, reference=np.ascontiguousarray(expected), judged=judged,
+                parts=parts)
+
+
+def attempted(name: str, step: Callable[[], Iterable[Check]]) -> list[Check]:
+    """The step's findings; a step that breaks has failed."""
+    try:
+        return list(step())
+    except Exception as error:  # fail closed
+        return [broken(name, error)]
+
+
+def broken(name: str, error: Exception) -> Check:
+    """A check that could not be made."""
+    return Check(name=name, status="failed", value=None, limit="", sentence=f"The check of {name} broke: {error}.")
+
+
+def judge(name: str, value: float, low: float | None, high: float | None, good: str, bad: str) -> Check:
+    """Within both limits passes; what is no number does not."""
+    fine = np.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
+    limit = {(False, False): f"{low} to {high}", (True, False): f"at most {high}", (False, True): f"at least {low}",
+             (True, True): ""}[low is None, high is None]
+    return Check(name=name, status="passed" if fine else "failed", value=float(value), limit=limit,
+                 sentence=good if fine else bad)
+
+
+def whole_mask(pair: Pair) -> Float[np.ndarray, "h w"]:
+    """The mask at the picture's size."""
+    out = np.zeros(pair.before.shape[:2], np.float32)
+    out[pair.asked.window] = pair.asked.mask
+    return out
+
+
+def unchanged(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"],
+              allowed: Bool[np.ndarray, "h w"]) -> Check:
+    """Outside what may change every byte must be the frame's."""
+    count = float((np.any(before != after, axis=2) & ~allowed).sum())
+    return judge("outside", count, None, 0.0, "Outside the operated area the picture is the photo, byte for byte.",
+                 f"{count:.0f} pixels outside the operated area were changed.")
+
+
+def coverage(pair: Pair, options: GuardOptions) -> Check:
+    """The mask must hold what the plan moves, or the picture shows a torn face."""
+    clear = pair.asked.moved & (np.linalg.norm(pair.asked.flow_px, axis=2) >= 1.0)
+    share = float((pair.asked.mask[clear] <= 0).mean()) if clear.any() else 0.0
+    return judge("coverage", share, None, options.missed, "The mask holds everything that the plan moves.",
+                 f"The mask leaves out {share:.1%} of what the plan moves.")
+
+
+def motion(pair: Pair, options: GuardOptions) -> list[Check]:
+    """Achieved over asked motion of each side, and one side's over the other's."""
+    found = achieved(pair.inside_before, pair.inside_after, pair.asked, pair.parts)
+    checks = [judged_share(pair, name, part, options) for name, part in found.items()]
+    told = [found[c.name.removeprefix("motion ")].share for c in checks if c.status != "not measurable"]
+    if len(found) == 1:
+        return [*checks, Check(name="motion left/right", status="not checked", value=None, limit="",
+                               sentence="The sides were not told apart.")]
+    if len(told) < 2:
+        return [*checks, Check(name="motion left/right", status="not measurable", value=None, limit="",
+                               sentence="Only one side's motion can be measured here, so the sides are not compared.")]
+    left, right = told
+    ratio = left / right if abs(right) > 1e-3 else float("inf")  # no motion at all has no ratio
+    return [*checks, judge("motion left/right", ratio, *options.sides, "Both sides show the plan alike.",
+                           f"The left side shows {left:.0%} of its motion and the right side {right:.0%}.")]
+
+
+def judged_share(pair: Pair, name: str, found: Achieved, options: GuardOptions) -> Check:
+    """The finding on one part's motion."""
+    title, limit = f"motion {name}", f"{options.share[0]} to {options.share[1]}"
+    low, high = found.share - found.spread / 2, found.share + found.spread / 2
+    where = "The face" if name == "face" else f"The patient's {name} side"
+    if not found.measurable(options.least_px, np.inf) or not np.isfinite(found.share):
+        return Check(name=title, status="not measurable", value=None, limit=limit,
+                     sentence=f"{where} hardly moves within this picture ({found.asked_px:.1f} px), too little for "
+                     "its motion to be measured.")
+    if found.spread <= options.largest_spread or high < options.share[0] or low > options.share[1]:
+        return judge(title, found.share, *options.share, f"{where} shows {found.share:.0%} of the planned motion.",
+                     f"{where} shows {found.share:.0%} of the planned motion instead of all of it.")
+    honest = achieved(pair.inside_before, carried(pair.inside_before, pair.asked), pair.asked, {name: pair.parts[name]})
+    if honest[name].measurable(options.least_px, options.largest_spread):
+        return Check(name=title, status="failed", value=found.share, limit=limit,
+                     sentence=f"{where} has lost the texture by which its motion could be measured.")
+    return Check(name=title, status="not measurable", value=found.share, limit=limit,
+                 sentence=f"{where} has too little texture in this photo for its motion to be measured.")
+
+
+COLOUR_SIDE = 96
+"""Colours are compared in a window shrunk to this longer side: tint and blotches, not grain."""
+
+
+def colour(pair: Pair, options: GuardOptions) -> list[Check]:
+    """CIEDE2000 between the result and what is expected: of the mean colours, and from place to place."""
+    shrink = min(COLOUR_SIDE / max(pair.judged.shape), 1.0)
+    size = (max(round(pair.judged.shape[1] * shrink), 1), max(round(pair.judged.shape[0] * shrink), 1))
+    weight = cv2.resize(np.ascontiguousarray(pair.judged, np.float32), size, interpolation=cv2.INTER_AREA)
+    if not (weight > 0.5).any():
+        return [Check(name="colour", status="not measurable", value=None, limit="",
+                      sentence="Too little skin changes here to compare its colour.")]
+    one, other = (averaged(p, pair.judged, weight, size) for p in (pair.inside_after, pair.reference))
+    mean = [np.einsum("yx,yxc->c", weight, p) / weight.sum() for p in (one, other)]
+    drift = float(deltaE_ciede2000(*mean))
+    local = float(np.percentile(deltaE_ciede2000(one, other)[weight > 0.5], 95))
+    lighter = "lighter" if mean[0][0] > mean[1][0] else "darker"
+    return [judge("tint", drift, None, options.tint, f"Skin colour drifts by {drift:.1f} (CIEDE2000).",
+                  f"The skin's colour has changed by {drift:.1f} (CIEDE2000) and is {lighter} than it should be."),
+            judge("blotch", local, None, options.blotch, f"No place differs in colour by more than {local:.1f}.",
+                  f"In places the colour is off by {local:.1f} (CIEDE2000).")]
+
+
+def averaged(picture: UInt8[np.ndarray, "a b 3"], judged: Float[np.ndarray, "a b"], weight: Float[np.ndarray, "c d"],
+             size: tuple[int, int]) -> Float[np.ndarray, "c d 3"]:
+    """CIELAB of the judged pixels' mean colour in each cell."""
+    part = cv2.resize(picture * judged[..., None].astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return rgb2lab(np.clip(part / np.maximum(weight, 1e-6)[..., None] / 255, 0, 1))
+
+
+GRAIN_PX = 1.5
+"""Detail finer than this (standard deviation of the blur that removes it) is grain: pores, fine lines, noise."""
+
+
+def structure(pair: Pair, options: GuardOptions) -> list[Check]:
+    """SSIM of the brightness against the reference, averaged over the mask; and how strong the finest detail is."""
+    if min(pair.judged.shape) < 11 or pair.judged.sum() < 1:
+        return [Check(name="structure", status="not measurable", value=None, limit="",
+                      sentence="Too little skin changes here to compare its structure.")]
+    made, right = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (pair.inside_after, pair.reference))
+    local = structural_similarity(made, right, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+                                  data_range=255, full=True)[1]
+    value = float(np.average(local, weights=pair.judged))
+    ratio = grain(made, pair.judged) / grain(right, pair.judged)
+    strength = "smoothed" if ratio < 1 else "roughened"
+    return [judge("structure", value, options.structure, None, f"The skin's structure is kept (SSIM {value:.2f}).",
+                  f"The operated area no longer looks like this person's skin (SSIM {value:.2f})."),
+            judge("grain", ratio, *options.grain, f"The skin's grain is kept ({ratio:.0%}).",
+                  f"The skin was {strength}: {ratio:.0%} of its fine detail.")]
+
+
+def grain(grey: UInt8[np.ndarray, "a b"], judged: Float[np.ndarray, "a b"]) -> float:
+    """The finest detail's median strength over the judged pixels (grey levels); edges of features count as few."""
+    values = grey.astype(np.float32)
+    size = np.abs(values - cv2.GaussianBlur(values, (0, 0), GRAIN_PX))
+    local = cv2.GaussianBlur(size, (0, 0), 2 * GRAIN_PX)
+    return float(np.median(local[judged > 0.5])) + 0.25 if (judged > 0.5).any() else 0.25  # half a rounding step
+
+
+def likeness(pair: Pair, embed: Embed | None, options: GuardOptions) -> list[Check]:
+    """Cosines of the identity model, of the whole picture and with all but the mask blanked.
+
+    The operation itself changes them, so they are held against the reference's, not against a fixed number; and the
+    part inside the mask apart, because the pasted rest of the photo alone makes any face look right.
+    """
+    if embed is None:
+        return [Check(name="likeness", status="not checked", value=None, limit="",
+                      sentence="No identity model is installed, so the likeness was not checked.")]
+    expected = pair.before.copy()
+    blended = pair.reference + (1 - pair.judged[..., None]) * (pair.inside_before.astype(float) - pair.reference)
+    expected[pair.asked.window] = np.rint(np.clip(blended, 0, 255))
+    inside = whole_mask(pair)[..., None] > 0
+    blank = np.uint8(pair.before.mean((0, 1)))
+    checks = []
+    for name, cut in (("whole", lambda p: p), ("inside", lambda p: np.where(inside, p, blank)),
+                      ("outside", lambda p: np.where(inside, blank, p))):
+        try:
+            own, right = (vector(embed, np.ascontiguousarray(cut(p))) for p in (pair.before, expected))
+        except ValueError as error:
+            checks.append(Check(name=f"likeness {name}", status="not measurable", value=None, limit="",
+                                sentence=f"The identity model cannot use this photo ({name}): {error}."))
+            continue
+        made = vector(embed, np.ascontiguousarray(cut(pair.after)))  # what fails here alone fails the check
+        drop = float(own @ right - own @ made)
+        checks.append(judge(f"likeness {name}", drop, None, options.likeness_drop,
+                            f"The person stays recognisable ({name}: cosine {own @ made:.2f}).",
+                            f"The person is less recognisable than the plan explains ({name}: cosine "
+                            f"{own @ made:.2f} instead of {own @ right:.2f})."))
+    return checks
+
+
+def vector(embed: Embed, picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "d"]:
+    """The embedding with length one; ValueError when it is none."""
+    values = np.asarray(embed(picture), float).ravel()
+    length = float(np.linalg.norm(values))
+    if not np.isfinite(length) or length == 0:
+        raise ValueError("the identity model gave no usable vector")
+    return values / length

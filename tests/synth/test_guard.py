@@ -1,0 +1,269 @@
+"""The guard: an honest picture passes; for every check there is one that fails it, and what breaks has failed."""
+
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from core.correspondence import Correspondence
+from core.files import plain
+from synth.achieved import achieved, share_of
+from synth.guard import GUARD, Check, Verdict, guard, shown
+from tests.synth.guarded import scene
+
+
+def replaced(asked: Correspondence, **fields: object) -> Correspondence:
+    return dataclasses.replace(asked, **fields)
+
+
+def check(verdict: Verdict, name: str) -> Check:
+    return next(c for c in verdict.checks if c.name == name)
+
+
+def inside(picture: np.ndarray, change) -> np.ndarray:
+    """The picture with its masked pixels changed by a function of float sRGB."""
+    s = scene()
+    out = picture.copy()
+    part = out[s.asked.window]
+    changed = np.rint(np.clip(change(part.astype(np.float32)), 0, 255)).astype(np.uint8)
+    out[s.asked.window] = np.where(s.asked.mask[..., None] > 0, changed, part)
+    return out
+
+
+def run(after: np.ndarray, **more: object) -> Verdict:
+    s = scene()
+    return guard(s.before, after, s.asked, s.lateral_mm, **more)
+
+
+def test_an_honest_picture_passes_every_check() -> None:
+    verdict = run(scene().made())
+    assert verdict.passed, [c.sentence for c in verdict.failed]
+    assert {c.name: c.status for c in verdict.checks} == {
+        "outside": "passed", "coverage": "passed", "motion left": "passed", "motion right": "passed",
+        "motion left/right": "passed", "tint": "passed", "blotch": "passed", "structure": "passed", "grain": "passed",
+        "likeness": "not checked"}
+    assert abs(check(verdict, "motion left").value - 1) < 0.03
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.8, 1.0, 1.3])
+def test_the_measured_share_is_the_true_one(share: float) -> None:
+    s = scene()
+    found = achieved(s.before[s.asked.window], s.made(share, share)[s.asked.window], s.asked,
+                     {"left": s.lateral_mm > 0, "right": s.lateral_mm < 0})
+    for part in found.values():
+        assert abs(part.share - share) < 0.03 and part.spread < 0.03 and part.asked_px > 5
+
+
+def test_new_shading_is_no_motion() -> None:
+    """Light that falls off across the face by half leaves the measured share alone."""
+    s = scene()
+    ramp = np.linspace(0.5, 1.0, s.asked.mask.shape[1])[None, :, None]
+    found = achieved(s.before[s.asked.window], (s.made()[s.asked.window] * ramp).astype(np.uint8), s.asked,
+                     {"left": s.lateral_mm > 0, "right": s.lateral_mm < 0})
+    assert all(abs(part.share - 1) < 0.04 for part in found.values())
+
+
+def test_one_pixel_outside_the_mask_fails() -> None:
+    after = scene().made()
+    assert scene().asked.left > 0
+    after[0, 0, 1] ^= 1
+    verdict = run(after)
+    assert not verdict.passed and [c.name for c in verdict.failed] == ["outside"]
+    assert verdict.failed[0].value == 1
+
+
+def test_a_mask_that_misses_the_plan_fails() -> None:
+    s = scene()
+    torn = replaced(s.asked, mask=np.where(s.lateral_mm > 0, s.asked.mask, 0))
+    verdict = guard(s.before, s.made(1.0, 0.0), torn, s.lateral_mm)
+    assert "coverage" in [c.name for c in verdict.failed]
+
+
+@pytest.mark.parametrize(("left", "right"), [(0.0, 0.0), (0.6, 0.6), (1.5, 1.5)])
+def test_too_little_or_too_much_motion_fails(left: float, right: float) -> None:
+    failed = [c.name for c in run(scene().made(left, right)).failed]
+    assert {"motion left", "motion right"} <= set(failed)
+
+
+def test_a_one_sided_result_fails_on_that_side_only() -> None:
+    failed = [c.name for c in run(scene().made(1.0, 0.0)).failed]
+    assert "motion right" in failed and "motion left/right" in failed and "motion left" not in failed
+
+
+def test_sides_that_differ_within_the_limits_fail_their_balance() -> None:
+    verdict = run(scene().made(1.12, 0.88))
+    assert [c.name for c in verdict.failed] == ["motion left/right"]
+
+
+def test_a_one_sided_plan_is_not_held_to_symmetry() -> None:
+    s = scene(5.0, 0.0)
+    verdict = guard(s.before, s.made(), s.asked, s.lateral_mm)
+    assert verdict.passed, [c.sentence for c in verdict.failed]
+    assert check(verdict, "motion right").status == "not measurable"
+    assert check(verdict, "motion left/right").status == "not measurable"
+
+
+def test_motion_below_what_flow_measures_is_said_and_not_passed() -> None:
+    s = scene()
+    tiny = replaced(s.asked, flow_px=s.asked.flow_px * 0.01)
+    verdict = guard(s.before, s.before, tiny, s.lateral_mm)
+    assert check(verdict, "motion left").status == "not measurable"
+    assert "too little" in check(verdict, "motion left").sentence
+    assert not [c for c in verdict.checks if c.name.startswith("motion") and c.status == "passed"]
+
+
+def test_texture_that_the_photo_had_must_not_be_lost() -> None:
+    """Skin smoothed away cannot be measured, and that is the picture's fault."""
+    verdict = run(inside(scene().made(), lambda p: np.full_like(p, 1.0) * p.mean((0, 1))))
+    failed = {c.name for c in verdict.failed}
+    assert "structure" in failed and failed & {"motion left", "motion right"}
+
+
+def test_a_photo_without_texture_is_not_measurable_rather_than_wrong() -> None:
+    s = scene()
+    plain_skin = np.full_like(s.before, 150)
+    verdict = guard(plain_skin, plain_skin, s.asked, s.lateral_mm)
+    assert check(verdict, "motion left").status == "not measurable"
+    assert "texture" in check(verdict, "motion left").sentence
+
+
+def test_lighter_skin_fails() -> None:
+    verdict = run(inside(scene().made(), lambda p: p * 1.12))
+    assert "tint" in [c.name for c in verdict.failed]
+    assert "lighter" in check(verdict, "tint").sentence
+    assert "darker" in check(run(inside(scene().made(), lambda p: p * 0.88)), "tint").sentence
+
+
+def test_a_blotch_fails_though_the_mean_is_kept() -> None:
+    waves = 1 + 0.25 * np.sign(np.sin(np.arange(scene().asked.mask.shape[0]) / 12))[:, None, None]
+    verdict = run(inside(scene().made(), lambda p: p * waves))
+    assert "blotch" in [c.name for c in verdict.failed]
+    assert check(verdict, "blotch").value > 2 * check(verdict, "tint").value
+
+
+def test_other_skin_fails_the_structure() -> None:
+    other = np.random.default_rng(5).permutation(scene().made().reshape(-1, 3)).reshape(scene().before.shape)
+    verdict = run(inside(scene().made(), lambda p: other[scene().asked.window]))
+    assert "structure" in [c.name for c in verdict.failed]
+
+
+def test_smoothed_and_roughened_skin_fails_the_grain() -> None:
+    blurred = run(inside(scene().made(), lambda p: cv2.GaussianBlur(p, (0, 0), 2)))
+    assert "grain" in [c.name for c in blurred.failed] and "smoothed" in check(blurred, "grain").sentence
+    noise = np.random.default_rng(6).normal(0, 14, scene().asked.mask.shape)[..., None]
+    rough = run(inside(scene().made(), lambda p: p + noise))
+    assert "grain" in [c.name for c in rough.failed] and "roughened" in check(rough, "grain").sentence
+
+
+def test_colour_and_structure_are_held_against_the_reference() -> None:
+    """New light that the reference has too is expected; without the reference it is a drift."""
+    after = inside(scene().made(), lambda p: p * 0.85)
+    assert "tint" in [c.name for c in run(after).failed]
+    assert run(after, reference=after).passed
+
+
+def thumbnail(picture: np.ndarray) -> np.ndarray:
+    """A stand-in with the interface of an identity model: a coarse picture, relative to its corner."""
+    return cv2.resize(picture.astype(float) - picture[0, 0], (24, 24), interpolation=cv2.INTER_AREA)
+
+
+def test_likeness_is_checked_whole_inside_and_outside() -> None:
+    verdict = run(scene().made(), embed=thumbnail)
+    assert {c.name for c in verdict.checks if c.name.startswith("likeness")} == {
+        "likeness whole", "likeness inside", "likeness outside"}
+    assert verdict.passed
+    green = inside(scene().made(), lambda p: p * [0.2, 1.5, 0.2])
+    failed = [c.name for c in run(green, embed=thumbnail).failed]
+    assert "likeness inside" in failed and "likeness outside" not in failed
+    assert abs(check(run(green, embed=thumbnail), "likeness outside").value) < 1e-12
+
+
+def test_a_model_that_finds_no_face_says_so() -> None:
+    def blind(picture: np.ndarray) -> np.ndarray:
+        raise ValueError("no face")
+
+    verdict = run(scene().made(), embed=blind)
+    assert check(verdict, "likeness whole").status == "not measurable"
+    assert not any(c.status == "passed" for c in verdict.checks if c.name.startswith("likeness"))
+
+
+def test_a_model_that_loses_the_face_in_the_result_fails() -> None:
+    after = scene().made()
+
+    def picky(picture: np.ndarray) -> np.ndarray:
+        if np.array_equal(picture, after):
+            raise ValueError("no face")
+        return np.ones(3)
+
+    assert not run(after, embed=picky).passed
+
+
+def test_what_breaks_has_failed() -> None:
+    s = scene()
+    nan = np.array(s.asked.flow_px)
+    nan[5, 5] = np.nan
+    verdict = guard(s.before, s.made(), replaced(s.asked, flow_px=nan), s.lateral_mm)
+    assert not verdict.passed and "no number" in verdict.failed[0].sentence
+    outside = replaced(s.asked, left=s.before.shape[1] - 3)
+    assert not guard(s.before, s.made(), outside, s.lateral_mm).passed
+    assert not guard(s.before, s.made(), s.asked, s.lateral_mm[:-1]).passed
+    assert not guard(s.before, s.made(), s.asked, s.lateral_mm, reference=s.before[:-1]).passed
+
+    def broken_model(picture: np.ndarray) -> np.ndarray:
+        raise RuntimeError("out of memory")
+
+    verdict = run(s.made(), embed=broken_model)
+    assert not verdict.passed and "out of memory" in verdict.failed[0].sentence
+
+
+def test_another_size_fails() -> None:
+    assert [c.name for c in run(scene().made()[:-1]).failed] == ["size"]
+
+
+def test_a_plan_that_changes_nothing_must_change_nothing() -> None:
+    s = scene()
+    assert guard(s.before, s.before, None).passed
+    assert not guard(s.before, s.made(), None).passed
+
+
+def test_without_sides_the_face_is_one_part() -> None:
+    s = scene()
+    verdict = guard(s.before, s.made(), s.asked)
+    assert verdict.passed and check(verdict, "motion face").status == "passed"
+    assert check(verdict, "motion left/right").status == "not checked"
+
+
+def test_the_plain_render_is_shown_when_it_fails() -> None:
+    s = scene()
+    render = np.full_like(s.before, 90)
+    good = shown(run(s.made()), s.made(), render)
+    assert good.photoreal and np.array_equal(good.picture, s.made()) and "Simulation" in good.label
+    assert "identity" in good.reason  # what stayed open is told
+    bad = shown(run(s.made(0.0, 0.0)), s.made(0.0, 0.0), render, "controlnet")
+    assert not bad.photoreal and np.array_equal(bad.picture, render)
+    assert "refused" in bad.label and "controlnet" in bad.label and "0% of the planned motion" in bad.reason
+    nothing = shown(Verdict(checks=()), s.made(), render)
+    assert not nothing.photoreal and nothing.reason
+
+
+def test_the_verdict_is_kept_as_json() -> None:
+    record = run(scene().made()).as_record()
+    again = json.loads(json.dumps(plain(record)))
+    assert again["passed"] is True and {"name", "status", "value", "limit", "sentence"} == set(again["checks"][0])
+
+
+def test_limits_can_be_set() -> None:
+    strict = dataclasses.replace(GUARD, structure=0.9999)
+    assert "structure" in [c.name for c in run(scene().made(), options=strict).failed]
+
+
+def test_the_share_is_a_weighted_median() -> None:
+    """Brute force: repeat every pixel as often as its weight."""
+    rng = np.random.default_rng(0)
+    asked = rng.integers(1, 4, (41, 1)) * np.array([[1.0, 0.0]])
+    measured = asked * rng.normal(1, 0.3, (41, 1)) + [[0.0, 5.0]]
+    repeated = np.repeat(measured[:, 0] / asked[:, 0], (asked[:, 0] ** 2).astype(int))
+    assert abs(share_of(measured, asked) - np.median(repeated)) < 0.05
+    assert np.isnan(share_of(measured[:0], asked[:0]))
