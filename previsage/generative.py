@@ -1,0 +1,77 @@
+"""Generative: the diffusion modes on a studio's frames; glue of `render.conditions` and `synth.diffusion`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from core.camera import Camera
+from core.errors import UsageError
+from core.progress import Progress, part
+from previsage.studio import Made, Studio
+from render.conditions import control_picture
+from render.wireframe import pinned, project_landmarks
+from synth.diffusion import Canvas, DiffusionOptions, canvas, load, paint
+
+FACE_MARGIN = 1.3
+"""Side of the square around the face that the identity adapter is shown, over the face's own."""
+
+
+def painted(studio: Studio, made: Sequence[Made], mode: str, options: dict[str, Any], progress: Progress) -> tuple[
+        dict[str, UInt8[np.ndarray, "h w 3"]], dict[str, Any]]:
+    """Pictures by frame, painted inside their masks from warp3d's; and what ran.
+
+    UsageError: an unknown option, weights that are not there.
+    """
+    prompt = options.get("prompt")
+    given = {name: value for name, value in options.items() if name != "prompt"}
+    if unknown := given.keys() - set(DiffusionOptions.__dataclass_fields__):
+        raise UsageError("bad_option", f"There is no option {', '.join(sorted(unknown))}.",
+                         f"Known: {', '.join(DiffusionOptions.__dataclass_fields__)}.")
+    chosen = DiffusionOptions(**{**given, "mode": mode})
+    changing = [one for one in made if one.seen is not None]
+    if not changing:
+        return {one.name: one.picture for one in made}, {"mode": mode, "notes": ["The plan changes no frame."]}
+    loaded = load(chosen, part(progress, 0.0, 0.3))
+    canvases = [canvas_of(studio, one, mode) for one in changing]
+    face = frontal_face(studio, made) if mode == "controlnet_ip" else None
+    result = paint(canvases, loaded, chosen, studio.procedures, prompt, face, part(progress, 0.3, 1.0))
+    return ({one.name: one.picture for one in made} | result.pictures,
+            {**result.provenance, "painted": list(result.painted), "notes": list(result.notes)})
+
+
+def canvas_of(studio: Studio, made: Made, mode: str) -> Canvas:
+    """A frame with its whole mask, the wireframe of the head after, and texture coordinates that noise sticks to."""
+    assert made.seen is not None
+    mask = np.zeros(made.frame.shape[:2], np.float32)
+    mask[made.seen.correspondence.window] = made.seen.correspondence.mask
+    mesh = studio.after.mesh
+
+    def control(camera: Camera) -> UInt8[np.ndarray, "s s 3"]:
+        landmarks = project_landmarks(pinned(mesh, studio.head.anatomy.pins478), camera, studio.after)
+        return control_picture(landmarks, camera.size_wh)
+
+    def uv(camera: Camera) -> Float[np.ndarray, "s s 2"]:
+        fragments = studio.after(camera)
+        out = np.full((*fragments.face.shape, 2), np.nan, np.float32)
+        hit = fragments.covered
+        corners = studio.after.surface.corner_uv[fragments.face[hit]]
+        out[hit] = np.einsum("nk,nkc->nc", fragments.bary[hit], corners)
+        return out
+
+    return canvas(made.name, made.picture, mask, made.view.camera, control if mode != "img2img" else None, uv)
+
+
+def frontal_face(studio: Studio, made: Sequence[Made]) -> UInt8[np.ndarray, "s s 3"]:
+    """The face of the frame nearest to frontal, cut square, before the operation."""
+    front = min(made, key=lambda one: abs(one.view.camera.head_angles_rad[0]))
+    points = front.view.camera.px_from_points(studio.head.landmarks.points)
+    low, high = np.nanmin(points, 0), np.nanmax(points, 0)
+    half = max(FACE_MARGIN * float((high - low).max()) / 2, 8.0)
+    x, y = (low + high) / 2
+    height, width = front.frame.shape[:2]
+    rows = np.clip(np.arange(round(y - half), round(y + half)), 0, height - 1)
+    columns = np.clip(np.arange(round(x - half), round(x + half)), 0, width - 1)
+    size = min(len(rows), len(columns))
+    return np.ascontiguousarray(front.frame[rows[:size, None], columns[:size]])

@@ -1,0 +1,122 @@
+"""Studio: what the photoreal pictures of one plan are made from, got ready once, and warp3d's picture of each frame."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from core.camera import Camera
+from core.files import read_json
+from core.progress import Progress, silent
+from core.reconstruction import Reconstruction, View
+from core.records import record
+from core.store import load_picture
+from recon.light import Light
+from render.flow import Seen, correspondence, skins
+from render.mipmap import Mipmap
+from render.rasterize import Rasterizer
+from synth.backdrop import Plate, serves, still_plate
+from synth.relight import Shade
+from synth.warp3d import warp3d
+
+Picture = UInt8[np.ndarray, "h w 3"]
+PLATE_FRAMES = 24
+"""Frames that the backdrop is gathered from, spread over the turn."""
+PERSON_MM = 4.0
+"""So far around the fitted head a pixel may still show the person."""
+SHRINK = 4
+"""The head's place in a frame is looked up at this fraction of its size."""
+
+
+@record
+class Made:
+    """One frame and its picture after the operation. seen: None where the plan changes nothing in it."""
+
+    name: str
+    view: View
+    frame: Picture
+    picture: Picture
+    seen: Seen | None
+
+
+class Studio:
+    """A head, a displacement (V,3) in mm, and the frames of a case."""
+
+    def __init__(self, case: Path, head: Reconstruction, displacement_mm: Float[np.ndarray, "v 3"],
+                 procedures: Sequence[str] = ()) -> None:
+        self.case, self.head, self.displacement_mm, self.procedures = case, head, displacement_mm, tuple(procedures)
+        self.before = Rasterizer(head.mesh)
+        self.after = Rasterizer(head.mesh.moved(displacement_mm)) if np.any(displacement_mm) else self.before
+        self.skin = Mipmap(head.texture)
+        self.light = light_of(head)
+        self.plate: Plate | None = None
+
+    def frame(self, view: View) -> Picture:
+        """The frame as it was captured."""
+        return load_picture(self.case / view.path)[..., :3]
+
+    def gather_plate(self, progress: Progress = silent) -> None:
+        """The backdrop, of a video whose frames have one size; photos have none."""
+        size = {v.camera.size_wh for v in self.head.views}
+        if read_json(self.case / "capture" / "capture.json").get("kind") != "video" or len(size) != 1:
+            return
+        chosen = spread(self.head.views, PLATE_FRAMES)
+        progress(0.0, "what lies behind the head")
+        self.plate = still_plate([self.frame(v) for v in chosen], [self.person(v.camera) for v in chosen])
+
+    def person(self, camera: Camera) -> Bool[np.ndarray, "h w"]:
+        """Where the head is in a frame, generously."""
+        width, height = camera.size_wh
+        small = camera.resized((max(width // SHRINK, 1), max(height // SHRINK, 1)))
+        covered = self.before(small).covered.astype(np.uint8)
+        reach = int(np.ceil(PERSON_MM * small.K_px[0, 0] / max(camera.cam_from_head[2, 3], 1.0)))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        return cv2.resize(cv2.dilate(covered, disc), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+
+    def shade(self, camera: Camera) -> Shade | None:
+        """The fitted light as this camera's frame shows it; None in a case without one."""
+        if self.light is None:
+            return None
+        return functools.partial(self.light.factor, rotation=camera.cam_from_head[:3, :3], view=0)
+
+    def made(self, view: View) -> Made:
+        """warp3d's picture of a frame."""
+        frame = self.frame(view)
+        seen = None if self.after is self.before else correspondence(self.before, self.after, view.camera)
+        plate = self.plate
+        if plate is not None and not serves(plate, frame, self.person(view.camera)):
+            plate = None
+        draw = None if seen is None else functools.partial(skins, seen, self.before, self.after, self.skin)
+        picture = warp3d(frame, None if seen is None else seen.correspondence, self.shade(view.camera), plate, draw)
+        return Made(name=Path(view.path).stem, view=view, frame=frame, picture=picture, seen=seen)
+
+
+def light_of(head: Reconstruction) -> Light | None:
+    """The light that the reconstruction fitted; exposure is left out, for it does not change with the normal."""
+    told = head.report.get("light")
+    if told is None:
+        return None
+    return Light(frame=told["frame"], coefficients=np.array(told["coefficients"]), exposure=np.zeros((1, 3)), left=0.0,
+                 without=0.0)
+
+
+def spread(views: tuple[View, ...], count: int) -> list[View]:
+    """Views evenly from one side of the turn to the other, at most `count`; the frame nearest to frontal is one of
+    them.
+
+    Even in yaw, not in number: a film lingers at the front.
+    """
+    yaw = np.array([v.camera.head_angles_rad[0] for v in views])
+    order = np.argsort(yaw, kind="stable")
+    if count >= len(views):
+        return [views[k] for k in order]
+    wanted = np.linspace(yaw.min(), yaw.max(), count) if count > 1 else np.zeros(1)
+    chosen: list[int] = []
+    for number in np.argsort(np.abs(wanted), kind="stable"):  # the frontal place chooses first
+        target = 0.0 if not chosen else wanted[number]
+        left = [k for k in order if k not in chosen]
+        chosen.append(min(left, key=lambda k: (abs(yaw[k] - target), k)))
+    return [views[k] for k in sorted(chosen, key=lambda k: yaw[k])]
