@@ -50,8 +50,8 @@ class Crop:
         """The crop at the picture's own pixels; outside the picture its edge repeats, or is zero."""
         h, w = values.shape[:2]
         y0, y1, x0, x1 = max(self.y0, 0), min(self.y0 + self.side, h), max(self.x0, 0), min(self.x0 + self.side, w)
-        border = ((y0 - self.y0, self.y0 + self.side - y1), (x0 - self.x0, self.x0 + self.side - x1))
-        border += ((0, 0),) * (values.ndim - 2)
+        border = [(y0 - self.y0, self.y0 + self.side - y1), (x0 - self.x0, self.x0 + self.side - x1)]
+        border += [(0, 0)] * (values.ndim - 2)
         return np.pad(values[y0:y1, x0:x1], border, mode="edge" if inside else "constant")
 
     def put_back(self, painted: UInt8[np.ndarray, "s s 3"], picture: UInt8[np.ndarray, "h w 3"],

@@ -1,12 +1,11 @@
 """What a person may choose of the generative modes, with its bounds."""
 
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import UsageError
 from core.records import record
 
-Mode = Literal["img2img", "controlnet", "controlnet_ip"]
-MODES: tuple[Mode, ...] = ("img2img", "controlnet", "controlnet_ip")
+MODES = ("img2img", "controlnet", "controlnet_ip")
 NEEDS: dict[str, tuple[str, ...]] = {"img2img": ("sd15",), "controlnet": ("sd15", "controlnet"),
                                      "controlnet_ip": ("sd15", "controlnet", "ip-adapter")}
 """The weights that each mode needs."""
@@ -30,7 +29,7 @@ class DiffusionOptions:
     compiled: torch.compile, worth its minute only for many views.
     """
 
-    mode: Mode = "controlnet"
+    mode: str = "controlnet"
     seed: int = 0
     steps: int = 20
     strength: float = 0.4

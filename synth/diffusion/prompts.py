@@ -25,8 +25,9 @@ FOREIGN = frozenset(
     "i na bez nos skóra twarz oraz jest".split()) - {"a", "i", "on", "o", "do", "lo", "des"}
 """Small words of other languages that write with Latin letters, and what people ask for in them."""
 ENGLISH = frozenset(
-    "a an the of with and in on for no not is at to from more less face skin nose chin lips lip eyes eye natural smooth "
-    "slim straight photo photograph portrait cheek cheeks jaw neck brow brows soft firm light without ear ears".split())
+    "a an the of with and in on for no not is at to from more less face skin nose chin lips lip eyes eye natural "
+    "smooth slim straight photo photograph portrait cheek cheeks jaw neck brow brows soft firm light without ear "
+    "ears".split())
 
 
 @cache

@@ -1,0 +1,197 @@
+"""Painting with tiny models of the real architecture, loaded from disk as a user's are."""
+
+import dataclasses
+import socket
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import InputRefused, PrevisageError, UsageError
+from synth.diffusion import load, paint
+from synth.diffusion import painter as painting
+from tests.synth.diffusion import tiny
+from tests.synth.diffusion.conftest import options, views
+
+FACE = tiny.picture(9, 90, 90)
+PLAN = ["rhinoplasty"]
+
+
+@pytest.fixture(scope="module")
+def painted(full):
+    return paint(views(), full, options(mode="controlnet_ip"), PLAN, face=FACE)
+
+
+def test_every_view_is_painted_inside_its_mask_and_nowhere_else(painted):
+    assert painted.painted == ("view0", "view1", "view2", "view3")
+    for one in views():
+        after, outside = painted.pictures[one.name], one.mask == 0
+        assert np.array_equal(after[outside], one.picture[outside])
+        change = np.abs(after.astype(int) - one.picture).max(2)
+        assert change[one.mask == 1].mean() > 2, "the tiny model paints something else than it was given"
+        assert after.shape == one.picture.shape
+
+
+def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(painted, full):
+    again = paint(views(), full, options(mode="controlnet_ip"), PLAN, face=FACE)
+    other = paint(views(), full, options(mode="controlnet_ip", seed=8), PLAN, face=FACE)
+    for name, picture in painted.pictures.items():
+        assert np.array_equal(picture, again.pictures[name])
+        assert not np.array_equal(picture, other.pictures[name])
+
+
+def test_a_batch_of_views_equals_views_one_by_one(painted, full):
+    single = paint(views(), full, options(mode="controlnet_ip", batch=1), PLAN, face=FACE)
+    for name, picture in painted.pictures.items():
+        assert np.abs(picture.astype(int) - single.pictures[name]).max() <= 1
+
+
+@pytest.mark.parametrize("changed", [{"conditioning": 0.0}, {"ip_scale": 0.0}, {"guidance": 1.0}, {"strength": 0.3},
+                                     {"scheduler": "ddim"}, {"scheduler": "dpm++"}, {"anchored": False}])
+def test_every_choice_matters(painted, full, changed):
+    other = paint(views(1), full, options(mode="controlnet_ip", **changed), PLAN, face=FACE)
+    assert not np.array_equal(other.pictures["view0"], painted.pictures["view0"])
+
+
+def test_prompt_control_picture_and_face_matter(painted, full):
+    def first(canvases, procedures, face):
+        return paint(canvases, full, options(mode="controlnet_ip"), procedures, face=face).pictures["view0"]
+
+    moved = [dataclasses.replace(views(1)[0], control=np.roll(views(1)[0].control, 9, (0, 1)))]
+    before = painted.pictures["view0"]
+    assert not np.array_equal(first(moved, PLAN, FACE), before)
+    assert not np.array_equal(first(views(1), ["mentoplasty"], FACE), before)
+    assert not np.array_equal(first(views(1), PLAN, 255 - FACE), before)
+
+
+@pytest.mark.parametrize("mode", ["img2img", "controlnet"])
+def test_the_lesser_modes_need_no_face_and_make_other_pictures(painted, mode):
+    made = paint(views(2), load(options(mode=mode)), options(mode=mode), PLAN)
+    assert made.provenance["mode"] == mode and set(made.provenance["weights"]) >= {"sd15"}
+    assert not np.array_equal(made.pictures["view1"], painted.pictures["view1"])
+
+
+def test_nothing_reaches_for_the_network(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a network call")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    loaded = load(options(mode="controlnet_ip"))
+    assert paint(views(1), loaded, options(mode="controlnet_ip"), PLAN, face=FACE).painted
+
+
+def test_sliced_attention_paints_the_same(painted):
+    loaded = load(options(mode="controlnet_ip", slices=True))
+    sliced = paint(views(), loaded, options(mode="controlnet_ip", slices=True), PLAN, face=FACE)
+    for name, picture in painted.pictures.items():
+        assert np.abs(picture.astype(int) - sliced.pictures[name]).max() <= 1
+
+
+def test_bf16_is_near_fp32(painted):
+    half = options(mode="controlnet_ip", dtype="bf16")
+    made = paint(views(1), load(half), half, PLAN, face=FACE)
+    assert made.provenance["dtype"] == "bfloat16"
+    change = np.abs(made.pictures["view0"].astype(int) - painted.pictures["view0"])
+    assert 0 < change.max() and change.mean() < 3
+
+
+def test_a_few_steps_without_lcm_take_unipc_and_say_so(full):
+    few = options(mode="controlnet_ip", few_steps=True, strength=0.5)
+    made = paint(views(1), load(few), few, PLAN, face=FACE)
+    assert made.provenance["sampler"] == "unipc" and made.provenance["steps"] == 16
+    assert any("lcm-lora" in note for note in made.notes)
+
+
+# --- what cannot be painted -----------------------------------------------------------------------------------------
+
+
+def test_views_that_cannot_be_painted_stay_and_are_named(full):
+    every = views(3)
+    every[0] = dataclasses.replace(every[0], mask=np.zeros((150, 100)))
+    every[1] = dataclasses.replace(every[1], control=np.zeros_like(every[1].control))
+    said = []
+    made = paint(every, full, options(mode="controlnet_ip"), PLAN, face=FACE, say=said.append)
+    assert made.painted == ("view2",) and list(made.notes) == said
+    assert [s for s in said if "view0" in s and "covers nothing" in s] and [s for s in said if "no face" in s]
+    for one in every[:2]:
+        assert np.array_equal(made.pictures[one.name], one.picture)
+    with pytest.raises(InputRefused, match="nothing to paint: its mask covers nothing"):
+        paint(every[:1], full, options(mode="controlnet_ip"), PLAN, face=FACE)
+
+
+@pytest.mark.parametrize(("asked", "code"), [
+    ({"prompt": "eine schmale Nase mit glatter Haut"}, "prompt_language"),
+    ({"prompt": "更小的鼻子"}, "prompt_language"), ({"prompt": "un nez plus petit"}, "prompt_language"),
+    ({"prompt": " ,, "}, "empty_prompt"), ({"prompt": "face " * 80}, "prompt_too_long"),
+    ({"procedures": ["nobody"]}, "no_prompt"), ({"face": None}, "no_face"), ({"face": FACE[:50]}, "not_square")])
+def test_what_is_wrong_is_named(full, asked, code):
+    with pytest.raises(UsageError) as error:
+        paint(views(1), full, options(mode="controlnet_ip"), **{"procedures": PLAN, "face": FACE, **asked})
+    assert error.value.code == code and error.value.hint
+
+
+def test_another_mode_or_no_control_picture_is_refused(full):
+    with pytest.raises(UsageError, match="loaded for controlnet_ip"):
+        paint(views(1), full, options(mode="controlnet"), PLAN)
+    with pytest.raises(UsageError, match="control picture of view0"):
+        paint([dataclasses.replace(views(1)[0], control=None)], full, options(mode="controlnet_ip"), PLAN, face=FACE)
+
+
+@pytest.mark.parametrize("changed", [
+    {"conditioning": 1.3}, {"steps": 0}, {"strength": 0.0}, {"strength": 1.1}, {"guidance": 0.5}, {"batch": 0},
+    {"mode": "dream"}, {"scheduler": "euler"}, {"device": "tpu"}, {"dtype": "int8"}, {"ip_scale": float("nan")},
+    {"seed": -1}])
+def test_options_have_bounds(changed):
+    with pytest.raises(UsageError) as error:
+        options(**changed)
+    assert error.value.code == "bad_option"
+
+
+@pytest.mark.parametrize(("changed", "code"), [({"dtype": "fp16"}, "bad_option"), ({"device": "cuda"}, "no_device")])
+def test_a_device_that_is_not_here_is_named(changed, code):
+    if changed.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(UsageError) as error:
+        load(options(**changed))
+    assert error.value.code == code
+
+
+@pytest.mark.parametrize("most", [2, 1, 0])
+def test_when_memory_is_short_fewer_views_are_painted_at_once_and_it_is_said(full, painted, monkeypatch, most):
+    true, sizes, said = painting.denoise, [], []
+
+    def short(loaded, batch, *rest):
+        sizes.append(len(batch.latents))
+        if len(batch.latents) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return true(loaded, batch, *rest)
+
+    monkeypatch.setattr(painting, "denoise", short)
+    monkeypatch.setattr(painting, "slice_attention", lambda *nets: said.append("sliced"))
+    if most == 0:
+        with pytest.raises(PrevisageError) as error:
+            paint(views(), full, options(mode="controlnet_ip"), PLAN, face=FACE, say=said.append)
+        assert error.value.code == "out_of_memory" and sizes == [4, 2, 1, 1] and "sliced" in said
+        return
+    made = paint(views(), full, options(mode="controlnet_ip"), PLAN, face=FACE, say=said.append)
+    assert sizes == {2: [4, 2, 2], 1: [4, 2, 1, 1, 1, 1]}[most]
+    assert said and all("Memory is short" in s for s in said) and made.painted == painted.painted
+    for name, picture in painted.pictures.items():
+        assert np.abs(picture.astype(int) - made.pictures[name]).max() <= 1
+
+
+def test_an_error_that_is_no_lack_of_memory_is_not_swallowed(full, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(painting, "denoise", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        paint(views(), full, options(mode="controlnet_ip"), PLAN, face=FACE)
+
+
+def test_pictures_that_are_not_finite_are_refused(full, monkeypatch):
+    monkeypatch.setattr(painting, "denoise", lambda loaded, batch, *_: batch.latents * float("nan"))
+    with pytest.raises(PrevisageError) as error:
+        paint(views(1), full, options(mode="controlnet_ip"), PLAN, face=FACE)
+    assert error.value.code == "not_finite"
