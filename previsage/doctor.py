@@ -11,6 +11,7 @@ from typing import Literal
 from core.records import record
 from previsage.head_models import head_models
 from previsage.versions import LIBRARIES, installed
+from previsage.weights import modes_here, weight_rows
 
 ENOUGH_GB = 2.0
 """Free disk below which a case may not fit: a long 4K upload, its frames, textures and pictures."""
@@ -37,7 +38,7 @@ class Check:
 
 def examine(folder: Path = Path(".")) -> list[Check]:
     """Every check; `folder` is where cases will be written."""
-    groups: tuple[Callable[[], list[Check]], ...] = (programs, models, pages, graphics, optional)
+    groups: tuple[Callable[[], list[Check]], ...] = (programs, models, weights, pages, graphics, optional)
     return [*(check for group in groups for check in group()), disk(folder)]
 
 
@@ -61,6 +62,16 @@ def models() -> list[Check]:
                   state="ok" if m["installed"] else "missing" if m["default"] else "optional",
                   found=m.get("title", "packaged") if m["installed"] else "not there", hint=m["get"])
             for m in head_models()]
+
+
+def weights() -> list[Check]:
+    """Weights of the generative modes, and which modes can paint; warp3d, the default, needs none of them."""
+    checks = [Check(name=f"weights {row['name']}", state="ok" if row["installed"] else "optional",
+                    found=row.get("title", "") if row["installed"] else "not there", hint=row["get"])
+              for row in weight_rows()]
+    return checks + [Check(name=f"mode {mode}", state="optional" if lacks else "ok", found="" if lacks else "ready",
+                           hint=f"It lacks: {lacks}. Pictures come from warp3d without it." if lacks else "")
+                     for mode, lacks in modes_here().items()]
 
 
 def pages() -> list[Check]:

@@ -50,13 +50,14 @@ def add_weights(name: str, path: Path | None, accepted: bool, download: bool = F
     if not home.exists():
         raise InputRefused("no_file", f"There is no folder or file {home}.", f"Give {kind.give}.")
     chosen = kind.choose(home)
-    files, names = {}, sorted(chosen.files)
+    files: dict[str, dict[str, Any]] = {}
+    names = sorted(chosen.files)
     for number, relative in enumerate(names):
         progress(number / len(names), f"Checksum of {relative}")
         file = chosen.folder / relative
         files[relative] = {"sha256": sha256(file), "bytes": file.stat().st_size}
     record = {**accepted_record(name, kind.title, kind.licence), "folder": str(chosen.folder), "files": files,
-              "bytes": sum(f["bytes"] for f in files.values()), "revision": revision_of(chosen.folder),
+              "bytes": sum(int(f["bytes"]) for f in files.values()), "revision": revision_of(chosen.folder),
               "repository": kind.repository, "note": chosen.note}
     with whole_folder(folder() / name) as place:
         write_json(place / RECORD, record)

@@ -170,20 +170,29 @@ def step_row(step: Step) -> list[str]:
 
 
 def models(found: list[dict[str, Any]]) -> None:
-    """Every head model."""
+    """Every head model, and the weights of the generative modes."""
     table("", ["model", "here", "what", "licence", "to get it"],
           [[m["name"], "yes" if m["installed"] else "no", m["what"], m["licence"], m["get"]] for m in found])
 
 
 def added_model(record: dict[str, Any]) -> None:
-    """A head model that was just added."""
-    licence = record["licence"]
-    say(f"Model     {record['title']}: {record['vertices']} vertices, {record['identity_modes']} shapes, "
-        f"{record['facial_actions']} facial actions")
+    """A head model or weights that were just added."""
+    licence, weights = record["licence"], "files" in record
+    if weights:
+        say(f"Weights   {record['title']}: {len(record['files'])} files, {record['bytes'] / 1e9:.2f} GB, in "
+            f"{record['folder']}")
+        for file, known in record["files"].items():
+            say(f"          {known['sha256'][:16]}  {known['bytes']:>13,}  {file}")
+        if record["note"]:
+            say(f"Note      {record['note']}")
+    else:
+        say(f"Model     {record['title']}: {record['vertices']} vertices, {record['identity_modes']} shapes, "
+            f"{record['facial_actions']} facial actions")
     say(f"Licence   {licence['name']}, {licence['holder']}; accepted {record['licence_accepted']}")
     say(f"          {licence['terms']}")
     say(f"Cite      {licence['cite']}")
-    say(f"Next      previsage reconstruct VIDEO -o CASE --model {record['name']}")
+    say("Next      previsage doctor" if weights else
+        f"Next      previsage reconstruct VIDEO -o CASE --model {record['name']}")
 
 
 def doctor(checks: Sequence[Check]) -> None:

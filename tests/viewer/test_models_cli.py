@@ -34,7 +34,7 @@ def test_the_licence_comes_first(call, home, file):
 
 
 @pytest.mark.parametrize(("words", "code", "name"), [
-    (["nobody", "FILE"], 2, "unknown_head_model_to_add"), (["anny", "FILE"], 2, "model_is_embedded"),
+    (["nobody", "FILE"], 2, "unknown_model"), (["anny", "FILE"], 2, "model_is_embedded"),
     (["flame"], 2, "usage"),
     (["flame", "missing.pkl"], 3, "no_file"), (["flame", "TEXT"], 3, "bad_pickle"),
     (["flame", "EVIL"], 3, "unsafe_pickle"),
