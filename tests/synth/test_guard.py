@@ -164,6 +164,15 @@ def test_colour_and_structure_are_held_against_the_reference() -> None:
     assert run(after, reference=after).passed
 
 
+def test_the_light_of_the_plan_is_expected() -> None:
+    s = scene()
+    factor = np.full((*s.asked.mask.shape, 1), 0.85)
+    after = inside(s.made(), lambda p: p * 0.85)
+    assert run(after, light=factor).passed and run(after, light=factor[..., 0]).passed
+    assert "tint" in [c.name for c in run(s.made(), light=factor).failed]
+    assert not run(after, light=factor[:-1]).passed  # of another size: broken, so failed
+
+
 def thumbnail(picture: np.ndarray) -> np.ndarray:
     """A stand-in with the interface of an identity model: a coarse picture, relative to its corner."""
     return cv2.resize(picture.astype(float) - picture[0, 0], (24, 24), interpolation=cv2.INTER_AREA)
