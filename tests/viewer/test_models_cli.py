@@ -86,3 +86,21 @@ def test_a_head_is_made_with_an_added_model_and_operated_on(call, home, file, de
     assert json.loads((case / "recon" / "fit.json").read_text())["model"] == "flame"
     code, out, _ = call("predict", case, "--procedure", "rhinoplasty", "--json")
     assert code == 0 and max(i["error_mm"] for i in json.loads(out)["landed"]) < 1e-6
+
+
+def test_weights_are_added_listed_and_refused_by_the_command_line(call, home, tmp_path):
+    file = tmp_path / "lora" / "pytorch_lora_weights.safetensors"
+    file.parent.mkdir()
+    head = json.dumps({"lora_unet_conv_in.lora_down.weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})
+    file.write_bytes(len(head).to_bytes(8, "little") + head.encode() + b"\0\0\0\0")
+    code, out, err = call("models", "add", "lcm-lora", file.parent)
+    assert (code, out) == (2, "") and "OpenRAIL++-M" in err and "--accept-licence" in err
+    code, out, err = call("models", "add", "lcm-lora", file.parent, "--accept-licence")
+    assert code == 0 and "OpenRAIL++-M" in out and file.name in out and "GB" in out, err
+    rows = {m["name"]: m for m in json.loads(call("models", "--json")[1])["models"]}
+    assert rows["lcm-lora"]["installed"] and not rows["sd15"]["installed"] and "GB" in rows["sd15"]["get"]
+    file.write_bytes(file.read_bytes()[:-1])
+    code, out, _ = call("models", "add", "lcm-lora", file.parent, "--accept-licence", "--json")
+    assert code == 3 and json.loads(out)["error"]["code"] == "truncated"
+    code, out, _ = call("models", "add", "flame", "--download", "--accept-licence", "--json")
+    assert code == 2 and json.loads(out)["error"]["code"] == "no_download"
