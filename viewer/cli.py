@@ -3,7 +3,6 @@
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,10 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import PrevisageError, UsageError
-from core.progress import Progress
-from previsage.job import working_on
 from previsage.options import IPD_MM, MARKER_MM
-from viewer import bench_cli, models_cli, shown
+from viewer import bench_cli, models_cli, photoreal_cli, shown
+from viewer.common import Band, CaseArg, Json, PlanOption, work
 from viewer.terminal import Terminal, current, quiet_libraries, say, unexpected
 
 INTENSITY = 55.0
@@ -32,6 +30,7 @@ Everything runs on this computer; nothing is sent anywhere.
   previsage demo                                              the whole way, on a head that it films itself
   previsage reconstruct anna.mp4 -o cases/anna                video to head
   previsage predict cases/anna --procedure rhinoplasty        head and plan to prediction
+  previsage photoreal cases/anna                              the plan on the person's own pictures
   previsage serve --cases cases                               turn it around in the browser
 
 \b
@@ -42,9 +41,6 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions
 app.add_typer(models_cli.app, name="models")
 app.add_typer(bench_cli.app, name="bench")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for results and for errors.")]
-CaseArg = Annotated[Path, typer.Argument(metavar="CASE", help="Folder of the case.")]
-PlanOption = Annotated[str | None, typer.Option("--plan", metavar="ID", help="A plan that was predicted.")]
 
 
 class Quality(StrEnum):
@@ -59,14 +55,6 @@ class Show(StrEnum):
 
     skin = "skin"
     certainty = "certainty"
-
-
-class Band(StrEnum):
-    """Which result."""
-
-    low = "low"
-    mean = "mean"
-    high = "high"
 
 
 class ViewSet(StrEnum):
@@ -128,15 +116,6 @@ def help_of(error: Any) -> str:
 def interrupted() -> PrevisageError:
     """Ctrl-C."""
     return PrevisageError("interrupted", "Stopped.", "Finished stages are kept: the same command goes on from there.")
-
-
-@contextlib.contextmanager
-def work(case: Path) -> Iterator[Progress]:
-    """Progress for a piece of work, which has the case to itself. PrevisageError: another process works on the case."""
-    with contextlib.ExitStack() as stack:
-        if (case / "case.json").is_file() and not stack.enter_context(working_on(case)):
-            raise PrevisageError("busy", f"Another process works on {case}.", "Wait for it, or stop it.")
-        yield stack.enter_context(current.get().progress())
 
 
 @app.callback(help=HELP)
@@ -301,6 +280,9 @@ def render(
         files = previsage.render_views(case, plan, views.value, output, progress, band.value,
                                        None if weeks is None else weeks * WEEK_MONTHS)
     current.get().result({"files": files}, lambda: shown.files(files))
+
+
+app.command("photoreal")(photoreal_cli.photoreal)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from core.reconstruction import Reconstruction
 from core.solved import Solved
 from previsage.doctor import Check
 from viewer.terminal import say, table
+
+if TYPE_CHECKING:
+    from previsage.photoreal_stage import Photoreal
 
 SIMULATION = "A simulation of a plan, not a promise of the result."
 
@@ -139,6 +142,21 @@ def files(written: Sequence[Path]) -> None:
     """Files, one per line."""
     for path in written:
         say(str(path))
+
+
+def photoreal(made: "Photoreal") -> None:
+    """Photoreal pictures in words."""
+    table("", ["frame", "yaw", "pitch", "picture", ""],
+          [[f["frame"], *(f"{a:+.0f} deg" for a in f["angles_deg"][:2]), f["label"],
+            "" if f["photoreal"] else f["reason"]] for f in made.frames])
+    say()
+    for note in made.ran.get("notes", ()):
+        say(f"Note      {note}")
+    say(f"Pictures  {made.folder}")
+    say(f"Sheet     {made.folder / 'sheet.png'}")
+    if (made.folder / "turn.mp4").is_file():
+        say(f"Movie     {made.folder / 'turn.mp4'}")
+    say(SIMULATION)
 
 
 def procedures(found: dict[str, Procedure]) -> None:

@@ -40,10 +40,10 @@ from synth.guard import Verdict, guard, shown
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Frames = int | Literal["all"]
-MODES = {"warp3d": "previsage.photoreal:warped", "img2img": "previsage.generative:painted",
+MODES = {"warp3d": "previsage.photoreal_stage:warped", "img2img": "previsage.generative:painted",
          "controlnet": "previsage.generative:painted", "controlnet_ip": "previsage.generative:painted"}
 """How pictures are made, by name: fn(studio, made, mode, options, progress) -> (pictures by frame, what ran)."""
-CODE = ("core", "render", "synth", "recon/light.py", "previsage/photoreal.py", "previsage/studio.py",
+CODE = ("core", "render", "synth", "recon/light.py", "previsage/photoreal_stage.py", "previsage/studio.py",
         "previsage/generative.py")
 FRAMES = 5
 """As many as clinical photographs usually are: both profiles, both obliques, front."""

@@ -1,0 +1,69 @@
+"""The command `photoreal`: a plan on the person's own pictures."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import UsageError
+from viewer import shown
+from viewer.common import Band, CaseArg, Json, PlanOption, work
+from viewer.terminal import current
+
+
+class Mode(StrEnum):
+    """How the pictures are made."""
+
+    warp3d = "warp3d"
+    img2img = "img2img"
+    controlnet = "controlnet"
+    controlnet_ip = "controlnet_ip"
+
+
+def photoreal(
+    case: CaseArg, plan: PlanOption = None,
+    mode: Annotated[Mode, typer.Option(
+        help="warp3d bends the pictures themselves and needs no weights; the others paint inside the changed region, "
+        "with weights that you add (`previsage models`).")] = Mode.warp3d,
+    frames: Annotated[str, typer.Option(
+        metavar="N|all", help="How many of the captured pictures, spread over the turn; from 8 on also as a movie.")]
+    = "5",
+    band: Annotated[Band, typer.Option(help="Where tissue responds least, on average, or most.")] = Band.mean,
+    output: Annotated[Path | None, typer.Option(
+        "-o", "--output", metavar="DIR", help="Also copy the pictures there; they are stored in the case.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Painting modes: the same seed paints the same.")] = None,
+    strength: Annotated[float | None, typer.Option(
+        min=0.05, max=1, help="Painting modes: how much is painted anew.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="WORDS", help="Painting modes: instead of the plan's own.")]
+    = None,
+    json_: Json = False,
+) -> None:
+    """Draw a plan on the person's own pictures: before, after, and what changed in mm.
+
+    Every picture is checked before it is shown; where one does not pass, the plain render stands in, and it is said
+    why. The same command with the same arguments goes on where it was stopped, and does nothing twice.
+
+    \b
+      previsage photoreal cases/anna
+      previsage photoreal cases/anna --plan rhinoplasty --frames all -o for-anna
+      previsage photoreal cases/anna --plan rhinoplasty --band high
+      previsage photoreal cases/anna --plan rhinoplasty --mode controlnet --seed 7
+    """
+    import previsage
+
+    chosen: dict[str, Any] = {k: v for k, v in (("seed", seed), ("strength", strength), ("prompt", prompt))
+                              if v is not None}
+    with work(case) as progress:
+        made = previsage.photoreal(case, plan, mode.value, frames_from(frames), band.value, output, progress, **chosen)
+    current.get().result({"folder": made.folder, "mode": made.mode, "band": made.band, "frames": made.frames,
+                          "ran": made.ran, "files": made.files}, lambda: shown.photoreal(made))
+
+
+def frames_from(text: str) -> Any:
+    """A number of pictures, or all. UsageError: neither."""
+    if text == "all":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError("bad_frames", f"{text!r} is no number of pictures.", "Give a number from 1, or all.")
+    return int(text)
