@@ -243,13 +243,13 @@ def motion(pair: Pair, options: GuardOptions) -> list[Check]:
     found = achieved(pair.inside_before, pair.inside_after, pair.asked, pair.parts)
     checks = verdicts(found, found, options)
     if any(c.status != "passed" for c in checks):  # is it the picture, or can the flow not tell in this photo?
-        honest = achieved(pair.inside_before, carried(pair.inside_before, pair.asked), pair.asked, pair.parts)
+        honest = achieved(pair.inside_before, pair.reference, pair.asked, pair.parts)
         checks = verdicts(found, honest, options)
     return checks
 
 
 def verdicts(found: Mapping[str, Achieved], honest: Mapping[str, Achieved], options: GuardOptions) -> list[Check]:
-    """The checks on the parts' motion. honest: what the same measurement finds in the frame with its skin carried."""
+    """The checks on the parts' motion. honest: what the same measurement finds in the reference."""
     checks = [judged_share(name, part, honest[name], options) for name, part in found.items()]
     title = "motion left/right"
     if len(found) == 1:
@@ -267,7 +267,7 @@ def verdicts(found: Mapping[str, Achieved], honest: Mapping[str, Achieved], opti
 
 
 HONEST = 0.1
-"""Where the flow misreads skin that was merely carried along by more than this share, it says nothing of a picture."""
+"""Where the flow misreads the reference by more than this share, in this photo it says nothing of a picture."""
 
 
 def judged_share(name: str, found: Achieved, honest: Achieved, options: GuardOptions) -> Check:
