@@ -11,7 +11,7 @@ import typer
 
 from core.errors import PrevisageError, UsageError
 from previsage.options import IPD_MM, MARKER_MM
-from viewer import bench_cli, models_cli, photoreal_cli, shown
+from viewer import bench_cli, metrics_cli, models_cli, photoreal_cli, shown, verify_cli
 from viewer.common import Band, CaseArg, Json, PlanOption, work
 from viewer.terminal import Terminal, current, quiet_libraries, say, unexpected
 
@@ -283,6 +283,8 @@ def render(
 
 
 app.command("photoreal")(photoreal_cli.photoreal)
+app.command("verify")(verify_cli.verify)
+app.command("metrics")(metrics_cli.metrics)
 
 
 @app.command()
