@@ -36,7 +36,7 @@ def plot(summaries: dict[str, dict[str, Any]], title: str) -> bytes:
             if row == 0:
                 axes[row, column].set_title(HEADS[grouping], fontsize=10)
         axes[row, 0].set_ylabel(f"{TITLES[metric]}\n({ALIKE[metric]}: more alike)", fontsize=9)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(f"{title}; bars are means, lines lowest to highest, = where no byte differs", fontsize=10)
     handles = [Patch(color=COLOURS[zone], label=zone) for zone in seen]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(seen), frameon=False, fontsize=9)
     file = io.BytesIO()
