@@ -23,6 +23,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from core.errors import InputRefused, UsageError
 from core.files import plain, write_bytes, write_json
 from core.records import record
+from synth.content_credentials import add_credentials, credentials_wanted
 from synth.signing import installation_key, key_name, public_text, sign, signed_by, trusted_keys
 
 KIND = "previsage-provenance/1"
@@ -73,7 +74,8 @@ def export(path: Path, picture: UInt8[np.ndarray, "h w 3"], origin: Origin, key:
     """Write a picture (.png, .jpg) with its signed claim inside, and the sidecar; the sidecar's path.
 
     picture: as people will see it, with its visible mark (`render.mark.marked_corner`). key: None takes the
-    installation's. UsageError: another kind of file. PrevisageError: the disk or the key.
+    installation's. With a C2PA certificate in the configuration folder the file gets content credentials, too
+    (`synth.content_credentials`). UsageError: another kind of file. PrevisageError: the disk, the key, the certificate.
     """
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
@@ -86,6 +88,8 @@ def export(path: Path, picture: UInt8[np.ndarray, "h w 3"], origin: Origin, key:
     write_bytes(path, encoded(image, kind, quality, json.dumps(signed, sort_keys=True)))
     sidecar = sidecar_of(path)
     write_json(sidecar, signed)
+    if credentials_wanted():
+        add_credentials(path, signed["claim"])
     return sidecar
 
 

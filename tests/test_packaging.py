@@ -20,8 +20,8 @@ import hatch_build
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LEAN = {"torch", "diffusers", "transformers", "smplx", "anny", "onnxruntime", "spandrel", "pyvista", "distributed",
-        "playwright", "pytest"}
+LEAN = {"torch", "diffusers", "transformers", "smplx", "anny", "onnxruntime", "spandrel", "c2pa-python", "pyvista",
+        "distributed", "playwright", "pytest"}
 
 
 def declared() -> list[Requirement]:
@@ -56,7 +56,8 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 
 
 def test_the_default_install_is_lean() -> None:
-    assert set(EXTRAS) == {"desktop", "flame", "diffusion", "restore", "restore-pth", "cluster", "model-build", "test"}
+    assert set(EXTRAS) == {"desktop", "flame", "diffusion", "restore", "restore-pth", "c2pa", "cluster", "model-build",
+                           "test"}
     names = {Requirement(text).name for text in PROJECT["dependencies"]}
     assert not names & LEAN
     assert not any(Requirement(text).url for text in PROJECT["dependencies"])
