@@ -49,6 +49,9 @@ def add_weights(name: str, path: Path | None, accepted: bool, download: bool = F
     home = (path if path is not None else cached(name, kind)).expanduser().resolve()
     if not home.exists():
         raise InputRefused("no_file", f"There is no folder or file {home}.", f"Give {kind.give}.")
+    if home.is_relative_to((folder() / name).resolve()):
+        raise UsageError("path_in_models", f"{home} is where Previsage keeps its own record of {name}.",
+                         "Put the weights into another folder.")
     chosen = kind.choose(home)
     files: dict[str, dict[str, Any]] = {}
     names = sorted(chosen.files)

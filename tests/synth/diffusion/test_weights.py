@@ -92,6 +92,13 @@ def test_weights_that_were_never_added_are_named(home):
         add_weights("sdxl", None, True)
 
 
+def test_weights_in_the_place_of_their_record_are_not_overwritten(home, given):
+    shutil.copytree(given / "sd15", home / "sd15")
+    with pytest.raises(UsageError, match="another folder"):
+        add_weights("sd15", home / "sd15", True)
+    assert (home / "sd15" / UNET).is_file()
+
+
 def test_a_damaged_record_is_named(home, given):
     add_weights("lcm-lora", given / "lcm", True)
     (home / "lcm-lora" / "model.json").write_text("{}")
