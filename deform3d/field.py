@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
 
 from core.anatomy import Anatomy
 from core.errors import PrevisageError
@@ -33,7 +34,7 @@ from core.procedure import Procedure
 from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
-from deform3d.geodesic import Heat, Patch, distances_mm, patch_around, smoothstep
+from deform3d.geodesic import Surface, level_line, smoothstep, spaced
 from deform3d.handles import handle_points
 from deform3d.kernels import KERNELS
 
@@ -41,6 +42,10 @@ LEAST_REACH = 0.2
 """A moved handle that the window and its triangle let go less than this part would tear at its neighbours."""
 WORST_CONDITION = 1e6
 """Above this the cardinal fields swing by far more than the handles move; real heads give 10 to 1000."""
+LINE_STEPS = 6
+"""A line is taken as points, so many to the width of the window's rise."""
+RING_MARGIN_EDGES = 3.0
+"""How many mean edges behind the ring the still part is closed to paths: so far the edge's distance is known too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,6 @@ class FieldOptions:
     setback_per_falloff, ring_per_falloff: how far behind the edge of the still part its anchors lie, and their spacing,
     both over the falloff.
     still_weight: a vertex is still when a still region's weight reaches this, or the moving regions' stays below it.
-    edge_per_falloff: surface distances are solved on a copy refined to this mean edge length over the falloff.
     """
 
     support_per_falloff: float = 1.5
@@ -60,7 +64,6 @@ class FieldOptions:
     setback_per_falloff: float = 0.3
     ring_per_falloff: float = 0.4
     still_weight: float = 0.05
-    edge_per_falloff: float = 0.12
 
 
 DEFAULT = FieldOptions()
@@ -114,9 +117,7 @@ def solve(problem: Problem) -> Field:
     pins, points = handle_points(mesh, problem.anatomy, procedure)
     moved = np.isin(pins, [p for p in procedure.moved_pins() if problem.locked is None or side_of(p) not in (
         None, problem.locked)])
-    patch, w, g = interpolant(problem, points, moved)
-    smooth = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
-    smooth[patch.kept] = (w[:, None] * g)[:len(patch.kept)]
+    smooth = interpolant(problem, points, moved)
     reach = points[moved].on(smooth, mesh.faces)
     check_reach(procedure, np.array(pins)[moved], np.diag(reach))
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
@@ -124,29 +125,37 @@ def solve(problem: Problem) -> Field:
     return Field(pins=pins, points=points, cardinal=cardinal)
 
 
-def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> tuple[
-        Patch, Float[np.ndarray, "w"], Float[np.ndarray, "w m"]]:
-    """The refined patch, its window w, and g of the moved handles there."""
-    procedure, options = problem.procedure, problem.options
+def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> Float[np.ndarray, "v m"]:
+    """w g of the moved handles at every vertex."""
+    procedure, options, mesh = problem.procedure, problem.options, problem.mesh
     support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
+    ramp, setback = options.ramp_per_falloff * falloff, options.setback_per_falloff * falloff
     score = still_score(problem.anatomy, procedure, options.still_weight)
     if problem.locked is not None:
-        score = np.maximum(score, problem.mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0))
-    patch = patch_around(problem.mesh, points, support, options.edge_per_falloff * falloff)
-    still = still_on(patch, score)
-    heat = Heat(patch)
-    ring = edge_ring(patch, behind(patch, still, options.setback_per_falloff * falloff, heat),
-                     options.ring_per_falloff * falloff)
-    away, apart = distances_mm(patch, [*ring[:, None], np.flatnonzero(still)], heat)
-    w = window(apart[-1], away[moved].min(0), options.ramp_per_falloff * falloff)
-    centres = moved | (patch.points.on(w[:, None], patch.faces)[:, 0] > 0)  # anchors in the still part hold anyway
-    kernels = KERNELS[procedure.kernel](np.concatenate([away[centres], apart[:-1]]) / support).T
-    at_centres = np.concatenate([patch.points[centres].on(kernels, patch.faces), kernels[ring]])
+        score = np.maximum(score, mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0))
+    surface = Surface(mesh.vertices_mm, mesh.faces)
+    behind_mm = setback + RING_MARGIN_EDGES * surface.edge_mm
+    still, step, places = score >= 0, ramp / LINE_STEPS, mesh.points(points)
+    line = near(mesh, level_line(mesh.vertices_mm, mesh.faces, score, step), places, support + behind_mm)
+    edge = surface.from_line(line, np.where(still, behind_mm, ramp))
+    behind = np.minimum(edge, behind_mm) * np.where(still, 1, -1) - setback
+    ring = near(mesh, spaced(mesh.vertices_mm, mesh.faces, behind, options.ring_per_falloff * falloff), places, support)
+    held = moved | (points.on((~still)[:, None].astype(float), mesh.faces)[:, 0] > 0)  # still anchors hold anyway
+    centres = SurfacePoints(face=np.concatenate([points.face[held], ring.face]),
+                            bary=np.concatenate([points.bary[held], ring.bary]))
+    away = surface.from_points(centres, np.where(still & np.isinf(edge), -1, support))
+    kernel = KERNELS[procedure.kernel]
+    at_centres = kernel(surface.at(away, centres, centres) / support).T
     condition = np.linalg.cond(at_centres)
     if not condition < WORST_CONDITION:
         raise PrevisageError("handles_coincide", f"Handles of {procedure.name} fall on the same spot of this head "
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
-    return patch, w, kernels @ np.linalg.inv(at_centres)[:, np.flatnonzero(moved[centres])]
+    weights = np.linalg.inv(at_centres)[:, :len(moved[held])][:, moved[held]]
+    rows = np.flatnonzero(~still & np.isfinite(away).any(0))
+    w = window(edge[rows], away[np.flatnonzero(moved[held])[:, None], rows].min(0), ramp)
+    out = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
+    out[rows] = w[:, None] * (kernel(away[:, rows] / support).T @ weights)
+    return out
 
 
 def still_score(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "v"]:
@@ -160,39 +169,15 @@ def still_score(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> 
     return np.maximum(immobile - still_weight, still_weight - moving).astype(float)
 
 
-def still_on(patch: Patch, score: Float[np.ndarray, "v"]) -> Bool[np.ndarray, "w"]:
-    """The refined vertices that must be still; on the mesh's own vertices exactly where the score says so."""
-    still = patch.refined(score) >= 0
-    still[:len(patch.kept)] = score[patch.kept] >= 0
-    return still
-
-
-def behind(patch: Patch, still: Bool[np.ndarray, "w"], setback_mm: float, heat: Heat) -> Bool[np.ndarray, "w"]:
-    """The part of the still vertices that lies `setback_mm` or more from all that may move."""
-    if still.all() or not still.any():
-        return still
-    _, (moving_mm,) = distances_mm(patch, [np.flatnonzero(~still)], heat, points=False)
-    return still & (moving_mm >= setback_mm)
-
-
-def edge_ring(patch: Patch, still: Bool[np.ndarray, "w"], spacing_mm: float) -> Int[np.ndarray, "r"]:
-    """Refined vertices along the edge of a part, at least `spacing_mm` apart, from the mid-plane outwards."""
-    mixed = still[patch.faces].any(1) & ~still[patch.faces].all(1)
-    edge = np.unique(patch.faces[mixed])
-    edge = edge[still[edge]]
-    position = patch.vertices_mm[edge]
-    ring: list[int] = []
-    for row in np.lexsort((position[:, 1], np.abs(position[:, 0]).round(6))):
-        if not ring or np.linalg.norm(position[ring] - position[row], axis=1).min() >= spacing_mm:
-            ring.append(row)
-    return edge[ring]
+def near(mesh: Mesh, points: SurfacePoints, places_mm: Float[np.ndarray, "h 3"], within_mm: float) -> SurfacePoints:
+    """The points that lie straight within so many millimetres of some place."""
+    return points[np.flatnonzero(cKDTree(places_mm).query(mesh.points(points))[0] <= within_mm)]
 
 
 def window(edge_mm: Float[np.ndarray, "w"], moved_mm: Float[np.ndarray, "w"], ramp_mm: float) -> Float[np.ndarray, "w"]:
     """w from the distances e to the still part and m to the nearest moved handle."""
-    inside, nowhere = edge_mm <= 0, np.isinf(edge_mm)  # nowhere: no still part on this piece of the mesh
-    finite = np.where(inside | nowhere, 1, edge_mm)
-    share = np.where(inside, 0, np.where(nowhere, 1, finite / (finite + moved_mm)))
+    near = np.isfinite(edge_mm)
+    share = np.where(near, edge_mm / np.where(near, np.maximum(edge_mm + moved_mm, 1e-9), 1), 1)
     return 1 - (1 - smoothstep(edge_mm / ramp_mm)) * (1 - smoothstep(share))
 
 

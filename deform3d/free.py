@@ -11,13 +11,12 @@ from core.mesh import Mesh
 from core.plan import FreeMove
 from core.sides import Side
 from core.surface import SurfacePoints
-from deform3d.geodesic import distances_mm, patch_around, smoothstep
+from deform3d.geodesic import Surface, level_line, smoothstep
 from deform3d.kernels import wendland
 from deform3d.nearest import nearest
 
 RIGID = ("eye_l", "eye_r", "mouth_interior")
 """What no hand may move."""
-EDGE_PER_RADIUS = 0.08
 RAMP_MM = 3.0
 """The move fades over this distance before a rigid part."""
 OFF_SKIN_MM = 30.0
@@ -57,17 +56,15 @@ def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove, locked: Side | None
     UsageError when the place lies in a part that no hand may move.
     """
     point = place(mesh, anatomy, move)
-    patch = patch_around(mesh, point, move.radius_mm, EDGE_PER_RADIUS * move.radius_mm)
     rigid = np.max([np.zeros(len(mesh.vertices_mm)), *(anatomy.region(r) for r in RIGID if r in anatomy.region_names)],
-                   axis=0)
+                   axis=0) - 0.05
     if locked is not None:
-        rigid = np.maximum(rigid, mesh.vertices_mm[:, 0] * (1.0 if locked == "left" else -1.0) >= 0)
-    still = patch.refined(rigid) >= 0.05
-    still[:len(patch.kept)] = rigid[patch.kept] >= 0.05
-    far, away = distances_mm(patch, [np.flatnonzero(still)] if still.any() else [])
-    window = smoothstep(away[0] / RAMP_MM) if len(away) else np.ones(len(still))
-    share = np.zeros(len(mesh.vertices_mm))
-    share[patch.kept] = (window * wendland(far[0] / move.radius_mm))[:len(patch.kept)]
+        rigid = np.maximum(rigid, mesh.vertices_mm[:, 0] * (1.0 if locked == "left" else -1.0))
+    surface = Surface(mesh.vertices_mm, mesh.faces)
+    line = level_line(mesh.vertices_mm, mesh.faces, rigid, RAMP_MM / 4)
+    away = np.where(rigid >= 0, 0, surface.from_line(line, np.full(len(rigid), RAMP_MM)))
+    far = surface.from_points(point, np.full(len(rigid), move.radius_mm))[0]
+    share = smoothstep(away / RAMP_MM) * wendland(far / move.radius_mm)
     there = float(point.on(share[:, None], mesh.faces)[0, 0])
     if there < 0.2:
         raise UsageError("rigid_part", f"{move.label}: eyes, teeth, the inside of the mouth and a locked side are not "

@@ -6,6 +6,7 @@ a = value * share * response (Rodrigues): with r = p - q its displacement is
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,7 +18,7 @@ from core.mesh import Mesh
 from core.procedure import Axis, Furthest, Handle, Point, Procedure, Step
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
-from deform3d.nearest import nearest
+from deform3d.nearest import Triangles
 
 WELL_INSIDE = 0.5
 """A procedure's own point lies on triangles whose corners all have at least this weight in a moving region."""
@@ -34,57 +35,84 @@ def handle_points(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> tuple[t
 
     PrevisageError `missing_pin` when the anatomy does not know a pin.
     """
-    pins = procedure.pins()
-    found = [point_of(mesh, anatomy, procedure, pin) for pin in pins]
+    places, pins = Places(mesh, anatomy, procedure), procedure.pins()
+    found = [places.point(pin) for pin in pins]
     return pins, SurfacePoints(face=np.concatenate([p.face for p in found]),
                                bary=np.concatenate([p.bary for p in found]))
 
 
-def point_of(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, pin: str) -> SurfacePoints:
-    """One handle: a point of the procedure, or a landmark of the anatomy."""
-    extra = procedure.points.get(pin)
-    if extra is None:
-        return landmark(anatomy, pin, procedure.name)
-    if extra.furthest is not None:
-        return furthest(mesh, anatomy, procedure, extra.furthest)
-    return skin_near(mesh, anatomy, procedure, pin, extra)
+class Places:
+    """Where a procedure's handles lie on a head: its own points and landmarks of the anatomy; each is found once."""
 
+    def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> None:
+        """Nothing is looked for yet."""
+        self.mesh, self.anatomy, self.procedure = mesh, anatomy, procedure
+        self.found: dict[str, SurfacePoints] = {}
 
-def landmark(anatomy: Anatomy, pin: str, procedure: str) -> SurfacePoints:
-    """A landmark pin; PrevisageError when this head has none of that name."""
-    if pin not in anatomy.pin_names:
-        raise PrevisageError("missing_pin", f"This head has no landmark {pin!r}, which {procedure} needs.",
-                             f"It has: {', '.join(anatomy.pin_names)}.")
-    return anatomy.pin(pin)
+    def point(self, pin: str) -> SurfacePoints:
+        """One handle, as a batch of one. PrevisageError when this head lacks the landmark or the region."""
+        if pin not in self.found:
+            extra = self.procedure.points.get(pin)
+            if extra is None:
+                self.found[pin] = self.landmark(pin)
+            elif extra.furthest is not None:
+                self.found[pin] = self.furthest(extra.furthest)
+            else:
+                self.found[pin] = self.skin_near(pin, extra)
+        return self.found[pin]
 
+    def mean_mm(self, of: Weights) -> Float[np.ndarray, "3"]:
+        """The weighted mean position (mm) of some landmarks or points of the procedure."""
+        return np.array(list(of.values())) @ np.array([self.mesh.points(self.point(pin))[0] for pin in of])
 
-def furthest(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, place: Furthest) -> SurfacePoints:
-    """The vertex of a region that lies furthest in a direction."""
-    if not anatomy.has(place.region):
-        raise missing_region(anatomy, place.region, procedure)
-    inside = np.flatnonzero(anatomy.region(place.region) >= WELL_INSIDE)
-    if not len(inside):
-        raise missing_region(anatomy, place.region, procedure)
-    vertex = inside[np.argmax(mesh.vertices_mm[inside] @ np.array(place.direction))]
-    face, corner = (int(i[0]) for i in np.nonzero(mesh.faces == vertex))
-    return SurfacePoints(face=np.array([face]), bary=np.eye(3)[[corner]])
+    def landmark(self, pin: str) -> SurfacePoints:
+        """A landmark pin; PrevisageError when this head has none of that name."""
+        if pin not in self.anatomy.pin_names:
+            raise PrevisageError("missing_pin", f"This head has no landmark {pin!r}, which {self.procedure.name} "
+                                 "needs.", f"It has: {', '.join(self.anatomy.pin_names)}.")
+        return self.anatomy.pin(pin)
 
+    def furthest(self, place: Furthest) -> SurfacePoints:
+        """The vertex of a region that lies furthest in a direction."""
+        inside = np.zeros(0, int)
+        if self.anatomy.has(place.region):
+            inside = np.flatnonzero(self.anatomy.region(place.region) >= WELL_INSIDE)
+        if not len(inside):
+            raise missing_region(self.anatomy, place.region, self.procedure)
+        vertex = inside[np.argmax(self.mesh.vertices_mm[inside] @ np.array(place.direction))]
+        face, corner = (int(i[0]) for i in np.nonzero(self.mesh.faces == vertex))
+        return SurfacePoints(face=np.array([face]), bary=np.eye(3)[[corner]])
 
-def skin_near(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, name: str, point: Point) -> SurfacePoints:
-    """The nearest place well inside the moving regions to a mean of pins plus an offset; a point without a side stays
-    in its sagittal plane.
-    """
-    target = mean_mm(mesh, anatomy, procedure, point.of or {}) + point.offset_mm
-    moving = np.max([anatomy.region(r) for r in procedure.regions if anatomy.has(r)], axis=0, initial=0)
-    stretch = np.array([1.0 if side_of(name) else MIDLINE_STRETCH, 1.0, 1.0])
-    rows, parts = above(mesh.faces, moving.astype(float), WELL_INSIDE)
-    if not len(rows):
-        raise missing_region(anatomy, " or ".join(procedure.regions), procedure)
-    corners = np.einsum("gij,gjc->gic", parts, mesh.vertices_mm[mesh.faces[rows]])
-    cut = Mesh(vertices_mm=stretch * corners.reshape(-1, 3), faces=np.arange(3 * len(rows)).reshape(-1, 3),
-               uv=np.zeros((1, 2)), faces_uv=np.zeros((len(rows), 3), np.int32))
-    found = nearest(cut, stretch * target)
-    return SurfacePoints(face=rows[found.face], bary=found.bary @ parts[found.face[0]])
+    def skin_near(self, name: str, point: Point) -> SurfacePoints:
+        """The nearest place well inside the moving regions to a mean of pins plus an offset; a point without a side
+        stays in its sagittal plane.
+        """
+        target = self.mean_mm(point.of or {}) + point.offset_mm
+        rows, parts = self.moving
+        middle = side_of(name) is None
+        row, bary = (self.moving_stretched if middle else self.moving_skin).nearest(
+            target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target)
+        return SurfacePoints(face=rows[[row]], bary=(bary @ parts[row])[None])
+
+    @cached_property
+    def moving(self) -> tuple[Int[np.ndarray, "g"], Float[np.ndarray, "g 3 3"]]:
+        """The skin well inside the moving regions, as `above` gives it."""
+        regions = [self.anatomy.region(r) for r in self.procedure.regions if self.anatomy.has(r)]
+        rows, parts = above(self.mesh.faces, np.max(regions, axis=0, initial=0).astype(float), WELL_INSIDE)
+        if not len(rows):
+            raise missing_region(self.anatomy, " or ".join(self.procedure.regions), self.procedure)
+        return rows, parts
+
+    @cached_property
+    def moving_skin(self) -> Triangles:
+        """The same in millimetres."""
+        rows, parts = self.moving
+        return Triangles(np.einsum("gij,gjc->gic", parts, self.mesh.vertices_mm[self.mesh.faces[rows]]))
+
+    @cached_property
+    def moving_stretched(self) -> Triangles:
+        """The same, for points that should stay on the midline."""
+        return Triangles(self.moving_skin.corners * (MIDLINE_STRETCH, 1.0, 1.0))
 
 
 def above(faces: Int[np.ndarray, "f 3"], weight: Float[np.ndarray, "v"], level: float) -> tuple[
@@ -118,13 +146,6 @@ def missing_region(anatomy: Anatomy, region: str, procedure: Procedure) -> Previ
                           "needs.", f"It has: {', '.join(anatomy.region_names)}.")
 
 
-def mean_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, of: Weights) -> Float[np.ndarray, "3"]:
-    """The weighted mean position (mm) of some landmarks or points of the procedure."""
-    found = [mesh.points(landmark(anatomy, pin, procedure.name) if pin not in procedure.points
-                         else point_of(mesh, anatomy, procedure, pin))[0] for pin in of]
-    return np.array(list(of.values())) @ np.array(found)
-
-
 def asked_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, step: Step, value: float, points: SurfacePoints,
              side: Side | None = None, band: Band = "mean") -> Float[np.ndarray, "h 3"]:
     """The displacement (mm) that a step asks of every handle of `procedure.pins()`; zero for those it does not move.
@@ -145,7 +166,7 @@ class Context:
 
     def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure, points: SurfacePoints) -> None:
         """points: of `procedure.pins()`."""
-        self.mesh, self.anatomy, self.procedure = mesh, anatomy, procedure
+        self.mesh, self.places = mesh, Places(mesh, anatomy, procedure)
         self.pins, self.points, self.position = procedure.pins(), points, mesh.points(points)
 
     def moved(self, handles: Sequence[Handle], value: float, band: Band, step: Step | None) -> Float[np.ndarray, "h 3"]:
@@ -174,14 +195,13 @@ class Context:
                 return value * (handle.outward or 0.0) * normal_at(self.mesh, position, self.points[[row]])
             case "centre":
                 return np.array([-position[0] * (handle.centre or 0.0) * value / 100, 0.0, 0.0])
-        arm = position - mean_mm(self.mesh, self.anatomy, self.procedure, handle.rotate_about or {})
+        arm = position - self.places.mean_mm(handle.rotate_about or {})
         return turned_mm(arm, self.axis(handle), np.deg2rad(value * handle.share))
 
     def axis(self, handle: Handle) -> Float[np.ndarray, "3"]:
         """The unit axis of a rotation."""
         if isinstance(handle.axis, Axis):
-            start, end = (mean_mm(self.mesh, self.anatomy, self.procedure, m)
-                          for m in (handle.axis.start, handle.axis.end))
+            start, end = (self.places.mean_mm(m) for m in (handle.axis.start, handle.axis.end))
             along = end - start
         else:
             along = np.array(handle.axis)

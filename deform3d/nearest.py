@@ -5,50 +5,66 @@ nearest edge (Ericson, "Real-Time Collision Detection", 2005, section 5.1.5, in 
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from core.mesh import Mesh
 from core.surface import SurfacePoints
+from deform3d.compiled import compiled, gap
 
 
-def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"], among: Int[np.ndarray, "g"] | None = None) -> SurfacePoints:
-    """The surface point nearest to a position (mm), as a batch of one; `among` limits the triangles."""
-    rows = np.arange(len(mesh.faces)) if among is None else among
-    rows = rows[within_reach(mesh.vertices_mm[mesh.faces[rows]], point_mm)]
-    corners = mesh.vertices_mm[mesh.faces[rows]]
-    bary = np.concatenate([foot(corners, point_mm)[:, None],
-                           np.stack([on_edge(corners, point_mm, k) for k in range(3)], 1)], 1)  # (G, 4, 3)
-    gap = np.linalg.norm(np.einsum("gek,gkc->gec", bary, corners) - point_mm, axis=2)
-    gap = np.where((bary >= 0).all(2), gap, np.inf)
-    face, candidate = np.unravel_index(np.argmin(gap), gap.shape)
-    return SurfacePoints(face=np.array([rows[face]]), bary=bary[face, candidate][None])
+class Triangles:
+    """Triangles by their corners (G, 3, 3) in mm, to be asked for nearest points more than once."""
+
+    def __init__(self, corners_mm: Float[np.ndarray, "g 3 3"]) -> None:
+        """The middle of each, and how far it reaches from there."""
+        self.corners, self.middle = np.ascontiguousarray(corners_mm), corners_mm.mean(1)
+        self.reach = np.sqrt(((corners_mm - self.middle[:, None])**2).sum(2).max(1))
+
+    def nearest(self, point_mm: Float[np.ndarray, "3"]) -> tuple[int, Float[np.ndarray, "3"]]:
+        """The triangle that comes nearest to a position, and the barycentric coordinates of its nearest point."""
+        return search(self.corners, self.middle, self.reach, np.asarray(point_mm, float))  # type: ignore[no-any-return]
 
 
-def within_reach(corners: Float[np.ndarray, "g 3 3"], point: Float[np.ndarray, "3"]) -> Bool[np.ndarray, "g"]:
-    """The triangles that may hold the nearest point: no further off than the nearest middle of any."""
-    middle = corners.mean(1)
-    off = np.linalg.norm(middle - point, axis=1)
-    size = np.sqrt(((corners - middle[:, None])**2).sum(2).max(1))
-    return off - size <= off.min()
+def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
+    """The surface point nearest to a position (mm), as a batch of one."""
+    face, bary = Triangles(mesh.vertices_mm[mesh.faces]).nearest(point_mm)
+    return SurfacePoints(face=np.array([face]), bary=bary[None])
 
 
-def foot(corners: Float[np.ndarray, "g 3 3"], point: Float[np.ndarray, "3"]) -> Float[np.ndarray, "g 3"]:
-    """Barycentric coordinates of the perpendicular's foot; -1 for a triangle without area."""
-    e1, e2, q = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], point - corners[:, 0]
-    a, b, c = (e1 * e1).sum(1), (e1 * e2).sum(1), (e2 * e2).sum(1)
-    u, v = (e1 * q).sum(1), (e2 * q).sum(1)
+@compiled
+def search(corners, middle, reach, point):  # noqa: ANN001, ANN201 - compiled
+    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at."""
+    row, least, found = -1, np.inf, np.zeros(3)
+    for g in range(len(corners)):
+        if gap(middle[g], point) - reach[g] > least:
+            continue
+        bary = on_triangle(corners[g], point)
+        here = bary[0] * corners[g, 0] + bary[1] * corners[g, 1] + bary[2] * corners[g, 2]
+        away = gap(here, point)
+        if away < least:
+            row, least, found = g, away, bary
+    return row, found
+
+
+@compiled
+def on_triangle(corner, point):  # noqa: ANN001, ANN201 - compiled
+    """Barycentric coordinates of a triangle's nearest point."""
+    e1, e2, q = corner[1] - corner[0], corner[2] - corner[0], point - corner[0]
+    a, b, c = (e1 * e1).sum(), (e1 * e2).sum(), (e2 * e2).sum()
+    u, v = (e1 * q).sum(), (e2 * q).sum()
     area2 = a * c - b * b
-    flat = area2 <= 1e-12 * np.maximum(a * c, 1e-300)  # relative to the edges: below rounding of the product
-    area2 = np.where(flat, 1, area2)
-    s, t = (c * u - b * v) / area2, (a * v - b * u) / area2
-    return np.where(flat[:, None], -1, np.stack([1 - s - t, s, t], 1))
-
-
-def on_edge(corners: Float[np.ndarray, "g 3 3"], point: Float[np.ndarray, "3"], k: int) -> Float[np.ndarray, "g 3"]:
-    """Barycentric coordinates of the nearest point on edge k (corner k to k + 1)."""
-    start, along = corners[:, k], corners[:, (k + 1) % 3] - corners[:, k]
-    length2 = (along * along).sum(1)
-    t = np.clip(((point - start) * along).sum(1) / np.where(length2 > 0, length2, 1), 0, 1)
-    out = np.zeros((len(corners), 3))
-    out[:, k], out[:, (k + 1) % 3] = 1 - t, t
-    return out
+    if area2 > 1e-12 * max(a * c, 1e-300):  # relative to the edges: below that it is rounding of the product
+        s, t = (c * u - b * v) / area2, (a * v - b * u) / area2
+        if s >= 0 and t >= 0 and s + t <= 1:
+            return np.array([1 - s - t, s, t])
+    best, least = np.zeros(3), np.inf
+    for k in range(3):
+        start, along = corner[k], corner[(k + 1) % 3] - corner[k]
+        length2 = (along * along).sum()
+        part = min(max(((point - start) * along).sum() / length2, 0.0), 1.0) if length2 > 0 else 0.0
+        away = gap(start + part * along, point)
+        if away < least:
+            least = away
+            best = np.zeros(3)
+            best[k], best[(k + 1) % 3] = 1 - part, part
+    return best

@@ -11,7 +11,7 @@ import numpy as np
 from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.surface import SurfacePoints
-from deform3d.nearest import nearest
+from deform3d.nearest import Triangles
 
 RADII_MM = np.array([74.0, 112.0, 95.0])
 CENTRE_MM = np.array([0.0, -18.0, -80.0])
@@ -137,7 +137,9 @@ def in_front(mesh: Mesh, skin_faces: np.ndarray, x: float, y: float) -> SurfaceP
     """The skin at a position in front view."""
     flat = Mesh(vertices_mm=mesh.vertices_mm * [1, 1, 0], faces=mesh.faces, uv=mesh.uv, faces_uv=mesh.faces_uv)
     forward = mesh.face_normals()[skin_faces, 2] > 0
-    return nearest(flat, np.array([x, y, 0.0]), skin_faces[forward])
+    rows = skin_faces[forward]
+    row, bary = Triangles(flat.vertices_mm[flat.faces[rows]]).nearest(np.array([x, y, 0.0]))
+    return SurfacePoints(face=rows[[row]], bary=bary[None])
 
 
 def regions(points: np.ndarray, skin_count: int, eye_count: int) -> dict:

@@ -1,10 +1,11 @@
-"""Surface distances against the great circle, the plane and each other."""
+"""Surface distances against the great circle, the plane, a cone, exact paths and each other."""
 
 import numpy as np
+import pytest
 import trimesh
 
 from core import Mesh, SurfacePoints
-from deform3d.geodesic import distances_mm, patch_around, smoothstep
+from deform3d.geodesic import Surface, level_line, smoothstep
 
 
 def as_mesh(vertices, faces) -> Mesh:
@@ -16,87 +17,123 @@ def ball(radius=20.0, subdivisions=3) -> Mesh:
     return as_mesh(np.array(sphere.vertices), np.array(sphere.faces))
 
 
+def sheet(width=31, height=11, seed=None) -> Mesh:
+    """A flat sheet of unit squares, or the same with its inner vertices shifted."""
+    x, y = np.meshgrid(np.arange(float(width)), np.arange(float(height)))
+    vertices = np.stack([x, y, 0 * x], -1)
+    if seed is not None:
+        vertices[1:-1, 1:-1, :2] += np.random.default_rng(seed).uniform(-0.35, 0.35, (height - 2, width - 2, 2))
+    index = np.arange(width * height).reshape(height, width)
+    a, b, c, d = (q.ravel() for q in (index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]))
+    return as_mesh(vertices.reshape(-1, 3), np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]))
+
+
 def sources(mesh, count, seed=0) -> SurfacePoints:
     rng = np.random.default_rng(seed)
     return SurfacePoints(face=rng.integers(0, len(mesh.faces), count), bary=rng.dirichlet(np.ones(3), count))
 
 
+def away(mesh, points, limit=1e3):
+    return Surface(mesh.vertices_mm, mesh.faces).from_points(points, np.full(len(mesh.vertices_mm), limit))
+
+
 def test_great_circles_on_a_sphere():
     mesh = ball()
     points = sources(mesh, 6)
-    patch = patch_around(mesh, points, 100.0, 1.2)
-    found = distances_mm(patch, [])[0]
+    found = away(mesh, points)
     unit = mesh.points(points)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    on = patch.vertices_mm / np.linalg.norm(patch.vertices_mm, axis=1, keepdims=True)
-    exact = 20 * np.arccos(np.clip(unit @ on.T, -1, 1))
-    assert np.abs(found - exact).max() < 0.8  # the facets lie up to 0.2 mm inside; the antipode is 62.8 mm away
-    near = exact < 8
-    assert np.abs(found - exact)[near].max() < 0.25
+    exact = 20 * np.arccos(np.clip(unit @ (mesh.vertices_mm / 20).T, -1, 1))
+    assert np.abs(found - exact)[exact < 40].max() < 0.4  # the facets lie up to 0.2 mm inside; the antipode is 62.8 away
+    assert np.abs(found - exact)[exact < 8].max() < 0.1
 
 
-def test_zero_at_the_source_also_inside_a_triangle():
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_straight_lines_on_a_plane_whatever_its_triangles(seed):
+    mesh = sheet(seed=seed)
+    points = sources(mesh, 8, seed=5)
+    exact = np.linalg.norm(mesh.points(points)[:, None] - mesh.vertices_mm, axis=2)
+    np.testing.assert_allclose(away(mesh, points), exact, atol=1e-6)
+
+
+def test_around_a_corner_the_path_bends_at_it():
+    mesh = sheet(21, 21)
+    middle = mesh.vertices_mm[mesh.faces].mean(1)
+    slit = (np.abs(middle[:, 0] - 10) < 1.1) & (middle[:, 1] < 10)  # a slot from the lower edge to the centre
+    mesh = as_mesh(mesh.vertices_mm, mesh.faces[~slit])
+    start, end = 21 * 4 + 5, 21 * 4 + 15
+    face = int(np.flatnonzero((mesh.faces == start).any(1))[0])
+    point = SurfacePoints(face=np.array([face]), bary=(mesh.faces[face] == start)[None].astype(float))
+    assert away(mesh, point)[0, end] == pytest.approx(2 * np.hypot(4, 6) + 2, rel=0.03)
+
+
+def test_zero_at_the_source_and_straight_in_its_triangle():
     mesh = ball()
     points = SurfacePoints(face=np.array([5, 40]), bary=np.array([[1.0, 0, 0], [0.3, 0.3, 0.4]]))
-    patch = patch_around(mesh, points, 30.0, 1.2)
-    found = distances_mm(patch, [])[0]
-    assert found[0, np.searchsorted(patch.kept, mesh.faces[5, 0])] == 0
-    straight = np.linalg.norm(patch.vertices_mm - mesh.points(points)[1], axis=1)
-    close = straight < 1.2
-    assert close.any()
-    np.testing.assert_allclose(found[1, close], straight[close], rtol=0.02)
+    found = away(mesh, points)
+    assert found[0, mesh.faces[5, 0]] == 0
+    corners = mesh.vertices_mm[mesh.faces[40]]
+    np.testing.assert_allclose(found[1, mesh.faces[40]], np.linalg.norm(corners - mesh.points(points)[1], axis=1))
 
 
-def test_symmetric_between_points():
+def test_between_points_it_is_the_same_there_and_back():
     mesh = ball()
     points = sources(mesh, 12, seed=4)
-    patch = patch_around(mesh, points, 100.0, 1.2)
-    between = patch.points.on(distances_mm(patch, [])[0].T, patch.faces)
-    off = ~np.eye(12, dtype=bool)
-    assert np.abs(between - between.T)[off].max() < 0.35
-    assert between[off].min() > 1
+    surface = Surface(mesh.vertices_mm, mesh.faces)
+    between = surface.at(surface.from_points(points, np.full(len(mesh.vertices_mm), 100.0)), points, points)
+    unit = mesh.points(points) / np.linalg.norm(mesh.points(points), axis=1, keepdims=True)
+    assert np.diag(between).max() == 0
+    assert np.abs(between - between.T)[between < 40].max() < 0.2
+    exact = 20 * np.arccos(np.clip(unit @ unit.T, -1, 1))
+    assert np.abs(between - exact)[exact < 40].max() < 0.4
 
 
-def test_other_pieces_are_infinitely_far_or_left_out():
+def test_the_same_on_finer_triangles():
+    from core.subdivide import split_all
+
+    mesh = ball(subdivisions=2)
+    points = sources(mesh, 5, seed=1)
+    fine = split_all(mesh.faces, len(mesh.vertices_mm))
+    finer = as_mesh(fine.values(mesh.vertices_mm), fine.faces)
+    here, there = away(mesh, points), away(finer, fine.points(points))[:, :len(mesh.vertices_mm)]
+    assert np.abs(here - there)[here < 30].max() < 0.15
+
+
+def test_other_pieces_closed_parts_and_what_lies_too_far_are_infinitely_far():
     one, far = ball(), ball(5.0, 2)
     mesh = as_mesh(np.concatenate([one.vertices_mm, far.vertices_mm + [0, 0, 21]]),
                    np.concatenate([one.faces, far.faces + len(one.vertices_mm)]))
-    alone = patch_around(mesh, sources(one, 2), 60.0, 3.0)
-    assert alone.kept.max() < len(one.vertices_mm)
     both = SurfacePoints(face=np.array([0, len(one.faces)]), bary=np.tile([1.0, 0, 0], (2, 1)))
-    patch = patch_around(mesh, both, 60.0, 3.0)
-    found = distances_mm(patch, [])[0][:, :len(patch.kept)]
-    of_first = patch.kept < len(one.vertices_mm)
-    assert np.isfinite(found[0, of_first]).all() and np.isinf(found[0, ~of_first]).all()
-    assert np.isinf(found[1, of_first]).all() and np.isfinite(found[1, ~of_first]).all()
+    of_first = np.arange(len(mesh.vertices_mm)) < len(one.vertices_mm)
+    assert (np.isfinite(away(mesh, both)) == [of_first, ~of_first]).all()
+    near = away(one, both[[0]], 20.0)[0]
+    assert np.nanmax(np.where(np.isinf(near), np.nan, near)) <= 20 < away(one, both[[0]])[0][np.isinf(near)].min()
+    limit = np.where(one.vertices_mm[:, 2] > 10, -1.0, 1e3)
+    round_it = Surface(one.vertices_mm, one.faces).from_points(sources(one, 4), limit)
+    assert np.isinf(round_it[:, one.vertices_mm[:, 2] > 10]).all()
 
 
 def test_a_path_runs_over_the_surface_and_not_through_the_gap():
-    x, y = np.meshgrid(np.arange(0, 31.0), np.arange(0, 11.0))
+    flat = sheet()
+    x = flat.vertices_mm[:, 0]
     fold = np.where(x <= 15, x, 30 - x)  # a sheet folded back over itself, 2 mm apart
-    lift = np.clip((x - 14) / 2, 0, 1) * 2
-    vertices = np.stack([fold, y, lift], -1).reshape(-1, 3)
-    index = np.arange(31 * 11).reshape(11, 31)
-    a, b, c, d = (q.ravel() for q in (index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]))
-    mesh = as_mesh(vertices, np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)]))
-    start, across = index[5, 3], index[5, 27]
+    mesh = as_mesh(np.stack([fold, flat.vertices_mm[:, 1], np.clip((x - 14) / 2, 0, 1) * 2], 1), flat.faces)
+    start, across = 31 * 5 + 3, 31 * 5 + 27
     face = int(np.flatnonzero((mesh.faces == start).any(1))[0])
     source = SurfacePoints(face=np.array([face]), bary=(mesh.faces[face] == start)[None].astype(float))
-    patch = patch_around(mesh, source, 40.0, 1.0)
-    found = distances_mm(patch, [])[0][0, np.searchsorted(patch.kept, across)]
-    assert np.linalg.norm(vertices[start] - vertices[across]) == 2
-    assert abs(found - 24) < 2.5
+    assert np.linalg.norm(mesh.vertices_mm[start] - mesh.vertices_mm[across]) == 2
+    assert away(mesh, source)[0, across] == pytest.approx(22 + 2 * np.sqrt(2), abs=0.02)
 
 
-def test_distance_to_a_set_is_zero_on_it_and_grows():
+def test_distance_to_a_line_on_both_its_sides():
     mesh = ball()
-    patch = patch_around(mesh, sources(mesh, 1), 100.0, 1.5)
-    cap = np.flatnonzero(patch.vertices_mm[:, 2] > 15)
-    found = distances_mm(patch, [cap])[1][0]
-    assert (found[cap] == 0).all()
-    exact = 20 * (np.arccos(np.clip(patch.vertices_mm[:, 2] / 20, -1, 1)) - np.arccos(15 / 20))
-    below = exact > 3
-    assert np.abs(found - exact)[below].max() < 1.5
+    surface = Surface(mesh.vertices_mm, mesh.faces)
+    line = level_line(mesh.vertices_mm, mesh.faces, mesh.vertices_mm[:, 2] - 15, 0.5)
+    assert np.abs(mesh.points(line)[:, 2] - 15).max() < 1e-9
+    found = surface.from_line(line, np.full(len(mesh.vertices_mm), 30.0))
+    exact = 20 * np.abs(np.arccos(np.clip(mesh.vertices_mm[:, 2] / 20, -1, 1)) - np.arccos(15 / 20))
+    assert np.abs(found - exact)[exact < 30].max() < 0.25
+    assert np.isinf(surface.from_line(line[:0], np.full(len(mesh.vertices_mm), 30.0))).all()
 
 
 def test_smoothstep_is_flat_at_both_ends():
