@@ -14,6 +14,7 @@ from core.progress import Progress, silent
 from core.reconstruction import Reconstruction, View
 from core.records import record
 from core.store import load_picture
+from recon.foreground import Foreground
 from recon.light import Light
 from render.flow import Seen, correspondence, skins
 from render.mipmap import Mipmap
@@ -76,6 +77,11 @@ class Studio:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         return cv2.resize(cv2.dilate(covered, disc), (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
+    @functools.cached_property
+    def segment(self) -> Foreground:
+        """Finds the person in a picture; loaded when the first frame needs it."""
+        return Foreground()
+
     def shade(self, camera: Camera) -> Shade | None:
         """The fitted light as this camera's frame shows it; None in a case without one."""
         if self.light is None:
@@ -89,8 +95,10 @@ class Studio:
         plate = self.plate
         if plate is not None and not serves(plate, frame, self.person(view.camera)):
             plate = None
+        person = None if plate is not None or seen is None else self.segment(frame)
         draw = None if seen is None else functools.partial(skins, seen, self.before, self.after, self.skin)
-        picture = warp3d(frame, None if seen is None else seen.correspondence, self.shade(view.camera), plate, draw)
+        picture = warp3d(frame, None if seen is None else seen.correspondence, self.shade(view.camera), plate, draw,
+                         person)
         return Made(name=Path(view.path).stem, view=view, frame=frame, picture=picture, seen=seen)
 
 

@@ -23,11 +23,13 @@ NOISE = 12.0
 
 @record
 class BackdropOptions:
-    """rim_mm: how far the photographed silhouette may lie from the fitted one. least: frames that must show a pixel.
-    agree: spread of the middle half of them, and mean distance of a frame from the plate, in grey levels, at most.
-    inpaint_px: radius from which what no frame shows is continued."""
+    """rim_mm: how far the photographed silhouette may lie from the fitted one, and person_mm from that of the person as
+    found in the picture. least: frames that must show a pixel. agree: spread of the middle half of them, and mean
+    distance of a frame from the plate, in grey levels, at most. inpaint_px: radius from which what no frame shows is
+    continued."""
 
-    rim_mm: float = 1.5
+    rim_mm: float = 1.2
+    person_mm: float = 2.0
     least: int = 3
     agree: float = 12.0
     inpaint_px: float = 4.0

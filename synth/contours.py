@@ -21,12 +21,16 @@ BEHIND_MM = 1.0
 @record
 class ContourOptions:
     """jump_mm, jump_px: steps of depth and motion between neighbours that make a contour. rim_mm: how far the
-    photographed silhouette may lie beyond the fitted one. fade_mm: over which its motion ends."""
+    photographed silhouette may lie beyond the fitted one. fade_mm: over which its motion ends where what lies behind is
+    another layer. stretch: where it is not, the motion ends over so many times its own length, so that nothing folds
+    (above 1.5), and no less than stretch_mm."""
 
     jump_mm: float = 2.0
     jump_px: float = 0.25
-    rim_mm: float = 1.5
+    rim_mm: float = 0.6
     fade_mm: float = 1.0
+    stretch: float = 1.7
+    stretch_mm: float = 2.0
 
 
 CONTOUR = ContourOptions()
@@ -34,16 +38,19 @@ CONTOUR = ContourOptions()
 
 @record
 class Beyond:
-    """For every pixel: flow_px of the contour before it; share, 0..1, how far it belongs to the thing before it;
+    """For every pixel: flow_px of the contour before it; share, 0..1, how far it belongs to the thing before it when
+    what lies behind is a layer of its own; stretched, 0..1, how far it takes part in the motion when it is not;
     behind: it lies behind a moving contour at all; distance_px to it."""
 
     flow_px: Float[np.ndarray, "h w 2"]
     share: Float[np.ndarray, "h w"]
+    stretched: Float[np.ndarray, "h w"]
     behind: Bool[np.ndarray, "h w"]
     distance_px: Float[np.ndarray, "h w"]
 
     def __post_init__(self) -> None:
-        freeze(self, flow_px=(self.flow_px, np.float32), share=(self.share, np.float32), behind=(self.behind, bool),
+        freeze(self, flow_px=(self.flow_px, np.float32), share=(self.share, np.float32),
+               stretched=(self.stretched, np.float32), behind=(self.behind, bool),
                distance_px=(self.distance_px, np.float32))
 
 
@@ -78,10 +85,16 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     behind = depth > depth[y, x][nearest] + BEHIND_MM
     carried = evened(own, behind | edge, away, px_per_mm)
     apart = np.linalg.norm(carried - flow_px, axis=-1)
-    rim = np.where(depth >= FAR_MM, np.maximum(options.rim_mm * px_per_mm, apart + 2), 0.5 * options.rim_mm * px_per_mm)
-    share = np.clip(1 + (rim - away) / max(options.fade_mm * px_per_mm, 1.0), 0, 1)
-    share = share * share * (3 - 2 * share) * behind
-    return Beyond(flow_px=carried, share=share, behind=behind, distance_px=away)
+    rim = options.rim_mm * px_per_mm
+    wide = np.maximum(options.stretch * apart, options.stretch_mm * px_per_mm)
+    return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
+                  stretched=ending(away, rim, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)
+
+
+def ending(away: Float[np.ndarray, "h w"], rim_px: float, fade_px: float | np.ndarray) -> Float[np.ndarray, "h w"]:
+    """One up to the rim, smoothly to zero over the fade."""
+    level = np.clip(1 + (rim_px - away) / fade_px, 0, 1)
+    return level * level * (3 - 2 * level)
 
 
 def evened(own: Float[np.ndarray, "h w 2"], where: Bool[np.ndarray, "h w"], away: Float[np.ndarray, "h w"],

@@ -15,11 +15,16 @@ from synth.contours import FAR_MM, Beyond
 @record
 class RevealOptions:
     """tolerance_mm: skin so much deeper than what the picture showed there was hidden. rim_mm: beside a contour skin
-    is hidden, too: the photographed contour may lie there. match_mm: over how far colours are compared."""
+    is hidden, too: the photographed contour may lie there. match_mm: over how far colours are compared. agree: by how
+    much (grey levels) the texture's local mean may differ from the picture's; it counts less from there on.
+    local_mm: what is local; near_mm: how far a disagreement spoils its neighbours."""
 
     tolerance_mm: float = 2.0
     rim_mm: float = 0.5
     match_mm: float = 2.5
+    agree: float = 20.0
+    local_mm: float = 0.7
+    near_mm: float = 2.0
 
 
 REVEAL = RevealOptions()
@@ -53,3 +58,15 @@ def matched(frame: Float[np.ndarray, "h w 3"], skin_before: Float[np.ndarray, "h
     gain = (cv2.GaussianBlur(frame * weight, (0, 0), sigma) + 1e-3) / (
         cv2.GaussianBlur(skin_before * weight, (0, 0), sigma) + 1e-3)
     return skin_after * np.clip(gain, 0.5, 2.0)
+
+
+def agreement(skin: Float[np.ndarray, "h w 3"], stretched: Float[np.ndarray, "h w 3"], unseen: Bool[np.ndarray, "h w"],
+              px_per_mm: float, options: RevealOptions = REVEAL) -> Float[np.ndarray, "h w"]:
+    """How far texture and stretched picture agree over the hidden skin, 0..1; one far from any."""
+    weight = unseen.astype(np.float32)
+    near = max(options.local_mm * px_per_mm, 1.0)
+    apart = cv2.GaussianBlur((skin - stretched) * weight[..., None], (0, 0), near)
+    apart /= np.maximum(cv2.GaussianBlur(weight, (0, 0), near), 1e-3)[..., None]
+    alike = np.exp(-(np.abs(apart).max(-1) / options.agree) ** 2) * weight
+    around = max(options.near_mm * px_per_mm, 1.0)
+    return (cv2.GaussianBlur(alike, (0, 0), around) + 1e-3) / (cv2.GaussianBlur(weight, (0, 0), around) + 1e-3)

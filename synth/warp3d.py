@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
-from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
+from synth.contours import CONTOUR, ContourOptions, beyond
 from synth.relight import RELIGHT, RelightOptions, Shade, light_ratio
-from synth.reveal import REVEAL, RevealOptions, hidden, matched
+from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
 """The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
@@ -44,12 +44,14 @@ WARP = WarpOptions()
 
 
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None, shade: Shade | None = None,
-           plate: Plate | None = None, skins: Skins | None = None, options: WarpOptions = WARP) -> UInt8[
-               np.ndarray, "h w 3"]:
+           plate: Plate | None = None, skins: Skins | None = None, person: Bool[np.ndarray, "h w"] | None = None,
+           options: WarpOptions = WARP) -> UInt8[np.ndarray, "h w 3"]:
     """The frame after the operation, at its own size; a copy of the frame where `flow` is None (nothing moves).
 
     shade: the fitted light (`relight`); None: brightness stays. plate: of the whole picture, when the frame was taken
     in front of it; None: the surroundings are continued. skins: see `Skins`; None: revealed skin is stretched.
+    person: who is seen in the whole picture, hair and clothes too, roughly; wanted where there is no plate, for there
+    the fitted outline alone would have to tell person and backdrop apart.
     """
     out = frame.copy()
     if flow is None:
@@ -57,30 +59,24 @@ def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None, shade
     part = np.ascontiguousarray(frame[flow.window])
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
-    contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, options.contour)
-    color, changed = bent(part, flow, contour, shade, plate, skins, options)
+    scene = Scene(part, flow, plate, None if person is None else person[flow.window], options)
+    color, changed = bent(scene, flow, shade, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
     return out
 
 
-def bent(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, contour: Beyond | None, shade: Shade | None,
-         plate: Plate | None, skins: Skins | None, options: WarpOptions) -> tuple[np.ndarray, np.ndarray]:
+def bent(scene: "Scene", flow: Correspondence, shade: Shade | None, skins: Skins | None, options: WarpOptions) -> tuple[
+        np.ndarray, np.ndarray]:
     """Colours of the window after, and which pixels they change."""
+    contour = scene.contour
     taper = smoothstep(flow.mask / TAPER)[..., None]
-    covered = np.isfinite(flow.depth_after_mm)
-    share = np.zeros(covered.shape, np.float32) if contour is None else contour.share
     own = flow.flow_px * taper
-    if contour is not None:  # beyond a silhouette the contour's motion, beyond a fold both, as two layers
-        own = np.where(covered[..., None], own, contour.flow_px * share[..., None] * taper)
-    scene = Scene(part, flow, contour, plate, options)
+    if contour is not None:
+        own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
     color, person = scene.fetched(own)
-    if skins is not None:
-        color = revealed(color, scene, flow, contour, skins, taper, options)
-    fold = np.where(covered, share, 0)[..., None]
-    if fold.any() and contour is not None:
-        front, _ = scene.fetched(contour.flow_px * taper)
-        color = color + fold * (front - color)
+    if contour is not None and skins is not None:
+        color = revealed(color, scene, flow, skins, taper, options)
     moved = np.abs(own).max(-1) > LEAST_PX
     changed = moved | (np.abs(color - scene.frame).max(-1) > 0.5)
     if shade is not None:
@@ -90,35 +86,47 @@ def bent(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, contour: Beyond
     return color, changed & (flow.mask > 0)
 
 
-def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspondence, contour: Beyond | None,
-             skins: Skins, taper: Float[np.ndarray, "h w 1"], options: WarpOptions) -> Float[np.ndarray, "h w 3"]:
-    """Colours with hidden skin filled in from the texture, softly."""
+def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspondence, skins: Skins,
+             taper: Float[np.ndarray, "h w 1"], options: WarpOptions) -> Float[np.ndarray, "h w 3"]:
+    """Colours (stretched over what was hidden) with the texture there instead, as a layer behind the contour, as far as
+    both agree: where they do not, the fitted head or its texture is off."""
+    contour = scene.contour
     unseen = hidden(flow, contour, options.reveal) & (flow.mask > 0)
-    if not unseen.any():
+    if contour is None or not unseen.any():
         return color
     before, after = skins()
     both = (before.max(-1) > 0) & (scene.s > 2)
     skin = matched(scene.frame, before, after, both, options.reveal.match_mm * flow.px_per_mm)
+    back, _ = scene.fetched(flow.flow_px * taper)
     soft = cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * (after.max(-1) > 0)
-    return color + soft[..., None] * taper * (skin - color)
+    back += soft[..., None] * taper * (skin - back)
+    front, _ = scene.fetched(contour.flow_px * taper)
+    layered = back + contour.share[..., None] * (front - back)
+    trust = agreement(skin, color, unseen, flow.px_per_mm, options.reveal) * (contour.behind & np.isfinite(
+        flow.depth_after_mm))
+    return color + trust[..., None] * (layered - color)
 
 
 class Scene:
-    """The window before the operation: frame, backdrop and matte."""
+    """The window before the operation: frame, moving contours, backdrop and matte."""
 
-    def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, contour: Beyond | None,
-                 plate: Plate | None, options: WarpOptions) -> None:
+    def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
+                 person: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> None:
         self.frame = part.astype(np.float32)
+        self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, options.contour)
         inside = np.isfinite(flow.depth_before_mm)
+        rim = options.backdrop.rim_mm * flow.px_per_mm
+        if person is not None:
+            inside, rim = inside | person, options.backdrop.person_mm * flow.px_per_mm
         self.s = signed_distance(inside)
         height, width = inside.shape
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
         self.behind: np.ndarray | None = None
         self.person = smoothstep((self.s + 1) / 2)
-        if contour is None or not (contour.share[~np.isfinite(flow.depth_after_mm)] > 0).any():
+        beside = None if self.contour is None else self.contour.stretched * ~np.isfinite(flow.depth_after_mm)
+        if self.contour is None or beside is None or not beside.any():
             return
-        rim = options.backdrop.rim_mm * flow.px_per_mm
-        reach = rim + float(np.linalg.norm(contour.flow_px[contour.share > 0], axis=-1).max()) + 4
+        reach = rim + float(np.linalg.norm(self.contour.flow_px[self.contour.stretched > 0], axis=-1).max()) + 4
         self.behind = backdrop(part, self.s, reach, rim, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
 
