@@ -10,8 +10,8 @@ from core.camera import Camera
 from core.errors import UsageError
 from core.progress import Progress, part
 from previsage.studio import Made, Studio
-from render.conditions import control_picture
-from render.wireframe import pinned, project_landmarks
+from render.conditions import control_picture, drawn478
+from render.wireframe import project_landmarks
 from synth.diffusion import Canvas, DiffusionOptions, canvas, load, paint
 
 FACE_MARGIN = 1.3
@@ -49,7 +49,7 @@ def canvas_of(studio: Studio, made: Made, mode: str) -> Canvas:
     mesh = studio.after.mesh
 
     def control(camera: Camera) -> UInt8[np.ndarray, "s s 3"]:
-        landmarks = project_landmarks(pinned(mesh, studio.head.anatomy.pins478), camera, studio.after)
+        landmarks = project_landmarks(drawn478(mesh, studio.head.anatomy.pins478), camera, studio.after)
         return control_picture(landmarks, camera.size_wh)
 
     def uv(camera: Camera) -> Float[np.ndarray, "s s 2"]:

@@ -13,20 +13,26 @@ The strokes are two pixels of the picture that the network gets (512 at its trai
 or enlarge a drawn one.
 """
 
+import json
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Fragments
-from core.landmarks import Landmarks2D
+from core.landmarks import Landmarks2D, Landmarks3D
 from core.mesh import Mesh
 from core.records import record
+from core.surface import SurfacePoints
 from render.buffers import camera_normals
-from render.wireframe import edges478
+from render.wireframe import edges478, pinned
+
+OVAL = Path(__file__).resolve().parents[1] / "data" / "landmarks" / "mediapipe478_oval.json"
 
 CONTROL = {
     "face_oval": (10, 200, 10), "eye_l": (10, 200, 180), "brow_l": (10, 220, 180), "eye_r": (180, 200, 10),
@@ -44,9 +50,31 @@ Hidden = Literal["drawn", "left out"]
 its line. `left out`: what a person would expect, and out of the network's experience."""
 
 
+def drawn478(mesh: Mesh, pins478: SurfacePoints) -> Landmarks3D:
+    """The 478 points where the detector draws them: on the skin, but the oval where it draws that.
+
+    Its oval is no line on the skin: seen from the side it runs behind the pinned one, round where that has a notch at
+    the ear (up to 14 mm; benchmarks/wireframe.md). The offsets are of the head frame, so a moved chin takes them along.
+    """
+    landmarks = pinned(mesh, pins478)
+    points = landmarks.points.copy()
+    numbers, offsets_mm = oval_offsets()
+    points[numbers] += offsets_mm
+    return Landmarks3D(scheme=landmarks.scheme, points=points, confidence=landmarks.confidence)
+
+
+@cache
+def oval_offsets() -> tuple[Int[np.ndarray, "o"], Float[np.ndarray, "o 3"]]:
+    """Numbers of the oval's points, and their offsets from the pins (mm, head frame)."""
+    table = json.loads(OVAL.read_text("utf-8"))["offset_mm"]
+    return np.array([int(k) for k in table]), np.array(list(table.values()), float)
+
+
 def control_picture(landmarks: Landmarks2D, size_wh: tuple[int, int], hidden: Hidden = "drawn") -> UInt8[
         np.ndarray, "h w 3"]:
     """The picture for CrucibleAI's ControlNet, RGB, from landmarks in the pixels of a picture of that size.
+
+    landmarks: of `project_landmarks(drawn478(mesh, anatomy.pins478), camera, rasterizer)`.
 
     hidden: points of confidence zero (`render.wireframe.project_landmarks`) are drawn all the same, or left out.
     All black when the face is smaller than 64 px in width or height, as in training.

@@ -1,5 +1,7 @@
 """Control pictures, encodings and edges: against MediaPipe's own drawing, closed forms, and dark skin."""
 
+import json
+
 import numpy as np
 import pytest
 from skimage import data as pictures
@@ -10,17 +12,20 @@ from core.mesh import Mesh
 from core.transforms import head_rotation
 from render.conditions import (
     CONTROL,
+    OVAL,
     PUPILS,
     adaptive_edges,
     control_picture,
     depth_picture,
+    drawn478,
     metric_depth_picture,
     normal_picture,
+    oval_offsets,
     region_labels,
     region_mask,
 )
 from render.rasterize import rasterize
-from render.wireframe import edges478
+from render.wireframe import edges478, pinned
 from tests.core.builders import pins, sphere
 from tests.render.scenes import front_camera, square
 
@@ -88,6 +93,24 @@ def test_hidden_points_are_drawn_as_in_training_or_left_out() -> None:
     without = control_picture(partly, SIZE_WH, "left out")
     colors = {tuple(c) for c in without.reshape(-1, 3)}
     assert CONTROL["eye_l"] not in colors and PUPILS[473] not in colors and CONTROL["eye_r"] in colors
+
+
+def test_the_oval_is_drawn_where_the_detector_draws_it() -> None:
+    """Only the oval leaves the skin, alike on both sides, and it goes along with a moved chin."""
+    numbers, offsets = oval_offsets()
+    assert set(numbers) == set(np.unique(edges478()["face_oval"]))
+    mirror = json.loads((OVAL.parent / "mediapipe478.json").read_text())["mirror"]
+    twin = dict(zip(numbers.tolist(), offsets, strict=True))
+    assert all(np.allclose(twin[mirror[n]], o * [-1, 1, 1]) for n, o in twin.items())
+    assert 5 < np.linalg.norm(offsets, axis=1).max() < 20 and np.abs(offsets[numbers == 152]).max() < 3
+    mesh = sphere(60, 60, 120)
+    pinned478 = pins(np.random.default_rng(0), mesh, 478)
+    moved = mesh.moved(np.full_like(mesh.vertices_mm, 2.5))
+    skin, drawn = pinned(mesh, pinned478), drawn478(mesh, pinned478)
+    others = np.setdiff1d(np.arange(478), numbers)
+    assert np.array_equal(drawn.points[others], skin.points[others])
+    assert np.allclose(drawn.points[numbers] - skin.points[numbers], offsets)
+    assert np.allclose(drawn478(moved, pinned478).points - drawn.points, 2.5)
 
 
 def test_a_tiny_face_is_not_drawn() -> None:
