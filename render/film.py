@@ -21,7 +21,7 @@ from render.mipmap import Mipmap
 from render.movie import write_movie
 from render.picture import PictureOptions, Skin, as_bytes, smooth
 from render.rasterize import Hits, Rasterizer
-from render.room import lamp_light, sweep, wall
+from render.room import ROOM, Lighting, lamp_light, sweep, wall
 from render.surface import Surface
 
 NOISE_PICTURES = 4
@@ -64,12 +64,13 @@ FILM = FilmOptions()
 class FilmedSkin(Skin):
     """Skin under the room's lamps, in front of the wall. The light is worked out at the vertices: it varies slowly."""
 
-    def __init__(self, surface: Surface, camera: Camera, mipmap: Mipmap, background: np.ndarray) -> None:
+    def __init__(self, surface: Surface, camera: Camera, mipmap: Mipmap, background: np.ndarray,
+                 lighting: Lighting = ROOM) -> None:
         super().__init__(surface, camera, mipmap, PictureOptions())
         self.background = background
         cam_from_head = camera.cam_from_head.astype(np.float32)
         place = surface.vertices_mm @ cam_from_head[:3, :3].T + cam_from_head[:3, 3]
-        diffuse, sheen = lamp_light(surface.normals @ cam_from_head[:3, :3].T, unit(-place))
+        diffuse, sheen = lamp_light(surface.normals @ cam_from_head[:3, :3].T, unit(-place), lighting)
         self.vertex_light = np.column_stack([diffuse, sheen])
 
     def lit(self, color: Float[np.ndarray, "n 3"], hits: Hits) -> Float[np.ndarray, "n 3"]:

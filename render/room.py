@@ -38,6 +38,19 @@ AMBIENT, GLOSS, GLOSS_POWER = 0.46, 0.05, 16.0
 """Light from everywhere; the strength and narrowness of the skin's sheen."""
 
 
+@record
+class Lighting:
+    """Lamps, light from everywhere, and how strongly skin shines."""
+
+    lamps: tuple[Lamp, ...] = LAMPS
+    ambient: float = AMBIENT
+    gloss: float = GLOSS
+
+
+ROOM = Lighting()
+"""The demo's."""
+
+
 def wall(size_wh: tuple[int, int], rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
     """The background, sRGB 0..255."""
     width, height = size_wh
@@ -51,12 +64,12 @@ def wall(size_wh: tuple[int, int], rng: np.random.Generator) -> Float[np.ndarray
     return np.clip(cv2.GaussianBlur(picture, (0, 0), 1.2) + grain, 0, 255)
 
 
-def lamp_light(normal: Float[np.ndarray, "n 3"], to_camera: Float[np.ndarray, "n 3"]) -> tuple[
-        Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+def lamp_light(normal: Float[np.ndarray, "n 3"], to_camera: Float[np.ndarray, "n 3"],
+               lighting: Lighting = ROOM) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
     """Diffuse light by colour, and sheen (Blinn-Phong), on unit normals; both relative to white."""
-    diffuse = np.full(normal.shape, AMBIENT, np.float32)
+    diffuse = np.full(normal.shape, lighting.ambient, np.float32)
     sheen = np.zeros(len(normal), np.float32)
-    for lamp in LAMPS:
+    for lamp in lighting.lamps:
         towards = np.array(lamp.towards, np.float32)
         towards /= np.linalg.norm(towards)
         color = np.array(lamp.color, np.float32)
@@ -64,7 +77,7 @@ def lamp_light(normal: Float[np.ndarray, "n 3"], to_camera: Float[np.ndarray, "n
         half = towards + to_camera
         half /= np.sqrt(np.einsum("nk,nk->n", half, half))[:, None]
         sheen += color.mean() * np.maximum(np.einsum("nk,nk->n", normal, half), 0) ** np.float32(GLOSS_POWER)
-    return diffuse, GLOSS * sheen
+    return diffuse, np.float32(lighting.gloss) * sheen
 
 
 def sweep(frames: int, yaw_deg: float, pitch_deg: float, distance_mm: float, turning_point_mm: Float[np.ndarray, "3"],

@@ -14,8 +14,12 @@ from core.records import record
 
 SIZE_PX = 512
 """Stable Diffusion 1.5 was trained at this size."""
-CONTEXT = 1.6
-"""Side of the square over the mask's longer side: the model sees the skin around what it paints."""
+CONTEXT, FACE_CONTEXT = 1.6, 3.0
+"""Side of the square over the mask's longer side, at least: the model sees the skin around what it paints. Where the
+face's size is known, the square grows to three times the mask, but not beyond the face: ControlNet learnt whole faces,
+and a nose alone has no contour in its control picture."""
+FACE_MM = np.array([[0.0, 65, 0], [0, -125, 0], [78, -25, -45], [-78, -25, -45]])
+"""Top, chin and sides of an adult face in the head frame."""
 LEAST_PX = 64
 TOUCHED = 1 / 255
 
@@ -74,15 +78,25 @@ class Crop:
         return out
 
 
-def crop_around(mask: Float[np.ndarray, "h w"], size_px: int = SIZE_PX) -> Crop:
-    """The square around what a mask covers, with context. InputRefused: the mask covers nothing."""
+def face_side_px(camera: Camera) -> float:
+    """The longer side of an adult's face in a camera's picture; 0 when it is not before the camera."""
+    points = camera.px_from_points(FACE_MM)
+    return float(np.ptp(points, axis=0).max()) if np.isfinite(points).all() else 0.0
+
+
+def crop_around(mask: Float[np.ndarray, "h w"], size_px: int = SIZE_PX, face_px: float = 0.0) -> Crop:
+    """The square around what a mask covers, with context; face_px: the longer side of the face, 0 where unknown.
+
+    InputRefused: the mask covers nothing.
+    """
     rows, columns = np.flatnonzero((mask > TOUCHED).any(1)), np.flatnonzero((mask > TOUCHED).any(0))
     if not len(rows):
         raise InputRefused("empty_mask", "The mask of this view covers nothing: nothing of the plan is seen in it.",
                            "The picture stays as warp3d made it; choose a view that shows the treated region.")
     extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
     h, w = mask.shape
-    side = int(np.clip(np.ceil(extent * CONTEXT), LEAST_PX, max(h, w, extent)))
+    wanted = max(extent * CONTEXT, min(extent * FACE_CONTEXT, face_px))
+    side = int(np.clip(np.ceil(wanted), LEAST_PX, max(h, w, extent)))
     x0, y0 = (int(round(middle - side / 2)) for middle in ((columns[0] + columns[-1] + 1) / 2,
                                                             (rows[0] + rows[-1] + 1) / 2))
     return Crop(x0=inside(x0, side, w), y0=inside(y0, side, h), side=side, size_px=size_px)

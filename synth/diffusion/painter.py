@@ -17,7 +17,7 @@ from core.camera import Camera
 from core.errors import InputRefused, PrevisageError, UsageError
 from core.progress import Progress, silent
 from core.records import record
-from synth.diffusion.crop import SIZE_PX, TOUCHED, Crop, crop_around
+from synth.diffusion.crop import SIZE_PX, TOUCHED, Crop, crop_around, face_side_px
 from synth.diffusion.denoise import Batch, denoise, run_steps
 from synth.diffusion.models import FEW, Loaded, slice_attention
 from synth.diffusion.noise import LATENT_PX, free_noise, noise_texture, surface_noise, texels_for
@@ -66,7 +66,7 @@ def canvas(name: str, picture: UInt8[np.ndarray, "h w 3"], mask: Float[np.ndarra
     """
     if mask.max() <= TOUCHED:
         return Canvas(name=name, picture=picture, mask=mask, crop=None)
-    crop = crop_around(mask, size_px)
+    crop = crop_around(mask, size_px, face_side_px(camera))
     seen = crop.camera(camera)
     return Canvas(name=name, picture=picture, mask=mask, crop=crop, control=control(seen) if control else None,
                   uv=uv(seen) if uv else None)

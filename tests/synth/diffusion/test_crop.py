@@ -62,6 +62,23 @@ def test_its_own_crop_put_back_is_the_picture():
     assert np.abs(blurred.astype(int) - own)[mask == 1].mean() > 20
 
 
+def test_where_the_face_is_known_the_crop_shows_three_times_the_mask_but_no_more_than_the_face():
+    from core.transforms import OPENCV_FROM_HEAD, rigid
+    from synth.diffusion.crop import face_side_px
+
+    camera = Camera(K_px=np.array([[1000.0, 0, 360], [0, 1000, 480], [0, 0, 1]]), size_wh=(720, 960),
+                    cam_from_head=rigid(OPENCV_FROM_HEAD, np.array([0.0, 0, 600])))
+    assert 300 < face_side_px(camera) < 330  # 190 mm at 600 mm
+    behind = Camera(K_px=camera.K_px, size_wh=(720, 960),
+                    cam_from_head=rigid(OPENCV_FROM_HEAD, np.array([0.0, 0, -600])))
+    assert face_side_px(behind) == 0
+    for radius, side in ((20.0, 3.0), (80.0, None), (140.0, 1.6)):
+        mask = disc(960, 720, 360.0, 480.0, radius)
+        extent = np.ptp(np.flatnonzero((mask > 1 / 255).any(0))) + 1
+        found = crop_around(mask, face_px=face_side_px(camera)).side
+        assert found == np.ceil(extent * side if side else face_side_px(camera))
+
+
 def test_a_mask_that_covers_nothing_is_refused():
     with pytest.raises(InputRefused) as error:
         crop_around(np.zeros((20, 20)))
