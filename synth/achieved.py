@@ -24,6 +24,8 @@ FINEST_PX = 8.0
 """Neighbourhood (px, standard deviation) in which brightness and contrast are made equal: new shading is no motion."""
 DEPTH_TOLERANCE_MM = 2.0
 """Skin that was nearer than this to what the picture showed before was in sight."""
+ENOUGH_PIXELS, LEAST_LARGE_PX = 80_000, 2.0
+"""A window with more pixels is compared smaller, which takes less time, as long as the motion stays that large."""
 FEWEST_PIXELS = 60
 """Of a part: fewer say nothing."""
 
@@ -56,11 +58,25 @@ def achieved(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     size = np.linalg.norm(flow, axis=2)
     usable = asked.moved & in_sight(asked) & (size > 0)
     used = {name: strong(usable & part, size) for name, part in parts.items()}
-    grids = even(before), even(after)
-    ends = [settled(*grids, flow, used, start) for start in (0.0, 1.0)]
+    shrink = shrunk_to(used, size)
+    first, second = (even(cv2.resize(p, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
+                     for p in (before, after))
+    to = (first.shape[1], first.shape[0])
+    small = cv2.resize(flow, to, interpolation=cv2.INTER_LINEAR) * np.float32(shrink)
+    places = {name: cv2.resize(where.astype(np.uint8), to, interpolation=cv2.INTER_NEAREST) > 0
+              for name, where in used.items()}
+    ends = [settled(first, second, small, places, start) for start in (0.0, 1.0)]
     return {name: Achieved(share=(ends[0][name] + ends[1][name]) / 2, spread=abs(ends[0][name] - ends[1][name]),
                            asked_px=float(np.percentile(size[where], 95)) if where.any() else 0.0,
                            pixels=int(where.sum())) for name, where in used.items()}
+
+
+def shrunk_to(used: Mapping[str, Bool[np.ndarray, "h w"]], size_px: Float[np.ndarray, "h w"]) -> float:
+    """The size, at most 1, at which large pictures are compared: while the least moving part keeps LEAST_LARGE_PX."""
+    asked = [float(np.percentile(size_px[where], 95)) for where in used.values() if where.any()]
+    if not asked or size_px.size <= ENOUGH_PIXELS:
+        return 1.0
+    return min(1.0, max(float(np.sqrt(ENOUGH_PIXELS / size_px.size)), LEAST_LARGE_PX / min(asked)))
 
 
 def strong(where: Bool[np.ndarray, "h w"], size_px: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -9,7 +9,7 @@ import pytest
 
 from core.correspondence import Correspondence
 from core.files import plain
-from synth.achieved import achieved, share_of
+from synth.achieved import achieved, share_of, shrunk_to
 from synth.guard import GUARD, Check, Verdict, guard, shown
 from tests.synth.guarded import scene
 
@@ -54,6 +54,18 @@ def test_the_measured_share_is_the_true_one(share: float) -> None:
                      {"left": s.lateral_mm > 0, "right": s.lateral_mm < 0})
     for part in found.values():
         assert abs(part.share - share) < 0.03 and part.spread < 0.03 and part.asked_px > 5
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.3])
+def test_a_large_picture_is_compared_smaller_with_the_same_result(share: float, monkeypatch: pytest.MonkeyPatch
+                                                                  ) -> None:
+    s = scene()
+    monkeypatch.setattr("synth.achieved.ENOUGH_PIXELS", s.asked.mask.size // 3)
+    parts = {"left": s.lateral_mm > 0, "right": s.lateral_mm < 0}
+    assert 0.5 < shrunk_to(parts, np.linalg.norm(s.asked.flow_px, axis=2)) < 0.7
+    for part in achieved(s.before[s.asked.window], s.made(share, share)[s.asked.window], s.asked, parts).values():
+        assert abs(part.share - share) < 0.03 and part.asked_px > 5
+    assert shrunk_to(parts, np.linalg.norm(s.asked.flow_px, axis=2) * 0.1) == 1.0  # too little motion to lose any
 
 
 def test_new_shading_is_no_motion() -> None:
