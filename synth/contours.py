@@ -69,10 +69,13 @@ def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w
 
 
 def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"], px_per_mm: float,
-           options: ContourOptions = CONTOUR) -> Beyond | None:
-    """The motion of every contour, carried over what lies behind it; None where no contour moves."""
+           seen: Bool[np.ndarray, "h w"], options: ContourOptions = CONTOUR) -> Beyond | None:
+    """The motion of every contour, carried over what lies behind it; None where no contour moves.
+
+    seen: pixels whose skin the picture before shows: what was hidden has no contour there that could move.
+    """
     depth = np.minimum(depth_mm, np.float32(FAR_MM))
-    edge = contours(depth, flow_px, options)
+    edge = contours(depth, flow_px, options) & seen
     if not edge.any():
         return None
     away, label = cv2.distanceTransformWithLabels((~edge).astype(np.uint8), cv2.DIST_L2, 5,

@@ -30,23 +30,30 @@ class RevealOptions:
 REVEAL = RevealOptions()
 
 
-def hidden(flow: Correspondence, contour: Beyond | None, options: RevealOptions = REVEAL) -> Bool[np.ndarray, "h w"]:
-    """Pixels whose skin the picture before did not show."""
-    covered = np.isfinite(flow.depth_after_mm)
-    near = np.minimum(flow.depth_before_mm, np.float32(FAR_MM))
-    height, width = covered.shape
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    at = (x + flow.flow_px[..., 0], y + flow.flow_px[..., 1])
-    limit = flow.from_depth_mm - options.tolerance_mm
-    out = covered & flow.moved & (limit > cv2.remap(near, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE))
-    if contour is None:
-        return out
+def occluded(flow: Correspondence, options: RevealOptions = REVEAL) -> Bool[np.ndarray, "h w"]:
+    """Pixels whose skin lay behind other skin before."""
+    at, near = before_of(flow)
+    all_round = cv2.dilate(near, np.ones((3, 3), np.uint8))  # at a grazing outline depth runs away within a pixel
+    shown = cv2.remap(all_round, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return flow.moved & (flow.from_depth_mm - options.tolerance_mm > shown)
+
+
+def hidden(flow: Correspondence, contour: Beyond, options: RevealOptions = REVEAL) -> Bool[np.ndarray, "h w"]:
+    """Pixels whose skin the picture before did not show: occluded, or on the rim of the contour before it."""
+    at, near = before_of(flow)
     reach = max(1, round(options.rim_mm * flow.px_per_mm))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     nearest = cv2.remap(cv2.erode(near, disc), *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     apart = np.linalg.norm(contour.flow_px - flow.flow_px, axis=-1)
-    beside = contour.behind & (contour.distance_px <= apart + 2 * reach)
-    return out | (covered & beside & (limit > nearest))
+    beside = contour.behind & (contour.distance_px <= apart + 2 * reach) & np.isfinite(flow.depth_after_mm)
+    return occluded(flow, options) | (beside & (flow.from_depth_mm - options.tolerance_mm > nearest))
+
+
+def before_of(flow: Correspondence) -> tuple[tuple[np.ndarray, np.ndarray], Float[np.ndarray, "h w"]]:
+    """Where every pixel's skin lay before (x, y), and the depth that the picture before shows."""
+    height, width = flow.mask.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return (x + flow.flow_px[..., 0], y + flow.flow_px[..., 1]), np.minimum(flow.depth_before_mm, np.float32(FAR_MM))
 
 
 def matched(frame: Float[np.ndarray, "h w 3"], skin_before: Float[np.ndarray, "h w 3"],

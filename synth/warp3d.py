@@ -20,7 +20,7 @@ from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
 from synth.contours import CONTOUR, ContourOptions, beyond
 from synth.relight import RELIGHT, RelightOptions, Shade, light_ratio
-from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched
+from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
 """The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
@@ -91,8 +91,10 @@ def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspond
     """Colours (stretched over what was hidden) with the texture there instead, as a layer behind the contour, as far as
     both agree: where they do not, the fitted head or its texture is off."""
     contour = scene.contour
+    if contour is None:
+        return color
     unseen = hidden(flow, contour, options.reveal) & (flow.mask > 0)
-    if contour is None or not unseen.any():
+    if not unseen.any():
         return color
     before, after = skins()
     both = (before.max(-1) > 0) & (scene.s > 2)
@@ -113,7 +115,8 @@ class Scene:
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
                  person: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> None:
         self.frame = part.astype(np.float32)
-        self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, options.contour)
+        self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm,
+                              ~occluded(flow, options.reveal), options.contour)
         inside = np.isfinite(flow.depth_before_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
         if person is not None:
