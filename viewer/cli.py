@@ -11,7 +11,7 @@ import typer
 
 from core.errors import PrevisageError, UsageError
 from previsage.options import IPD_MM, MARKER_MM
-from viewer import bench_cli, metrics_cli, models_cli, photoreal_cli, shown, verify_cli
+from viewer import bench_cli, metrics_cli, models_cli, photoreal_cli, shown, train_cli, verify_cli
 from viewer.common import Band, CaseArg, Json, PlanOption, work
 from viewer.terminal import Terminal, current, quiet_libraries, say, unexpected
 
@@ -40,6 +40,7 @@ Exit codes: 0 done, 1 failed with a named cause, 2 wrong usage,
 app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(models_cli.app, name="models")
 app.add_typer(bench_cli.app, name="bench")
+app.add_typer(train_cli.app, name="train")
 
 
 
