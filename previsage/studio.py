@@ -65,17 +65,22 @@ class Studio:
         if read_json(self.case / "capture" / "capture.json").get("kind") != "video" or len(size) != 1:
             return
         chosen = spread(self.head.views, PLATE_FRAMES)
-        progress(0.0, "what lies behind the head")
-        self.plate = still_plate([self.frame(v) for v in chosen], [self.person(v.camera) for v in chosen])
+        frames, people = [], []
+        for number, view in enumerate(chosen):
+            progress(number / len(chosen), "what lies behind the head")
+            frames.append(self.frame(view))
+            people.append(self.around(view.camera, self.segment(frames[-1])))
+        self.plate = still_plate(frames, people)
 
-    def person(self, camera: Camera) -> Bool[np.ndarray, "h w"]:
-        """Where the head is in a frame, generously."""
+    def around(self, camera: Camera, person: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+        """Where the head or the person as found in the picture may be, generously."""
         width, height = camera.size_wh
         small = camera.resized((max(width // SHRINK, 1), max(height // SHRINK, 1)))
-        covered = self.before(small).covered.astype(np.uint8)
+        found = cv2.resize(person.astype(np.uint8), small.size_wh, interpolation=cv2.INTER_NEAREST)
         reach = int(np.ceil(PERSON_MM * small.K_px[0, 0] / max(camera.cam_from_head[2, 3], 1.0)))
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        return cv2.resize(cv2.dilate(covered, disc), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+        grown = cv2.dilate(self.before(small).covered.astype(np.uint8) | found, disc)
+        return cv2.resize(grown, (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
     @functools.cached_property
     def segment(self) -> Foreground:
@@ -92,13 +97,13 @@ class Studio:
         """warp3d's picture of a frame."""
         frame = self.frame(view)
         seen = None if self.after is self.before else correspondence(self.before, self.after, view.camera)
-        plate = self.plate
-        if plate is not None and not serves(plate, frame, self.person(view.camera)):
+        if seen is None:
+            return Made(name=Path(view.path).stem, view=view, frame=frame, picture=warp3d(frame, None), seen=None)
+        person, plate = self.segment(frame), self.plate
+        if plate is not None and not serves(plate, frame, self.around(view.camera, person)):
             plate = None
-        person = None if plate is not None or seen is None else self.segment(frame)
-        draw = None if seen is None else functools.partial(skins, seen, self.before, self.after, self.skin)
-        picture = warp3d(frame, None if seen is None else seen.correspondence, self.shade(view.camera), plate, draw,
-                         person)
+        draw = functools.partial(skins, seen, self.before, self.after, self.skin)
+        picture = warp3d(frame, seen.correspondence, self.shade(view.camera), plate, draw, person)
         return Made(name=Path(view.path).stem, view=view, frame=frame, picture=picture, seen=seen)
 
 
