@@ -22,15 +22,14 @@ BEHIND_MM = 1.0
 class ContourOptions:
     """jump_mm, jump_px: steps of depth and motion between neighbours that make a contour. rim_mm: how far the
     photographed silhouette may lie beyond the fitted one. fade_mm: over which its motion ends where what lies behind is
-    another layer. stretch: where it is not, the motion ends over so many times its own length, so that nothing folds
-    (above 1.5), and no less than stretch_mm."""
+    another layer, or where nothing is uncovered. stretch: elsewhere the motion ends over so many times the width that
+    it uncovers, so that nothing folds (above 1.5)."""
 
     jump_mm: float = 2.0
     jump_px: float = 0.25
     rim_mm: float = 0.6
     fade_mm: float = 1.0
     stretch: float = 1.7
-    stretch_mm: float = 2.0
 
 
 CONTOUR = ContourOptions()
@@ -87,11 +86,25 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     own = flow_px[y, x][nearest]
     behind = depth > depth[y, x][nearest] + BEHIND_MM
     carried = evened(own, behind | edge, away, px_per_mm)
-    apart = np.linalg.norm(carried - flow_px, axis=-1)
     rim = options.rim_mm * px_per_mm
-    wide = np.maximum(options.stretch * apart, options.stretch_mm * px_per_mm)
+    wide = np.maximum(options.stretch * withdrawn(carried - flow_px, away, behind, px_per_mm),
+                      options.fade_mm * px_per_mm)
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
                   stretched=ending(away, rim, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)
+
+
+def withdrawn(apart_px: Float[np.ndarray, "h w 2"], away: Float[np.ndarray, "h w"], where: Bool[np.ndarray, "h w"],
+              px_per_mm: float) -> Float[np.ndarray, "h w"]:
+    """How far the contour withdraws from what lies behind it, uncovering it; zero where it advances and covers it.
+
+    The motion is that from after to before, so it points away from the head where the head withdraws.
+    """
+    even = cv2.GaussianBlur(away, (0, 0), max(0.5 * px_per_mm, 1.0))
+    out = np.stack([cv2.Sobel(even, cv2.CV_32F, 1, 0), cv2.Sobel(even, cv2.CV_32F, 0, 1)], -1)
+    out /= np.maximum(np.linalg.norm(out, axis=-1, keepdims=True), 1e-6)
+    weight, sigma = where.astype(np.float32), max(px_per_mm, 1.0)
+    along = cv2.GaussianBlur(np.maximum((apart_px * out).sum(-1), 0) * weight, (0, 0), sigma)
+    return along / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)
 
 
 def ending(away: Float[np.ndarray, "h w"], rim_px: float, fade_px: float | np.ndarray) -> Float[np.ndarray, "h w"]:
