@@ -26,6 +26,8 @@ RIDGE = 1e-10
 """Added to the diagonal (whose entries are about 1), so that landmarks in the same place do no harm."""
 BAND_ROWS = 256
 """Rows that are drawn at once: bounds the memory of the map."""
+SINGLE = 2e-8
+"""Largest error of the sum in single precision, over the sum of the forces; measured 6e-9 on 478 random points."""
 WIDEST = 32767
 """OpenCV's remap counts pixels in 16 bits."""
 
@@ -140,16 +142,17 @@ class Plate:
     def __init__(self, size_wh: tuple[int, int], from_px: np.ndarray, move_px: np.ndarray, region: np.ndarray | None,
                  still: np.ndarray | None, options: ThinPlateOptions) -> None:
         self.inside = None if region is None and still is None else changing(size_wh, region, still)
+        beyond = 1.5 * np.linalg.norm(move_px, axis=1).max() + 1  # where the picture ends, the face goes on
         if region is None:
             middle = (from_px.min(0) + from_px.max(0)) / 2 if len(from_px) < 3 else from_px.mean(0)
             spread = np.linalg.norm(from_px - middle, axis=1).max()
             self.radius = float(max(options.reach * spread, 6 * np.linalg.norm(move_px, axis=1).max(), 8.0))
-            low, high = middle - self.radius, middle + self.radius
+            low = np.maximum(middle - self.radius, -beyond)
+            high = np.minimum(middle + self.radius, np.array(size_wh) - 1 + beyond)
             typical = self.radius
         else:
             x, y, w, h = cv2.boundingRect((region > 0).astype(np.uint8))
             low, high = np.array([x, y]) - 0.5, np.array([x + w, y + h]) - 0.5
-            beyond = 1.5 * np.linalg.norm(move_px, axis=1).max() + 1  # where the picture ends, the face goes on
             low = low - beyond * (low <= 0)
             high = high + beyond * (high >= np.array(size_wh) - 1)
             middle, self.radius = (low + high) / 2, float(np.linalg.norm(high - low) / 2)
@@ -157,7 +160,7 @@ class Plate:
         self.centre = middle
         finest = options.feather * typical if still is None else options.still_feather * typical
         self.step = max(1, round(min(options.step * np.sqrt(typical), finest / 4)))
-        count = np.ceil((high - low) / self.step).astype(int) + 2  # a node beyond the edge on each side stays 0
+        count = np.maximum(np.ceil((high - low) / self.step).astype(int), 1) + 2  # beyond each edge a node stays 0
         corner = np.floor((low + high) / 2 + 0.5 - count * self.step / 2 + 0.5).astype(int)
         self.corner = (int(corner[0]), int(corner[1]))
         self.shape = (int(count[1]), int(count[0]))
@@ -215,10 +218,12 @@ class Plate:
         place = self.on_disc(points_px)
         moves = (np.sum(place**2, -1) < 1) & (window > 0)
         bend = np.zeros(points_px.shape)
-        inner = place[moves]
+        rounding = SINGLE * float(np.abs(self.force).sum())
+        kind = np.float32 if rounding < 0.003 else np.float64  # px; single precision is twice as fast
+        inner, points, force = (a.astype(kind) for a in (place[moves], self.place, self.force))
         found = np.empty(inner.shape)
         for k in range(0, len(inner), 256):  # small enough for the processor's cache
-            found[k:k + 256] = greens_function(inner[k:k + 256], self.place) @ self.force
+            found[k:k + 256] = greens_function(inner[k:k + 256], points) @ force
         bend[moves] = window[moves][:, None] * found
         return bend
 
@@ -321,7 +326,7 @@ def apply(picture: UInt8[np.ndarray, "h w c"], warp: Warp, options: ThinPlateOpt
     for rows, columns, source in maps(warp):
         drawn = cv2.remap(picture, source[..., 0], source[..., 1], how, borderMode=cv2.BORDER_REFLECT_101)
         keep = inside(warp, rows, columns)
-        result[rows, columns][keep] = drawn.reshape(*keep.shape, -1)[keep]
+        np.copyto(result[rows, columns], drawn.reshape(*keep.shape, -1), where=keep[..., None])
     return result
 
 

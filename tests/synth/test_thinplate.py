@@ -233,3 +233,12 @@ def test_what_cannot_be_meant_is_refused():
         with pytest.raises(UsageError) as refused:
             call()
         assert refused.value.code == code
+
+
+def test_landmarks_said_twice_and_a_face_beside_the_picture():
+    side, points = 200, landmarks(200, 230)
+    to = moved(points, side)
+    warp = find((side, side), np.concatenate([points, points]), np.concatenate([to, to]))
+    assert np.linalg.norm(warp.landed_px[:230] - to, axis=1).max() < 0.05
+    away = points + 2000
+    assert np.array_equal(warped(picture(side), away, moved(points, side) + 2000), picture(side))
