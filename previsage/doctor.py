@@ -21,6 +21,7 @@ OPTIONAL = {
     "torch": ("diffusion pictures", "pip install 'previsage[diffusion]'"),
     "pytorch3d": ("the rasteriser on a GPU (PREVISAGE_RASTERIZER=pytorch3d)",
                   "build it from the source of facebookresearch/pytorch3d; there is no wheel (docs/dependencies.md)"),
+    "onnxruntime": ("restorers and metric networks as .onnx", "pip install 'previsage[restore]'"),
     "distributed": ("jobs on other computers", "pip install 'previsage[cluster]'"),
 }
 """Package: what it gives, and how to get it."""

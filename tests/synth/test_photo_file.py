@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from core.errors import InputRefused, UsageError
-from core.photo_file import FORMATS, read_photo_file, write_photo_file
+from synth.photo_file import FORMATS, read_photo_file, write_photo_file
 
 H, W = 90, 140
 
