@@ -114,6 +114,8 @@ def settled(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], f
 def share_of(measured_px: Float[np.ndarray, "n 2"], asked_px: Float[np.ndarray, "n 2"]) -> float:
     """The weighted median of m.a / a.a; NaN for no pixels."""
     weight = (asked_px**2).sum(1)
+    asking = weight > 0
+    measured_px, asked_px, weight = measured_px[asking], asked_px[asking], weight[asking]
     if not len(weight):
         return float("nan")
     share = (measured_px * asked_px).sum(1) / weight

@@ -42,7 +42,7 @@ class GuardOptions:
     tint: float = 2.0
     blotch: float = 8.0
     structure: float = 0.75
-    grain: tuple[float, float] = (0.6, 1.6)
+    grain: tuple[float, float] = (0.8, 1.3)
     likeness_drop: float = 0.1
     missed: float = 0.002
 
