@@ -17,6 +17,8 @@ from core.records import freeze, record
 
 SHADED = 20.0
 """Difference of person and backdrop (grey levels) below which colour says nothing about the matte."""
+SURE = 0.15
+"""A matte this near to zero or one by colour alone is zero or one: skin has spots and shades."""
 NOISE = 12.0
 """Difference from the backdrop (grey levels) that noise and compression make."""
 
@@ -91,22 +93,33 @@ def signed_distance(inside: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]
     return cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
 
 
-def backdrop(frame: UInt8[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"], reach_px: float, rim_px: float,
-             plate: Plate | None, options: BackdropOptions = BACKDROP) -> Float[np.ndarray, "h w 3"]:
-    """B: the plate where it is known, the frame beside the head, and both continued `reach_px` into the head."""
+def backdrop(frame: UInt8[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"], wanted: Bool[np.ndarray, "h w"],
+             rim_px: float, plate: Plate | None, options: BackdropOptions = BACKDROP) -> Float[np.ndarray, "h w 3"]:
+    """B: the plate where it is known, the frame beside the head, and both continued over what is `wanted`."""
     filled = frame.copy()
     known = s < -rim_px
     if plate is not None:
         filled[plate.known] = np.rint(plate.rgb[plate.known])
         known = known | plate.known
-    hole = ~known & (s < reach_px)
+    hole = ~known & wanted
     if hole.any():
-        filled[~known & ~hole] = 0
+        filled = nearest_known(filled, known)  # what is not wanted must not darken what is
         filled = cv2.inpaint(filled, hole.astype(np.uint8), options.inpaint_px, cv2.INPAINT_TELEA)
     out = filled.astype(np.float32)
     if plate is not None:
         out[plate.known] = plate.rgb[plate.known]
     return out
+
+
+def nearest_known(picture: UInt8[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture with every unknown pixel like the nearest known one; as it is when none is known."""
+    if not known.any():
+        return picture
+    _, label = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5,
+                                               labelType=cv2.DIST_LABEL_PIXEL)
+    colors = np.zeros((int(label.max()) + 1, 3), np.uint8)
+    colors[label[known]] = picture[known]
+    return colors[label]
 
 
 def matte(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"],
@@ -118,7 +131,7 @@ def matte(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"],
     person = cv2.GaussianBlur(frame * core[..., None], (0, 0), rim_px) / np.maximum(weight, 1e-3)[..., None]
     apart = person - behind
     square = (apart**2).sum(-1)
-    by_colour = np.clip(((frame - behind) * apart).sum(-1) / np.maximum(square, 1), 0, 1)
+    by_colour = smoothstep(((frame - behind) * apart).sum(-1) / np.maximum(square, 1) * (1 + 2 * SURE) - SURE)
     trust = smoothstep((np.sqrt(square) - SHADED) / (1.5 * SHADED))
     on_rim = trust * by_colour + (1 - trust) * smoothstep((s + 1) / 2)
     other = smoothstep((np.linalg.norm(frame - behind, axis=-1) - NOISE) / (2.5 * NOISE))

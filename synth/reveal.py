@@ -64,7 +64,7 @@ def matched(frame: Float[np.ndarray, "h w 3"], skin_before: Float[np.ndarray, "h
     sigma = max(sigma_px, 1.0)
     gain = (cv2.GaussianBlur(frame * weight, (0, 0), sigma) + 1e-3) / (
         cv2.GaussianBlur(skin_before * weight, (0, 0), sigma) + 1e-3)
-    return skin_after * np.clip(gain, 0.5, 2.0)
+    return skin_after * np.clip(gain, 0.75, 1.33)
 
 
 def agreement(skin: Float[np.ndarray, "h w 3"], stretched: Float[np.ndarray, "h w 3"], unseen: Bool[np.ndarray, "h w"],

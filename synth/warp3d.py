@@ -120,7 +120,8 @@ class Scene:
         inside = np.isfinite(flow.depth_before_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
         if person is not None:
-            inside, rim = inside | person, options.backdrop.person_mm * flow.px_per_mm
+            known = plate.known if plate is not None else np.zeros_like(inside)  # there colour tells, not an outline
+            inside, rim = inside | (person & ~known), options.backdrop.person_mm * flow.px_per_mm
         self.s = signed_distance(inside)
         height, width = inside.shape
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
@@ -130,7 +131,8 @@ class Scene:
         if self.contour is None or beside is None or not beside.any():
             return
         reach = rim + float(np.linalg.norm(self.contour.flow_px[self.contour.stretched > 0], axis=-1).max()) + 4
-        self.behind = backdrop(part, self.s, reach, rim, plate, options.backdrop)
+        bare = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
+        self.behind = backdrop(part, self.s, (self.s < reach) | bare, rim, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
 
     def fetched(self, u: Float[np.ndarray, "h w 2"]) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
