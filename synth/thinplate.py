@@ -62,9 +62,9 @@ class Warp:
     """A bend, ready to be applied to pictures of one size.
 
     size_wh: of the picture. corner_xy, step_px: node (k, l) lies at corner + (k + 0.5) step - 0.5, in px.
-    back_px (gh, gw, 2): where the picture at a node comes from, minus the node. inside: what may change (None: the disc
-    about centre_px). share: how much of the asked motion is done; below 1 when more would fold the picture.
-    landed_px (L, 2): where the landmarks went.
+    back_px (gh, gw, 2): where the picture at a node comes from, minus the node. inside: what may change in the disc
+    about centre_px (None: all of it). share: how much of the asked motion is done; below 1 when more would fold the
+    picture. landed_px (L, 2): where the landmarks went.
     """
 
     size_wh: tuple[int, int]
@@ -332,10 +332,9 @@ def apply(picture: UInt8[np.ndarray, "h w c"], warp: Warp, options: ThinPlateOpt
 
 def inside(warp: Warp, rows: slice, columns: slice) -> Bool[np.ndarray, "h w"]:
     """Pixels of a band that may change."""
-    if warp.inside is not None:
-        return warp.inside[rows, columns]
     y, x = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
-    return (y[:, None] - warp.centre_px[1])**2 + (x - warp.centre_px[0])**2 < warp.radius_px**2
+    near = (y[:, None] - warp.centre_px[1])**2 + (x - warp.centre_px[0])**2 < warp.radius_px**2
+    return near if warp.inside is None else near & warp.inside[rows, columns]
 
 
 def maps(warp: Warp) -> Iterator[tuple[slice, slice, Float[np.ndarray, "h w 2"]]]:
