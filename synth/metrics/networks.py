@@ -112,11 +112,13 @@ def torch_run(path: Path) -> Run:
         model = torch.jit.load(str(path), map_location="cpu").eval()
     except Exception as error:
         raise unreadable(path, error) from error
+    named = {argument.name for argument in model.forward.schema.arguments}
+    wanted = {"return_features": True} if "return_features" in named else {}  # NVIDIA's Inception gives classes else
 
     def run(*batches: np.ndarray) -> np.ndarray:
         try:
             with torch.inference_mode():
-                made = model(*(torch.from_numpy(b) for b in batches))
+                made = model(*(torch.from_numpy(b) for b in batches), **wanted)
         except Exception as error:
             raise InputRefused("network_inputs", f"{path.name} does not take {len(batches)} batches of pictures: "
                                f"{str(error).strip().splitlines()[-1]}", "It is another metric's network, or wants "

@@ -64,6 +64,20 @@ def test_files_of_both_kinds_give_the_same_numbers(tmp_path, name):
     assert refused.value.code == "network_inputs"
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore:.*torch.jit.*:FutureWarning")
+def test_a_detector_that_offers_its_features_gives_them(tmp_path):
+    """The published TorchScript Inception gives class probabilities unless it is asked for features."""
+    torch = pytest.importorskip("torch", reason="TorchScript needs torch (extra `diffusion`)")
+
+    class Detector(torch.nn.Module):
+        def forward(self, x, return_features: bool = False):
+            return x.mean((2, 3)) if return_features else x.sum((1, 2, 3))
+
+    torch.jit.script(Detector()).save(str(tmp_path / "inception.pt"))
+    picture = np.full((8, 9, 3), 51, np.uint8)
+    np.testing.assert_allclose(features(load_network(tmp_path / "inception.pt", ANY), picture), [0.2] * 3, rtol=1e-6)
+
+
 def test_the_form_of_the_input():
     rng = np.random.default_rng(1)
     picture = rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
