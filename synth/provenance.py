@@ -3,7 +3,8 @@
     picture.png                     the claim in the file's own metadata (PNG text chunk, JPEG EXIF)
     picture.png.provenance.json     the same claim, for whoever strips metadata
 
-The claim binds the decoded pixels, so a copy that keeps every pixel keeps its proof, and one changed pixel breaks it.
+The claim binds the decoded pixels, so a copy that keeps every pixel keeps its proof, and one changed pixel breaks it;
+files that are no pictures (`attest`) are bound byte for byte.
 It is signed with the installation's Ed25519 key (`synth.signing`). It names hashes and versions, never the person.
 """
 
@@ -21,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, PngImagePlugin
 
 from core.errors import InputRefused, UsageError
-from core.files import plain, write_bytes, write_json
+from core.files import plain, sha256, write_bytes, write_json
 from core.records import record
 from synth.content_credentials import add_credentials, credentials_wanted
 from synth.signing import installation_key, key_name, public_text, sign, signed_by, trusted_keys
@@ -93,13 +94,28 @@ def export(path: Path, picture: UInt8[np.ndarray, "h w 3"], origin: Origin, key:
     return sidecar
 
 
-def verify(path: Path, folder: Path | None = None) -> Verified:
-    """Whether a picture is as it was signed, and by whom. folder: the configuration folder with the known keys.
+def attest(path: Path, origin: Origin, key: Ed25519PrivateKey | None = None) -> Path:
+    """Sign a file that is no picture (a movie, a report, a model), as its bytes are, beside it; the sidecar's path.
 
-    InputRefused: the file is missing or no picture. What is damaged in the claim counts as altered.
+    UsageError: it is a picture, which `export` writes with the claim inside.
+    """
+    path = Path(path)
+    if path.suffix.lower() in FORMATS:
+        raise UsageError("bad_format", f"{path.name} is a picture.", "Write it with `export`.")
+    claim = {**claim_of(None, None, origin), "file_sha256": sha256(path)}
+    write_json(sidecar_of(path), signed_claim(claim, installation_key() if key is None else key))
+    return sidecar_of(path)
+
+
+def verify(path: Path, folder: Path | None = None) -> Verified:
+    """Whether a picture, or a file with a claim beside it, is as it was signed, and by whom.
+
+    folder: the configuration folder with the known keys. InputRefused: the file is missing or no picture. What is damaged in the claim counts as altered.
     """
     path = Path(path)
     try:
+        if path.suffix.lower() not in FORMATS and path.is_file() and sidecar_of(path).is_file():
+            return judged(beside_of(path), "file_sha256", sha256(path), trusted_keys(folder))
         content = path.read_bytes()
         now = pixels_sha256(content)
         claims = found_claims(path, content)
@@ -109,7 +125,7 @@ def verify(path: Path, folder: Path | None = None) -> Verified:
     if not claims:
         return Verified(status="unsigned", signer="", claim=None,
                         sentence=f"{path.name} carries no provenance: nothing is known about how it was made.")
-    verdicts = [judged(claim, now, trusted_keys(folder)) for claim in claims]
+    verdicts = [judged(claim, "pixels_sha256", now, trusted_keys(folder)) for claim in claims]
     worst = max(verdicts, key=lambda v: ("genuine", "unknown signer", "altered").index(v.status))
     if worst.status != "altered" and len({json.dumps(c, sort_keys=True) for c in claims}) > 1:
         return Verified(status="altered", signer=worst.signer, claim=worst.claim,
@@ -117,8 +133,8 @@ def verify(path: Path, folder: Path | None = None) -> Verified:
     return worst
 
 
-def judged(signed: dict[str, Any] | None, pixels: str, known: dict[str, str]) -> Verified:
-    """One claim against the pixels. None: a claim that cannot be read."""
+def judged(signed: dict[str, Any] | None, field: str, now: str, known: dict[str, str]) -> Verified:
+    """One claim against the pixels, or the file, as they are now. None: a claim that cannot be read."""
     if signed is None:
         return Verified(status="altered", signer="", claim=None, sentence="The provenance was damaged.")
     claim, public = signed["claim"], signed["public_key"]
@@ -126,22 +142,24 @@ def judged(signed: dict[str, Any] | None, pixels: str, known: dict[str, str]) ->
     if not signed_by(canonical(claim), signed["signature"], public):
         return Verified(status="altered", signer=signer, claim=claim,
                         sentence="The provenance was changed after it was signed.")
-    if claim.get("pixels_sha256") != pixels:
+    what = "file" if field == "file_sha256" else "picture"
+    if claim.get(field) != now:
         return Verified(status="altered", signer=signer, claim=claim,
-                        sentence="The picture was changed after it was signed.")
-    when, what = str(claim.get("time"))[:10], f"{claim.get('mode')} of plan {claim.get('plan_id')}"
+                        sentence=f"The {what} was changed after it was signed.")
+    made = f"{claim.get('mode')} of plan {claim.get('plan_id')}, {str(claim.get('time'))[:10]}"
     if public not in known:
         return Verified(status="unknown signer", signer=signer, claim=claim,
-                        sentence=f"The picture is as {signer} signed it ({what}, {when}), which is not known here.")
+                        sentence=f"The {what} is as {signer} signed it ({made}), which is not known here.")
     return Verified(status="genuine", signer=signer, claim=claim,
-                    sentence=f"The picture is as {signer} signed it: {what}, {when}. {claim.get('statement')}")
+                    sentence=f"The {what} is as {signer} signed it: {made}. {claim.get('statement')}")
 
 
-def claim_of(pixels: str, shape: tuple[int, ...], origin: Origin) -> dict[str, Any]:
-    """Everything that is signed."""
+def claim_of(pixels: str | None, shape: tuple[int, ...] | None, origin: Origin) -> dict[str, Any]:
+    """Everything that is signed; without a picture its checksum and size are None."""
     models = origin.models or {}
     return plain({
-        "kind": KIND, "statement": STATEMENT, "pixels_sha256": pixels, "size_wh": [shape[1], shape[0]],
+        "kind": KIND, "statement": STATEMENT, "pixels_sha256": pixels,
+        "size_wh": None if shape is None else [shape[1], shape[0]],
         "digital_source_type": SOURCE_TYPES[bool(models)], "plan_id": origin.plan_id, "mode": origin.mode,
         "photoreal": origin.photoreal, "input_sha256": origin.input_sha256, "models": models, "seed": origin.seed,
         "code": origin.code, "guard": origin.guard, "more": origin.more or {},
@@ -202,10 +220,13 @@ def found_claims(path: Path, content: bytes) -> list[dict[str, Any] | None]:
             comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
             raw = comment.encode("latin-1", "replace") if isinstance(comment, str) else bytes(comment)
             texts += [from_comment(raw)] if raw.startswith(COMMENT) else []
+    return [parsed(text) for text in texts] + ([beside_of(path)] if sidecar_of(path).is_file() else [])
+
+
+def beside_of(path: Path) -> dict[str, Any] | None:
+    """The claim in the sidecar; None when it cannot be read."""
     sidecar = sidecar_of(path)
-    if sidecar.is_file():
-        texts.append(sidecar.read_text("utf-8", errors="replace") if sidecar.stat().st_size < LONGEST_CLAIM else None)
-    return [parsed(text) for text in texts]
+    return parsed(sidecar.read_text("utf-8", errors="replace")) if sidecar.stat().st_size < LONGEST_CLAIM else None
 
 
 def from_comment(raw: bytes) -> str | None:

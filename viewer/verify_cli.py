@@ -11,7 +11,8 @@ from viewer.terminal import current, say
 
 
 def verify(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE...", help="PNG or JPEG files.")],
+    pictures: Annotated[list[Path], typer.Argument(
+        metavar="PICTURE...", help="PNG or JPEG files; or movies and others with a .provenance.json beside them.")],
     json_: Json = False,
 ) -> None:
     """Whether pictures are as they were signed when they were made, how they were made, and by whom.

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from PIL import Image, PngImagePlugin
 
 from core.errors import InputRefused, PrevisageError, UsageError
-from synth.provenance import KIND, STATEMENT, Origin, export, sidecar_of, verify
+from synth.provenance import KIND, STATEMENT, Origin, attest, export, sidecar_of, verify
 from synth.signing import installation_key, key_name, public_text, sign, signed_by, trusted_keys
 
 
@@ -224,6 +224,32 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     Image.fromarray(picture()).save(tmp_path / "b.gif")
     with pytest.raises(InputRefused):
         verify(tmp_path / "b.gif")
+
+
+def test_a_movie_is_signed_beside_it(tmp_path: Path) -> None:
+    movie = tmp_path / "turn.mp4"
+    movie.write_bytes(b"frames" * 100)
+    attest(movie, origin())
+    assert verify(movie).status == "genuine" and "The file is as this installation" in verify(movie).sentence
+    movie.write_bytes(b"Frames" * 100)
+    assert verify(movie).status == "altered" and "file was changed" in verify(movie).sentence
+    sidecar_of(movie).write_text("{}")
+    assert verify(movie).status == "altered"
+    sidecar_of(movie).unlink()
+    with pytest.raises(InputRefused):
+        verify(movie)
+    with pytest.raises(UsageError):
+        attest(tmp_path / "a.png", origin())
+
+
+def test_a_files_claim_is_none_for_a_picture(tmp_path: Path) -> None:
+    """A sidecar that signs a file's bytes does not vouch for a picture's pixels."""
+    file, path = tmp_path / "a.bin", tmp_path / "a.png"
+    Image.fromarray(picture()).save(path)
+    file.write_bytes(path.read_bytes())
+    attest(file, origin())
+    sidecar_of(path).write_bytes(sidecar_of(file).read_bytes())
+    assert verify(path).status == "altered"
 
 
 def test_foreign_comments_are_not_ours(tmp_path: Path) -> None:
