@@ -110,7 +110,8 @@ def attest(path: Path, origin: Origin, key: Ed25519PrivateKey | None = None) -> 
 def verify(path: Path, folder: Path | None = None) -> Verified:
     """Whether a picture, or a file with a claim beside it, is as it was signed, and by whom.
 
-    folder: the configuration folder with the known keys. InputRefused: the file is missing or no picture. What is damaged in the claim counts as altered.
+    folder: the configuration folder with the known keys. InputRefused: the file is missing or no picture. What is
+    damaged in the claim counts as altered.
     """
     path = Path(path)
     try:
