@@ -28,6 +28,8 @@ PLATE_FRAMES = 24
 """Frames that the backdrop is gathered from, spread over the turn."""
 PERSON_MM = 4.0
 """So far around the fitted head a pixel may still show the person."""
+LEAST_MM = 0.25
+"""Skin that moves more is what a plan is about."""
 SHRINK = 4
 """The head's place in a frame is looked up at this fraction of its size."""
 
@@ -53,6 +55,8 @@ class Studio:
         self.after = Rasterizer(head.mesh.moved(displacement_mm)) if np.any(displacement_mm) else self.before
         self.skin = Mipmap(head.texture)
         self.light = light_of(head)
+        moving = np.linalg.norm(displacement_mm, axis=1) > LEAST_MM
+        self.misfit_mm = float(np.median(head.uncertainty_mm[moving])) if moving.any() else 1.0
         self.plate: Plate | None = None
 
     def frame(self, view: View) -> Picture:
@@ -103,7 +107,7 @@ class Studio:
         if plate is not None and not serves(plate, frame, self.around(view.camera, person)):
             plate = None
         draw = functools.partial(skins, seen, self.before, self.after, self.skin)
-        picture = warp3d(frame, seen.correspondence, self.shade(view.camera), plate, draw, person)
+        picture = warp3d(frame, seen.correspondence, self.shade(view.camera), plate, draw, person, self.misfit_mm)
         return Made(name=Path(view.path).stem, view=view, frame=frame, picture=picture, seen=seen)
 
 

@@ -9,6 +9,7 @@ I = a F + (1 - a) B the picture after is a(q) F(q) + (1 - a(q)) B(p) = I(q) + (1
 u = 0, and needs no F.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import cv2
@@ -39,24 +40,34 @@ class WarpOptions:
     relight: RelightOptions = RELIGHT
     reveal: RevealOptions = REVEAL
 
+    def loosened(self, misfit_mm: float) -> "WarpOptions":
+        """The same for a head that fits worse (or better) than one that lies 1 mm off."""
+        wide = float(np.clip(misfit_mm, 0.7, 2.5))
+        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
+                                      fade_mm=wide * self.contour.fade_mm)
+        behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
+        return dataclasses.replace(self, contour=contour, backdrop=behind)
+
 
 WARP = WarpOptions()
 
 
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None, shade: Shade | None = None,
            plate: Plate | None = None, skins: Skins | None = None, person: Bool[np.ndarray, "h w"] | None = None,
-           options: WarpOptions = WARP) -> UInt8[np.ndarray, "h w 3"]:
+           misfit_mm: float = 1.0, options: WarpOptions = WARP) -> UInt8[np.ndarray, "h w 3"]:
     """The frame after the operation, at its own size; a copy of the frame where `flow` is None (nothing moves).
 
     shade: the fitted light (`relight`); None: brightness stays. plate: of the whole picture, when the frame was taken
     in front of it; None: the surroundings are continued. skins: see `Skins`; None: revealed skin is stretched.
     person: who is seen in the whole picture, hair and clothes too, roughly; wanted where there is no plate, for there
-    the fitted outline alone would have to tell person and backdrop apart.
+    the fitted outline alone would have to tell person and backdrop apart. misfit_mm: how far the fitted head lies from
+    the person, one standard deviation; the rims that give way to the picture are in proportion.
     """
     out = frame.copy()
     if flow is None:
         return out
     part = np.ascontiguousarray(frame[flow.window])
+    options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     scene = Scene(part, flow, plate, None if person is None else person[flow.window], options)
