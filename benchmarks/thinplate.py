@@ -1,6 +1,6 @@
 """Speed and truth of the flat warp (synth.thinplate) at three sizes, against a dense evaluation of the same plate.
 
-    python benchmarks/thinplate.py -o benchmarks/thinplate.md [--picture PHOTO] [--look look.png]
+    python benchmarks/thinplate.py -o benchmarks/thinplate.md [--picture PHOTO] [--look look.png] [--flow PHOTO ...]
 
 A portrait (scikit-image's astronaut, public domain, or the given photo) is cut to its face and enlarged; its 478
 landmarks are found once. Two plans: `nose` narrows the wings inside a region of the nose, `jowls` lifts both sides of
@@ -43,6 +43,8 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--look", type=Path, help="before | after of both plans at 512 px, as a picture")
+    parser.add_argument("--flow", type=Path, nargs="*", default=[], metavar="PHOTO",
+                        help="more photos for the last table")
     parser.add_argument("--one", nargs=2, metavar=("SIZE", "PLAN"))
     given = parser.parse_args()
     picture = portrait(given.picture)
@@ -52,7 +54,7 @@ def main() -> int:
     again = [sys.executable, __file__, *(["--picture", str(given.picture)] if given.picture else [])]
     rows = [subprocess.run([*again, "--one", str(k), plan], check=True, capture_output=True, text=True).stdout.strip()
             for plan in ("nose", "jowls") for k in range(len(SIZES))]
-    text = page(rows)
+    text = page(rows) + flow_table([given.picture, *given.flow])
     print(text)
     if given.output:
         given.output.write_text(text, "utf-8")
@@ -195,14 +197,44 @@ def look(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(np.concatenate(row_of, 1))
 
 
+def flow_table(paths: list[Path | None]) -> str:
+    """Motion of both jowls by optical flow over the motion asked, at a fifth to all of it."""
+    parts = (0.2, 0.4, 0.6, 0.8, 1.0)
+    lines = ["", "Jowls at 512 px: motion by optical flow (DIS) over the motion asked, right/left of the patient.", "",
+             "| photo | " + " | ".join(f"{part:.0%}" for part in parts) + " |", "|---" * (len(parts) + 1) + "|"]
+    for path in paths:
+        sheet = sized(portrait(path), SIZES[0])
+        points = face_points(sheet)
+        to, region, still = plan_of(points, SIZES[0], "jowls")
+        cells = []
+        for part in parts:
+            after = thinplate.warped(sheet, points, points + part * (to - points), region, still)
+            cells.append("/".join(f"{share:.2f}" for share in achieved(sheet, after, points, part * (to - points))))
+        lines.append(f"| {'astronaut' if path is None else path.stem} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def achieved(before: np.ndarray, after: np.ndarray, points: np.ndarray, asked: np.ndarray) -> list[float]:
+    """Flow along the asked motion over its length, at the landmarks about each jowl."""
+    finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    finder.setFinestScale(0)
+    flow = finder.calc(*(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (before, after)), None)
+    shares = []
+    for corner in (172, 397):
+        near = np.linalg.norm(points - points[corner], axis=1) < 0.16 * np.linalg.norm(points[263] - points[33])
+        at = np.clip(np.rint(points[near]).astype(int), 0, np.array(before.shape[1::-1]) - 1)
+        shares.append(float((flow[at[:, 1], at[:, 0]] * asked[near]).sum() / (asked[near]**2).sum()))
+    return shares
+
+
 def page(rows: list[str]) -> str:
     """The table with the machine and the versions."""
     model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.processor())
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "opencv-contrib-python"))
     return "\n".join([
-        "# The flat warp", "", "Made by `python benchmarks/thinplate.py -o benchmarks/thinplate.md`; what each column "
-        "means stands in that file.", "", f"{model}, {os.cpu_count()} cores shared with other work "
+        "# The flat warp", "", "Made by `OMP_NUM_THREADS=1 python benchmarks/thinplate.py -o benchmarks/thinplate.md "
+        "--flow PHOTO ...`; what each column means stands in that file.", "", f"{model}, {os.cpu_count()} cores shared with other work "
         f"(load {os.getloadavg()[0]:.1f}), {version_line(versions)}", "",
         "| plan | picture | find s | apply s | both s | processor s | dense s | times faster | "
         "error px, largest and 99 % | "
