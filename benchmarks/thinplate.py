@@ -234,7 +234,8 @@ def page(rows: list[str]) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "opencv-contrib-python"))
     return "\n".join([
         "# The flat warp", "", "Made by `OMP_NUM_THREADS=1 python benchmarks/thinplate.py -o benchmarks/thinplate.md "
-        "--flow PHOTO ...`; what each column means stands in that file.", "", f"{model}, {os.cpu_count()} cores shared with other work "
+        "--flow PHOTO ...`; what each column means stands in that file.", "",
+        f"{model}, {os.cpu_count()} cores shared with other work "
         f"(load {os.getloadavg()[0]:.1f}), {version_line(versions)}", "",
         "| plan | picture | find s | apply s | both s | processor s | dense s | times faster | "
         "error px, largest and 99 % | "
