@@ -21,7 +21,7 @@ from core.store import load_reconstruction  # noqa: E402  (the repository need n
 from deform3d import catalogue, predict, read_plan  # noqa: E402
 from previsage.studio import Made, Studio, spread  # noqa: E402
 from synth.achieved import carried, pixels  # noqa: E402
-from synth.guard import Verdict, guard  # noqa: E402
+from synth.guard import GUARD, Verdict, guard  # noqa: E402
 from synth.relight import light_ratio  # noqa: E402
 
 PROCEDURES = ("rhinoplasty", "mentoplasty", "brow_lift", "rhytidectomy", "blepharoplasty_upper",
@@ -131,7 +131,9 @@ def page(honest: list[Verdict], spoilt: dict[str, list[Verdict]], refused: list[
     for name in (*sorted(SIDES), "motion left/right", "tint", "blotch", "structure", "grain"):
         found = [c for v in honest for c in v.checks if c.name == name]
         values = [c.value for c in found if c.status in ("passed", "failed")]
-        rows.append(f"| {name} | {found[0].limit or next((c.limit for c in found if c.limit), '')} | {len(values)} | "
+        limit = found[0].limit if not name.startswith("motion") else \
+            "{} to {}, wider by 0.1 px over what is asked".format(*(GUARD.sides if "/" in name else GUARD.share))
+        rows.append(f"| {name} | {limit} | {len(values)} | "
                     f"{min(values):.2f} | {np.median(values):.2f} | {max(values):.2f} |")
     table = [f"| {name} | {len(v)} | {sum(not one.passed for one in v)} |" for name, v in spoilt.items()]
     return "\n".join([

@@ -28,7 +28,8 @@ Embed = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "d"]]
 class GuardOptions:
     """Limits. share: achieved over asked motion; sides: its left over its right.
 
-    least_px: smaller motions cannot be measured; largest_spread: nor can those whose two measurements differ by more.
+    error_px: how exact flow is; over the asked motion it widens both limits. least_px: smaller motions cannot be
+    measured; largest_spread: nor can those whose two measurements differ by more.
     tint: CIEDE2000 between the mean colours; blotch: between local colours, 95th percentile. structure: SSIM against
     the reference, mean in the mask. grain: strength of the finest detail over the reference's: smoothed skin falls
     below, invented pores or noise lie above. likeness_drop: by how much the identity model's cosine may fall below the
@@ -37,12 +38,13 @@ class GuardOptions:
 
     share: tuple[float, float] = (0.8, 1.2)
     sides: tuple[float, float] = (0.85, 1.18)
+    error_px: float = 0.1
     least_px: float = 0.5
     largest_spread: float = 0.15
     tint: float = 2.0
     blotch: float = 8.0
     structure: float = 0.75
-    grain: tuple[float, float] = (0.8, 1.3)
+    grain: tuple[float, float] = (0.85, 1.3)
     likeness_drop: float = 0.1
     missed: float = 0.002
 
@@ -262,30 +264,38 @@ def verdicts(found: Mapping[str, Achieved], honest: Mapping[str, Achieved], opti
                                "measured here.")]
     left, right = told
     ratio = left / right if abs(right) > 1e-3 else float("inf")  # no motion at all has no ratio
-    return [*checks, judge(title, ratio, *options.sides, "Both sides show the plan alike.",
+    slack = sum(options.error_px / part.asked_px for part in found.values())
+    low, high = options.sides[0] * (1 - slack), options.sides[1] * (1 + slack)
+    return [*checks, judge(title, ratio, round(low, 2), round(high, 2), "Both sides show the plan alike.",
                            f"The left side shows {left:.0%} of its motion and the right side {right:.0%}.")]
 
 
 HONEST = 0.1
-"""Where the flow misreads the reference by more than this share, in this photo it says nothing of a picture."""
+"""Where the flow misreads the reference by more than this share, or finds no end, it cannot tell in this photo;"""
+APART = 0.35
+"""but a picture that reads so far from the reference, where that has an end within as much, does not show the plan."""
 
 
 def judged_share(name: str, found: Achieved, honest: Achieved, options: GuardOptions) -> Check:
     """The finding on one part's motion."""
-    title, limit = f"motion {name}", f"{options.share[0]} to {options.share[1]}"
+    slack = options.error_px / max(found.asked_px, options.error_px)
+    low, high = round(options.share[0] - slack, 2), round(options.share[1] + slack, 2)
+    title, limit = f"motion {name}", f"{low} to {high}"
     where = "The face" if name == "face" else f"The patient's {name} side"
     if not found.measurable(options.least_px, np.inf):
-        return Check(name=title, status="not measurable", value=None, limit=limit,
+        return Check(name=title, status="not measurable", value=None, limit="",
                      sentence=f"{where} hardly moves within this picture ({found.asked_px:.1f} px), too little for "
                      "its motion to be measured.")
+    wrong = f"{where} shows {found.share:.0%} of the planned motion instead of all of it."
     if honest is not found and (abs(honest.share - 1) > HONEST or honest.spread > options.largest_spread):
+        if honest.spread < APART < abs(found.share - honest.share):
+            return Check(name=title, status="failed", value=found.share, limit=limit, sentence=wrong)
         return Check(name=title, status="not measurable", value=found.share, limit=limit,
                      sentence=f"{where} has too little texture in this photo for its motion to be measured.")
     if found.spread > options.largest_spread:
         return Check(name=title, status="failed", value=found.share, limit=limit,
                      sentence=f"{where} has lost the texture by which its motion could be measured.")
-    return judge(title, found.share, *options.share, f"{where} shows {found.share:.0%} of the planned motion.",
-                 f"{where} shows {found.share:.0%} of the planned motion instead of all of it.")
+    return judge(title, found.share, low, high, f"{where} shows {found.share:.0%} of the planned motion.", wrong)
 
 
 COLOUR_SIDE = 96

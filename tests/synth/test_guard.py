@@ -9,8 +9,8 @@ import pytest
 
 from core.correspondence import Correspondence
 from core.files import plain
-from synth.achieved import achieved, share_of, shrunk_to
-from synth.guard import GUARD, Check, Verdict, guard, shown
+from synth.achieved import Achieved, achieved, share_of, shrunk_to
+from synth.guard import GUARD, Check, Verdict, guard, judged_share, shown
 from tests.synth.guarded import scene
 
 
@@ -66,6 +66,16 @@ def test_a_large_picture_is_compared_smaller_with_the_same_result(share: float, 
     for part in achieved(s.before[s.asked.window], s.made(share, share)[s.asked.window], s.asked, parts).values():
         assert abs(part.share - share) < 0.03 and part.asked_px > 5
     assert shrunk_to(parts, np.linalg.norm(s.asked.flow_px, axis=2) * 0.1) == 1.0  # too little motion to lose any
+
+
+def test_a_strip_too_thin_for_the_flows_patches_is_not_measured() -> None:
+    """Six pixels beside a moving cheek would be given the cheek's motion, whatever they do themselves."""
+    s = scene()
+    strip = np.zeros(s.asked.mask.shape, bool)
+    moving = np.nonzero(s.asked.mask.max(0) > 0)[0]
+    strip[:, moving[40]:moving[46]] = True
+    found = achieved(s.before[s.asked.window], s.made()[s.asked.window], s.asked, {"strip": strip})["strip"]
+    assert found.pixels == 0 and not found.measurable(0.5, 0.15)
 
 
 def test_new_shading_is_no_motion() -> None:
@@ -131,6 +141,25 @@ def test_texture_that_the_photo_had_must_not_be_lost() -> None:
     verdict = run(inside(scene().made(), lambda p: np.full_like(p, 1.0) * p.mean((0, 1))))
     failed = {c.name for c in verdict.failed}
     assert "structure" in failed and failed & {"motion left", "motion right"}
+
+
+@pytest.mark.parametrize(("share", "honest", "spread", "status"), [
+    (0.01, 0.85, 0.10, "failed"), (0.80, 0.85, 0.10, "not measurable"), (0.01, 0.85, 0.60, "not measurable"),
+    (0.60, 1.00, 0.02, "failed"), (0.95, 1.00, 0.02, "passed")])
+def test_where_flow_misreads_the_reference_only_a_gross_difference_counts(share: float, honest: float, spread: float,
+                                                                          status: str) -> None:
+    def part(value: float, apart: float) -> Achieved:
+        return Achieved(share=value, spread=apart, asked_px=4.0, pixels=500)
+
+    assert judged_share("left", part(share, 0.05), part(honest, spread), GUARD).status == status
+
+
+def test_limits_are_wider_where_little_moves() -> None:
+    def status(asked_px: float) -> str:
+        part = Achieved(share=0.75, spread=0.01, asked_px=asked_px, pixels=500)
+        return judged_share("left", part, part, GUARD).status
+
+    assert status(8.0) == "failed" and status(1.0) == "passed"
 
 
 def test_a_photo_without_texture_is_not_measurable_rather_than_wrong() -> None:
