@@ -86,7 +86,7 @@ def bent(scene: "Scene", flow: Correspondence, shade: Shade | None, skins: Skins
     if contour is not None:
         own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
     color, person = scene.fetched(own)
-    if contour is not None and skins is not None:
+    if skins is not None:
         color = revealed(color, scene, flow, skins, taper, options)
     moved = np.abs(own).max(-1) > LEAST_PX
     changed = moved | (np.abs(color - scene.frame).max(-1) > 0.5)
@@ -102,9 +102,7 @@ def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspond
     """Colours (stretched over what was hidden) with the texture there instead, as a layer behind the contour, as far as
     both agree: where they do not, the fitted head or its texture is off."""
     contour = scene.contour
-    if contour is None:
-        return color
-    unseen = hidden(flow, contour, options.reveal) & (flow.mask > 0)
+    unseen = (hidden(flow, contour, options.reveal) if contour else occluded(flow, options.reveal)) & (flow.mask > 0)
     if not unseen.any():
         return color
     before, after = skins()
@@ -113,6 +111,8 @@ def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspond
     back, _ = scene.fetched(flow.flow_px * taper)
     soft = cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * (after.max(-1) > 0)
     back += soft[..., None] * taper * (skin - back)
+    if contour is None:  # what hid it is gone altogether: there is nothing to compare with
+        return back
     front, _ = scene.fetched(contour.flow_px * taper)
     layered = back + contour.share[..., None] * (front - back)
     trust = agreement(skin, color, unseen, flow.px_per_mm, options.reveal) * (contour.behind & np.isfinite(

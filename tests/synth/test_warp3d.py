@@ -1,0 +1,239 @@
+"""warp3d against the same head filmed after the operation; and what it must leave alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from core.correspondence import Correspondence
+from synth.backdrop import Plate, backdrop, matte, nearest_known, serves, signed_distance, still_plate
+from synth.contours import beyond
+from synth.relight import light_ratio
+from synth.reveal import agreement, hidden, matched, occluded
+from synth.warp3d import warp3d
+from tests.synth.bent import bent
+
+VIEWS = [0.0, 30.0, -30.0, 75.0, -75.0]
+
+
+def flow_of(yaw_deg: float = 0.0) -> Correspondence:
+    return bent(yaw_deg).seen.correspondence
+
+
+def test_where_nothing_moves_the_frame_comes_back_as_its_own_copy() -> None:
+    frame = bent().before
+    same = warp3d(frame, None)
+    assert np.array_equal(same, frame) and not np.shares_memory(same, frame)
+
+
+@pytest.mark.parametrize("yaw_deg", VIEWS)
+def test_outside_the_mask_every_byte_stays(yaw_deg: float) -> None:
+    s = bent(yaw_deg)
+    made = warp3d(s.before, s.seen.correspondence, lambda n: 1 + 0.3 * n, s.plate, s.skins)
+    changed = np.any(made != s.before, axis=-1)
+    assert changed.any() and not changed[s.inside == 0].any()
+
+
+@pytest.mark.parametrize("yaw_deg", VIEWS)
+def test_it_is_the_true_picture(yaw_deg: float) -> None:
+    """Far nearer than the untouched frame, profiles included."""
+    s = bent(yaw_deg)
+    made = warp3d(s.before, s.seen.correspondence, None, s.plate, s.skins, misfit_mm=0.7)
+    assert s.psnr(made) > 32 and s.psnr(made) > s.psnr(s.before) + 8
+
+
+@pytest.mark.parametrize("yaw_deg", [75.0, -75.0])
+def test_what_a_smaller_nose_uncovers_is_the_wall(yaw_deg: float) -> None:
+    s = bent(yaw_deg)
+    made = warp3d(s.before, s.seen.correspondence, None, s.plate, s.skins)
+    bare = s.rasterizers[0](s.camera).covered & ~s.rasterizers[1](s.camera).covered
+    far = bare & (signed_distance(s.rasterizers[1](s.camera).covered) < -2)  # beyond the soft edge
+    assert far.sum() > 50
+    error = np.abs(made.astype(float) - s.wall)[far].mean(-1)
+    still_there = np.abs(s.before.astype(float) - s.wall)[far].mean(-1)
+    assert np.median(error) < 5 and np.median(still_there) > 30 * np.median(error)
+
+
+def test_without_a_plate_no_ghost_of_the_nose_stays() -> None:
+    s = bent(75.0)
+    made = warp3d(s.before, s.seen.correspondence, None, None, s.skins)
+    bare = s.rasterizers[0](s.camera).covered & (signed_distance(s.rasterizers[1](s.camera).covered) < -2)
+    assert np.median(np.abs(made.astype(float) - s.wall)[bare]) < 0.6 * np.median(
+        np.abs(s.before.astype(float) - s.wall)[bare])
+
+
+def test_a_larger_nose_covers_the_wall() -> None:
+    s = bent(75.0, (0.0, 0.0, 4.0))
+    made = warp3d(s.before, s.seen.correspondence, None, s.plate, s.skins, misfit_mm=0.7)
+    assert s.psnr(made) > 30 and s.psnr(made) > s.psnr(s.before) + 8
+
+
+def test_both_sides_of_a_symmetric_plan_move_alike() -> None:
+    s = bent(0.0, (0.0, 0.0, -5.0))
+    made = warp3d(s.before, s.seen.correspondence, None, None, s.skins).astype(float)
+    face = s.inside > 0.5
+    lopsided = np.abs(made - made[:, ::-1])[face].mean() - np.abs(s.true_after.astype(float)
+                                                                  - s.true_after[:, ::-1])[face].mean()
+    assert lopsided < 0.5
+
+
+def test_the_picture_keeps_its_grain() -> None:
+    s = bent()
+    made = warp3d(s.before, s.seen.correspondence, None, s.plate, s.skins)
+    face = s.inside > 0.5
+
+    def fine(picture: np.ndarray) -> float:
+        luma = picture.mean(-1)
+        return float(np.abs(4 * luma - np.roll(luma, 1, 0) - np.roll(luma, -1, 0) - np.roll(luma, 1, 1)
+                            - np.roll(luma, -1, 1))[face].mean())
+    assert 0.93 < fine(made.astype(float)) / fine(s.true_after.astype(float)) < 1.07
+
+
+def lamp(normals: np.ndarray) -> np.ndarray:
+    """A matt lamp from above and the side, with ambient light."""
+    towards = np.array([0.5, 0.6, 0.62])
+    return np.repeat((0.35 + 0.65 * np.maximum(normals @ towards, 0))[:, None], 3, 1).astype(np.float32)
+
+
+def test_turned_skin_is_lit_as_the_lamp_lights_it() -> None:
+    """Both pictures are lit by one lamp: with it the after-picture is nearer than with frozen brightness."""
+    s = bent(0.0, (0.0, 0.0, -7.0))
+    lit = []
+    for rasterizer, picture in zip(s.rasterizers, (s.before, s.true_after), strict=True):
+        fragments = rasterizer(s.camera)
+        normals = fragments.interpolate(rasterizer.mesh.vertex_normals(), rasterizer.mesh.faces)
+        shade = np.ones((*fragments.face.shape, 3), np.float32)
+        n = normals[fragments.covered]
+        shade[fragments.covered] = lamp(n / np.linalg.norm(n, axis=1, keepdims=True))
+        lit.append(np.clip(picture * shade + 0.5, 0, 255).astype(np.uint8))
+    made, frozen = (warp3d(lit[0], s.seen.correspondence, light, s.plate) for light in (lamp, None))
+    face = s.inside > 0.5
+    error = [np.mean((p.astype(float) - lit[1])[face] ** 2) for p in (made, frozen)]
+    assert error[0] < 0.4 * error[1]
+
+
+def test_light_changes_nothing_where_normals_stay() -> None:
+    flow = flow_of()
+    same = dataclasses.replace(flow, normals_after=flow.normals_before)
+    assert np.all(light_ratio(same, lamp) == 1)
+    assert light_ratio(flow, lamp).min() < 0.99 or light_ratio(flow, lamp).max() > 1.01
+
+
+def test_light_stays_within_its_limits() -> None:
+    ratio = light_ratio(flow_of(), lambda n: np.exp(20 * n).astype(np.float32))
+    assert 0.6 - 1e-4 <= ratio.min() and ratio.max() <= 1.6 + 1e-4
+
+
+def test_no_contour_no_motion_beyond_it() -> None:
+    flow = flow_of()
+    everywhere = np.ones(flow.mask.shape, bool)
+    assert beyond(flow.depth_after_mm, np.zeros_like(flow.flow_px), flow.px_per_mm, everywhere) is None
+    side = flow_of(75.0)
+    found = beyond(side.depth_after_mm, side.flow_px, side.px_per_mm, np.ones(side.mask.shape, bool))
+    assert found is not None and found.stretched[~found.behind].max() == 0
+
+
+def test_skin_behind_the_nose_is_hidden_until_the_nose_is_smaller() -> None:
+    """Against rays to the points themselves."""
+    s = bent(60.0, (0.0, 0.0, -12.0))
+    flow, after = s.seen.correspondence, s.seen.after
+    covered = after.covered
+    corners = s.mesh.faces[after.face[covered]]
+    points = np.einsum("nk,nkc->nc", after.bary[covered].astype(float), s.mesh.vertices_mm[corners])
+    behind = np.zeros(covered.shape, bool)
+    behind[covered] = ~s.rasterizers[0].visible(points, s.camera, 2.5)
+    found = occluded(flow)
+    assert behind.sum() > 100 and (found & behind).sum() > 0.5 * behind.sum()  # not its rim
+    assert (found & ~behind).sum() < 0.2 * behind.sum()
+
+
+def test_the_rim_of_a_contour_counts_as_hidden() -> None:
+    flow = flow_of(75.0)
+    contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow))
+    assert contour is not None and not (occluded(flow) & ~hidden(flow, contour)).any()
+
+
+def test_the_texture_is_brought_to_the_frames_colours() -> None:
+    rng = np.random.default_rng(0)
+    skin = rng.uniform(80, 160, (40, 50, 3)).astype(np.float32)
+    out = matched(0.9 * skin, skin, skin, np.ones((40, 50), bool), 4.0)
+    assert np.allclose(out, 0.9 * skin, rtol=1e-3)
+
+
+def test_a_texture_that_is_off_is_not_trusted() -> None:
+    near, off = (np.full((40, 40, 3), value, np.float32) for value in (120.0, 190.0))
+    unseen = np.zeros((40, 40), bool)
+    unseen[15:25, 15:25] = True
+    assert agreement(near, near, unseen, 2.0)[20, 20] > 0.99 and agreement(off, near, unseen, 2.0)[20, 20] < 0.01
+
+
+def frames(moving: bool) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """A wall with a person who walks through; the wall stands still or runs with him."""
+    rng = np.random.default_rng(1)
+    wall = rng.integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    pictures, people = [], []
+    for k in range(8):
+        picture = np.roll(wall, 7 * k, 1) if moving else wall.copy()
+        person = np.zeros((60, 90), bool)
+        person[:, 10 * k:10 * k + 15] = True
+        picture[person] = 0
+        pictures.append(picture)
+        people.append(person)
+    return pictures, people
+
+
+def test_a_still_wall_is_put_together_from_the_frames() -> None:
+    pictures, people = frames(moving=False)
+    wall = np.where(people[0][..., None], pictures[7], pictures[0])
+    plate = still_plate(pictures, people)
+    assert plate.known[:, :80].all() and np.array_equal(plate.rgb[plate.known], wall[plate.known].astype(np.float32))
+    assert serves(plate, pictures[3], people[3])
+
+
+def test_a_wall_that_moves_gives_no_plate() -> None:
+    pictures, people = frames(moving=True)
+    assert still_plate(pictures, people).known.mean() < 0.05
+    still, _ = frames(moving=False)
+    assert not serves(still_plate(still, people), pictures[3], people[3])
+
+
+def test_what_nobody_saw_is_like_its_surroundings() -> None:
+    picture = np.zeros((30, 40, 3), np.uint8)
+    picture[:, :20], picture[:, 20:] = (200, 10, 10), (10, 200, 10)
+    known = np.ones((30, 40), bool)
+    known[10:20, 5:12] = False
+    picture[~known] = 255
+    assert np.array_equal(nearest_known(picture, known)[15, 8], [200, 10, 10])
+    s = np.where(known, -10.0, 10.0).astype(np.float32)
+    filled = backdrop(picture, s, ~known, 1.0, None)
+    assert np.abs(filled[~known] - [200, 10, 10]).max() <= 2 and np.array_equal(filled[known], picture[known])
+
+
+def test_the_matte_follows_the_picture_not_the_fit() -> None:
+    """A person drawn 3 px wider than fitted: the matte ends where the person does."""
+    behind = np.full((60, 80, 3), 40, np.float32)
+    frame = behind.copy()
+    frame[:, 37:] = 200
+    s = signed_distance(np.tile(np.arange(80) >= 40, (60, 1)))
+    found = matte(frame, behind, s, 6.0)
+    assert found[:, 37:].min() > 0.95 and found[:, :37].max() < 0.05
+
+
+def test_a_plate_is_used_where_it_is_known() -> None:
+    picture = np.full((20, 20, 3), 90, np.uint8)
+    known = np.zeros((20, 20), bool)
+    known[5:10] = True
+    plate = Plate(rgb=np.full((20, 20, 3), 33.0), known=known)
+    out = backdrop(picture, np.full((20, 20), -5.0, np.float32), known, 1.0, plate)
+    assert np.all(out[known] == 33) and np.all(out[~known] == 90)
+
+
+def test_skin_is_there_when_what_hid_it_is_gone_altogether() -> None:
+    s = bent(60.0, (0.0, 0.0, -12.0))
+    flow = s.seen.correspondence
+    unseen = np.zeros(s.inside.shape, bool)
+    unseen[flow.window] = occluded(flow)
+    assert unseen.sum() > 20
+    filled, smeared = (warp3d(s.before, flow, None, s.plate, skins) for skins in (s.skins, None))
+    error = [np.abs(p.astype(float) - s.true_after)[unseen].mean() for p in (filled, smeared)]
+    assert error[0] < 0.8 * error[1]
