@@ -54,8 +54,9 @@ def train(pairs_folder: Path, out: Path, options: TrainOptions, progress: Progre
     from accelerate import Accelerator
 
     pairs = Pairs(pairs_folder)
+    bare = not (torch.cuda.is_available() or torch.backends.mps.is_available())
     accelerator = Accelerator(mixed_precision="bf16" if options.precision == "bf16" else "no",
-                              gradient_accumulation_steps=options.accumulate)
+                              gradient_accumulation_steps=options.accumulate, cpu=bare)
     try:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         run_mark(out, options, pairs, accelerator.is_main_process)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_help_teaches(call):
 
 
 def test_pairs_are_made_and_trained_on(call, base, tmp_path, monkeypatch):
-    monkeypatch.setenv(added.WHERE, str(base))
+    monkeypatch.setenv(added.WHERE, str(shutil.copytree(base, tmp_path / "added")))
     monkeypatch.setattr(sitters, "TEXTURE_SIDE", 128)
     sitters.sitter.cache_clear()
     folder, run = tmp_path / "pairs", tmp_path / "run"
@@ -57,10 +58,10 @@ def test_pairs_are_made_and_trained_on(call, base, tmp_path, monkeypatch):
     sitters.sitter.cache_clear()
     code, out, err = call("train", "controlnet", folder, "-o", run, *RUN, "--accumulate", 1)
     assert code == 0 and "models add controlnet" in out, err
-    code, out, _ = call("models", "add", "controlnet", run / "controlnet", "--accept-licence", "--json")
-    assert code == 0 and json.loads(out)["files"]
     code, out, _ = call("train", "controlnet", folder, "-o", run, *RUN, "--accumulate", 2, "--json")
     assert code == 2 and json.loads(out)["error"]["code"] == "other_run"
+    code, out, _ = call("models", "add", "controlnet", run / "controlnet", "--accept-licence", "--json")
+    assert code == 0 and json.loads(out)["files"]
 
 
 @pytest.mark.parametrize(("words", "code", "name"), [
