@@ -50,8 +50,9 @@ WIREFRAME = WireframeOptions()
 
 @cache
 def edges478() -> dict[str, Int[np.ndarray, "e 2"]]:
-    """Pairs of landmark numbers by group. MediaPipe lists the tessellation's 2,556 edges from both their triangles: they
-    are 1,322 lines, each of which is drawn once.
+    """Pairs of landmark numbers by group.
+
+    MediaPipe lists the tessellation's 2,556 edges from both their triangles: 1,322 lines, each drawn once.
     """
     table = json.loads(TABLE.read_text("utf-8"))["edges"]
     return {group: np.array(pairs, np.int32) for group, pairs in table.items()}
