@@ -127,6 +127,27 @@ def test_a_one_sided_plan_is_not_held_to_symmetry() -> None:
     assert check(verdict, "motion left/right").status == "not measurable"
 
 
+def mirrored(asked: Correspondence, width: int) -> Correspondence:
+    """The plan in the mirrored picture."""
+    images = {name: np.ascontiguousarray(getattr(asked, name)[:, ::-1]) for name in (
+        "flow_px", "depth_after_mm", "depth_before_mm", "from_depth_mm", "moved", "normals_before", "normals_after",
+        "mask")}
+    images["flow_px"] = images["flow_px"] * [-1, 1]
+    return replaced(asked, left=width - asked.left - asked.mask.shape[1], **images)
+
+
+def test_a_mirrored_picture_gets_the_mirrored_verdict() -> None:
+    s = scene()
+    after = s.made(1.0, 0.4)
+    straight = guard(s.before, after, s.asked, s.lateral_mm)
+    flipped = guard(np.ascontiguousarray(s.before[:, ::-1]), np.ascontiguousarray(after[:, ::-1]),
+                    mirrored(s.asked, s.before.shape[1]), -np.ascontiguousarray(s.lateral_mm[:, ::-1]))
+    for one, other in (("motion left", "motion right"), ("motion right", "motion left"), ("tint", "tint"),
+                       ("structure", "structure"), ("grain", "grain")):
+        assert check(straight, one).status == check(flipped, other).status
+        assert abs(check(straight, one).value - check(flipped, other).value) < 0.03
+
+
 def test_motion_below_what_flow_measures_is_said_and_not_passed() -> None:
     s = scene()
     tiny = replaced(s.asked, flow_px=s.asked.flow_px * 0.01)
