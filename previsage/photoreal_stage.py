@@ -219,7 +219,7 @@ def cut_box(points_px: np.ndarray, size_wh: tuple[int, int]) -> tuple[int, int, 
     return round(x - width / 2), round(y - height / 2), round(x + width / 2), round(y + height / 2)
 
 
-def cut(picture: Picture, box: tuple[int, int, int, int]) -> Picture:
+def cut(picture: Picture, box: tuple[int, int, int, int]) -> UInt8[np.ndarray, "y x 3"]:
     """That part of the picture at a cell's size; beyond its edge the edge's colours."""
     left, top, right, bottom = box
     height, width = picture.shape[:2]

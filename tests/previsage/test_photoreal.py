@@ -1,0 +1,130 @@
+"""The stage that draws a plan on the person's own frames, on the case that the session makes once."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import previsage
+from core import Camera, PrevisageError, UsageError, View
+from core.files import read_json
+from core.store import load_picture
+from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
+from previsage import photoreal_stage
+from previsage.studio import spread
+from synth.guard import Check, Verdict
+from tests.previsage.made import nose
+
+Files = dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def drawn(made_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the case with three frames drawn."""
+    case = Path(shutil.copytree(made_case, tmp_path_factory.mktemp("photoreal") / "case"))
+    previsage.photoreal(case, frames=3)
+    return case
+
+
+@pytest.fixture
+def case(drawn: Path, tmp_path: Path) -> Path:
+    """A copy of that."""
+    return Path(shutil.copytree(drawn, tmp_path / "case"))
+
+
+def times(folder: Path) -> Files:
+    return {p.relative_to(folder).as_posix(): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def test_every_frame_has_its_pictures_and_its_findings(drawn: Path) -> None:
+    folder = drawn / "plans" / "nose" / "photoreal" / "warp3d"
+    kept = read_json(folder / "photoreal.json")
+    assert len(kept["frames"]) == 3 and kept["mode"] == "warp3d" and kept["light"]
+    yaws = [f["angles_deg"][0] for f in kept["frames"]]
+    assert yaws == sorted(yaws) and yaws[0] < -35 and abs(yaws[1]) < 10 and yaws[2] > 35
+    for frame in kept["frames"]:
+        names = [f"{frame['frame']}_{kind}.png" for kind in ("before", "after", "pair")]
+        assert [n for n in names if not (folder / n).is_file()] == []
+        assert frame["photoreal"] and frame["guard"]["passed"], frame["reason"]
+    assert (folder / "sheet.png").is_file() and not (folder / "turn.mp4").exists()
+
+
+def test_the_frame_is_the_capture_and_the_result_has_its_size(drawn: Path) -> None:
+    folder = drawn / "plans" / "nose" / "photoreal" / "warp3d"
+    for frame in read_json(folder / "photoreal.json")["frames"]:
+        before = load_picture(folder / f"{frame['frame']}_before.png")
+        after = load_picture(folder / f"{frame['frame']}_after.png")
+        assert np.array_equal(before, load_picture(drawn / "capture" / "frames" / f"{frame['frame']}.jpg"))
+        change = np.any(before != after, axis=-1)
+        assert after.shape == before.shape and 0.002 < change.mean() < 0.2  # the nose, and the mark
+
+
+def test_the_same_call_does_nothing_again(case: Path) -> None:
+    before = times(case)
+    again = previsage.photoreal(case, "nose", frames=3)
+    assert times(case) == before and len(again.frames) == 3
+
+
+def test_a_damaged_picture_is_made_again(case: Path) -> None:
+    path = next((case / "plans/nose/photoreal/warp3d").glob("*_after.png"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    previsage.photoreal(case, "nose", frames=3)
+    assert path.read_bytes() == whole
+
+
+def test_another_band_is_another_result_beside(case: Path, tmp_path: Path) -> None:
+    made = previsage.photoreal(case, "nose", frames=1, band="high", folder=tmp_path / "out")
+    assert (case / "plans/nose/photoreal/warp3d_high/sheet.png").is_file() and made.band == "high"
+    assert made.folder == tmp_path / "out" and {p.name for p in made.files} >= {"sheet.png", "photoreal.json"}
+    assert (case / "plans/nose/photoreal/warp3d/sheet.png").is_file()
+
+
+def test_a_plan_of_nothing_gives_the_frames_themselves(case: Path) -> None:
+    previsage.predict(case, nose("still", 0))
+    made = previsage.photoreal(case, "still", frames=2)
+    assert not any(f["changes"] for f in made.frames)
+    for frame in made.frames:
+        before, after = (load_picture(made.folder / f"{frame['frame']}_{k}.png") for k in ("before", "after"))
+        assert np.array_equal(before, after)
+
+
+def test_what_the_guard_refuses_is_replaced_and_said(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = Verdict(checks=(Check(name="tint", status="failed", value=9.0, limit="2", sentence="It is far too green."),))
+    monkeypatch.setattr(photoreal_stage, "guard", lambda *a, **k: bad)
+    made = previsage.photoreal(case, "nose", frames=1)
+    assert not made.frames[0]["photoreal"] and "too green" in made.frames[0]["reason"]
+    assert "refused" in made.frames[0]["label"]
+
+
+def test_without_weights_the_painting_modes_say_so_and_leave_the_warp(
+        case: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PREVISAGE_MODELS", str(tmp_path / "empty"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "empty"))
+    shutil.rmtree(case / "plans/nose/photoreal")
+    with pytest.raises(PrevisageError):
+        previsage.photoreal(case, "nose", "img2img", frames=1)
+    assert (case / "plans/nose/photoreal/warp3d/sheet.png").is_file()
+    assert not (case / "plans/nose/photoreal/img2img").exists()
+
+
+@pytest.mark.parametrize(("given", "code"), [
+    ({"mode": "magic"}, "unknown_mode"), ({"frames": 0}, "bad_photoreal"), ({"plan_id": "lip"}, "no_plan"),
+    ({"seed": 3}, "bad_option")])
+def test_what_cannot_be_meant_is_said(case: Path, given: dict, code: str) -> None:
+    with pytest.raises(UsageError) as error:
+        previsage.photoreal(case, **given)
+    assert error.value.code == code
+
+
+def test_frames_are_spread_over_the_turn_whatever_the_film_lingers_on() -> None:
+    yaws = [0, 1, 2, 0, 1, -1, -60, -31, 29, 61, 0, 1]
+    K = np.array([[500.0, 0, 50], [0, 500.0, 50], [0, 0, 1]])
+    views = tuple(View(path=f"{k}.jpg", source=str(k), reprojection_px=1.0, camera=Camera(
+        K_px=K, size_wh=(100, 100), cam_from_head=rigid(
+            OPENCV_FROM_HEAD @ head_rotation(float(np.radians(yaw)), 0.0, 0.0), np.array([0.0, 0.0, 500.0]))))
+        for k, yaw in enumerate(yaws))
+    chosen = [round(np.degrees(v.camera.head_angles_rad[0])) for v in spread(views, 5)]
+    assert chosen in ([-60, -31, 0, 29, 61], [-61, -29, 0, 31, 60])
+    assert len(spread(views, 99)) == len(views)
