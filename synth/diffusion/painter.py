@@ -22,7 +22,7 @@ from synth.diffusion.denoise import Batch, denoise, run_steps
 from synth.diffusion.models import FEW, Loaded, slice_attention
 from synth.diffusion.noise import LATENT_PX, free_noise, noise_texture, surface_noise, texels_for
 from synth.diffusion.options import DiffusionOptions
-from synth.diffusion.prompts import check_length, checked_prompt, negative_prompt, prompt_for
+from synth.diffusion.prompts import check_length, checked_prompt, fitting_prompt, negative_prompt
 from synth.weights import weights_mark
 
 Say = Callable[[str], None]
@@ -92,7 +92,7 @@ def paint(canvases: Sequence[Canvas], loaded: Loaded, options: DiffusionOptions,
     if loaded.mode != options.mode:
         raise UsageError("other_mode", f"The models were loaded for {loaded.mode}, not {options.mode}.",
                          "Load them with the options that paint.")
-    words = checked_prompt(prompt) if prompt is not None else prompt_for(procedures)
+    words = told_words(loaded, procedures, prompt, tell)
     chosen = paintable(canvases, options.mode, tell)
     steps, guidance = schedule(loaded, options)
     text = read(loaded, words, guidance)
@@ -151,13 +151,26 @@ def schedule(loaded: Loaded, options: DiffusionOptions) -> tuple[int, float]:
     return steps, 1.0 if loaded.sampler == "lcm" else options.guidance
 
 
+def told_words(loaded: Loaded, procedures: Sequence[str], prompt: str | None, tell: Say) -> str:
+    """A person's own prompt, checked, or that of the operations; those that no longer fit into it are told."""
+    def count(text: str) -> int:
+        return len(loaded.pipe.tokenizer(text, truncation=False).input_ids)
+
+    if prompt is not None:
+        words = checked_prompt(prompt)
+        check_length(words, count)
+        return words
+    words, left_out = fitting_prompt(procedures, count)
+    if left_out:
+        tell(f"The prompt has no room for {', '.join(left_out)}; the pictures it starts from show the whole plan.")
+    return words
+
+
 def read(loaded: Loaded, words: str, guidance: float) -> Any:
     """The prompt as the UNet hears it: (2, t, c) without and with it, or (1, t, c) where there is no guidance."""
     import torch
 
     pipe = loaded.pipe
-    for text in (words, negative_prompt()):
-        check_length(text, lambda t: len(pipe.tokenizer(t, truncation=False).input_ids))
     with torch.inference_mode():
         told, untold = pipe.encode_prompt(words, loaded.device, 1, guidance > 1, negative_prompt())
     return torch.cat([untold, told]) if guidance > 1 else told

@@ -73,6 +73,16 @@ def check_length(text: str, count: Callable[[str], int]) -> None:
                          "Shorten it, or choose fewer operations: what is behind would be cut off unseen.")
 
 
+def fitting_prompt(procedures: Sequence[str], count: Callable[[str], int]) -> tuple[str, tuple[str, ...]]:
+    """The prompt of as many of a plan's operations, from the first, as the encoder reads; and those left out."""
+    names = list(dict.fromkeys(procedures))
+    for kept in range(len(names), 0, -1):
+        text = prompt_for(names[:kept])
+        if count(text) <= TOKENS:
+            return text, tuple(names[kept:])
+    return prompt_for(()), tuple(names)
+
+
 def other_language(text: str) -> UsageError:
     """The error."""
     return UsageError("prompt_language", f"The prompt {text[:60]!r} does not look like English.",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import InputRefused, PrevisageError, UsageError
-from synth.diffusion import load, paint
+from synth.diffusion import Canvas, Crop, load, paint
 from synth.diffusion import painter as painting
 from tests.synth.diffusion import tiny
 from tests.synth.diffusion.conftest import options, views
@@ -79,6 +79,29 @@ def test_nothing_reaches_for_the_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     loaded = load(options(mode="controlnet_ip"))
     assert paint(views(1), loaded, options(mode="controlnet_ip"), PLAN, face=FACE).painted
+
+
+def slid(number: int) -> Canvas:
+    """A view of one plane that slid by `number` latent pixels: picture, mask, lines and texture go with it."""
+    size, by = tiny.SIZE_PX, 8 * number
+    crop = Crop(x0=0, y0=0, side=size, size_px=size)
+    wide = np.roll(tiny.picture(3, size, 2 * size), -by, axis=1)[:, :size]
+    rows, columns = np.mgrid[0:size, 0:size]
+    cross = np.zeros((size, size, 3), np.uint8)
+    cross[30:32] = (10, 200, 10)
+    return Canvas(name=f"slid{number}", picture=np.ascontiguousarray(wide), mask=np.ones((size, size)), crop=crop,
+                  control=cross, uv=np.stack([(columns + by) / 256, rows / 256], -1))
+
+
+def test_views_of_the_same_skin_come_out_alike(full):
+    """Where one latent pixel's shift is the only difference, anchored noise goes with the skin, free noise does not."""
+    off = {}
+    for anchored in (True, False):
+        choice = options(mode="controlnet_ip", anchored=anchored, keep_grain=False)
+        made = paint([slid(0), slid(1)], full, choice, PLAN, face=FACE).pictures
+        both = made["slid0"][:, 16:56].astype(int), made["slid1"][:, 8:48].astype(int)
+        off[anchored] = np.abs(both[0] - both[1]).mean()
+    assert off[True] < 0.6 * off[False], off
 
 
 def test_sliced_attention_paints_the_same(painted):
