@@ -80,6 +80,21 @@ def test_bad_input_is_named(call, base, discs, tmp_path, monkeypatch, words, cod
     assert (found, error["code"]) == (code, name) and error["hint"]
 
 
+@pytest.mark.parametrize("name", ["single", "slurm", "pairs"])
+def test_the_scripts_parse_and_name_commands_that_there_are(call, name):
+    script = ROOT / "tools" / "training" / f"{name}.sh"
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    command = "pairs" if name == "pairs" else "controlnet"
+    assert f"train {command}" in script.read_text() and call("train", command, "--help")[0] == 0
+
+
+def test_a_slurm_run_without_a_folder_is_refused():
+    done = subprocess.run(["bash", "tools/training/slurm.sh", "pairs"], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 2 and "-o RUN" in done.stderr
+
+
 @pytest.mark.slow
 def test_two_processes_do_the_same_steps_as_one(call, base, discs, tmp_path, monkeypatch):
     """DDP: two processes with one pass each meet the samples of one process with two."""
@@ -87,11 +102,10 @@ def test_two_processes_do_the_same_steps_as_one(call, base, discs, tmp_path, mon
 
     monkeypatch.setenv(added.WHERE, str(base))
     assert call("train", "controlnet", discs, "-o", tmp_path / "one", *RUN, "--accumulate", 2)[0] == 0
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
-               "viewer.cli", "train", "controlnet", str(discs), "-o", str(tmp_path / "two"), *RUN, "--accumulate", "1",
-               "--json"]
+    command = ["tools/training/single.sh", str(discs), "-o", str(tmp_path / "two"), *RUN, "--accumulate", "1", "--json"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "CARDS": "2", "PATH": path})
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.strip().splitlines()[-1])["processes"] == 2
     logs = [[json.loads(line) for line in (tmp_path / run / "log.jsonl").read_text().splitlines()]

@@ -18,7 +18,8 @@ def test_english_is_read(text):
 
 @pytest.mark.parametrize("text", [
     "eine schmale Nase", "schmale Nase ohne Höcker", "un nez plus fin", "nez fin et peau lisse",
-    "una nariz recta con piel", "un naso dritto senza gobba", "um nariz reto com pele", "een rechte neus met gladde huid", "прямой нос",
+    "una nariz recta con piel", "un naso dritto senza gobba", "um nariz reto com pele",
+    "een rechte neus met gladde huid", "прямой нос",
     "daha küçük bir burun", "أنف مستقيم", "まっすぐな鼻"])
 def test_other_languages_are_refused(text):
     with pytest.raises(UsageError) as error:
