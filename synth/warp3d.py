@@ -41,8 +41,8 @@ class WarpOptions:
     reveal: RevealOptions = REVEAL
 
     def loosened(self, misfit_mm: float) -> "WarpOptions":
-        """The same for a head that fits worse (or better) than one that lies 1 mm off."""
-        wide = float(np.clip(misfit_mm, 0.7, 2.5))
+        """The same for a head that fits worse, or better, than one from a good video, whose chin lies 1.5 mm off."""
+        wide = float(np.clip(1 + 2 * (misfit_mm - 1.5), 0.8, 2.2))
         contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
                                       fade_mm=wide * self.contour.fade_mm)
         behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
