@@ -1,6 +1,8 @@
 """Models that a user added, tiny; and four views of a plane with a mask, a control picture and texture coordinates."""
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,20 +38,35 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def added_home(given, tmp_path_factory) -> Iterator[None]:
+@pytest.fixture(scope="session")
+def added_folder(given, tmp_path_factory) -> Path:
     """A folder of added models, all but LCM-LoRA."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(added.WHERE, str(tmp_path_factory.mktemp("added")))
+    place = tmp_path_factory.mktemp("added")
+    with at(place):
         for name, folder in (("sd15", "sd15"), ("controlnet", "face"), ("ip-adapter", "ip")):
             add_weights(name, given / folder, True)
+    return place
+
+
+@contextlib.contextmanager
+def at(place: Path) -> Iterator[None]:
+    """Added models lie there while the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(added.WHERE, str(place))
         yield
 
 
+@pytest.fixture(autouse=True)
+def added_home(added_folder, monkeypatch) -> None:
+    """Every test here finds them, and no test elsewhere."""
+    monkeypatch.setenv(added.WHERE, str(added_folder))
+
+
 @pytest.fixture(scope="session")
-def full(added_home) -> Loaded:
+def full(added_folder) -> Loaded:
     """Models of controlnet_ip on the processor."""
-    return load(options(mode="controlnet_ip"))
+    with at(added_folder):
+        return load(options(mode="controlnet_ip"))
 
 
 def options(**changed) -> DiffusionOptions:

@@ -1,15 +1,16 @@
 """Tiny models that a user added, and a set of small pairs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from core import added  # noqa: E402
 from synth.training import write_pairs  # noqa: E402
 from synth.weights import add_weights  # noqa: E402
 from tests.synth.diffusion import tiny  # noqa: E402
+from tests.synth.diffusion.conftest import at  # noqa: E402
 from tests.synth.training.made import pair, write_nets  # noqa: E402
 
 
@@ -22,14 +23,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def base_home(tmp_path_factory) -> Iterator[None]:
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory) -> Path:
     """A folder of added models: SD 1.5 in small, and a ControlNet."""
     place = tmp_path_factory.mktemp("base")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(added.WHERE, str(place / "added"))
+    with at(place / "added"):
         add_weights("sd15", tiny.write_sd15(place / "sd15"), True)
         add_weights("controlnet", tiny.write_controlnet(place / "net"), True)
+    return place / "added"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def base_home(base_folder) -> Iterator[None]:
+    """Every test of a module here finds them, and no test elsewhere."""
+    with at(base_folder):
         yield
 
 
