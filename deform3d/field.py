@@ -8,14 +8,16 @@ w window.
     g      = phi(d(v, c)) phi(d(c, c))^-1                        1 at its own handle, 0 at all others and on the ring
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
-    f      = w g (P w g)^-1,  P barycentric weights of the moved handles: P f = 1 on the mesh, whatever its triangles
+    b      hills about the moved handles, a few triangles wide; P barycentric weights of these handles
+    f      = w g + b (P b)^-1 (1 - P w g),  so that P f = 1 on the mesh, whatever its triangles
     u(v)   = sum_j f_j(v) D_j
 
 The ring makes the interpolant itself die out towards the edge, so that the window has little to cut off. It lies behind
 the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
 the regions' weights, is a triangle further on one side of a face than on the other.
-Because the last step is built from what the mesh really interpolates, every handle that any step moves lands where it
-is asked to, up to rounding; mere anchors are held by g, on the mesh to within the bend of a triangle. f is computed
+A mesh interpolates between its corners, so that w g falls short of 1 by the bend of the handle's triangle; the hills
+make up for it there and change nothing further off. So every handle that any step moves lands where it is asked to, up
+to rounding; mere anchors are held by g, on the mesh to within the bend of a triangle. f is computed
 once per mesh and procedure; a plan costs one product.
 """
 
@@ -36,12 +38,14 @@ from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.geodesic import Surface, level_line, smoothstep, spaced
 from deform3d.handles import handle_points
-from deform3d.kernels import KERNELS
+from deform3d.kernels import KERNELS, wendland
 
 LEAST_REACH = 0.2
 """A moved handle that the window and its triangle let go less than this part would tear at its neighbours."""
 WORST_CONDITION = 1e6
 """Above this the cardinal fields swing by far more than the handles move; real heads give 10 to 1000."""
+BUMP_SIZES = 3.0
+"""A hill reaches so many times as far as the corners of the handle's triangle on the mean, by their weights."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
 RING_MARGIN_EDGES = 3.0
@@ -117,26 +121,28 @@ def solve(problem: Problem) -> Field:
     pins, points = handle_points(mesh, problem.anatomy, procedure)
     moved = np.isin(pins, [p for p in procedure.moved_pins() if problem.locked is None or side_of(p) not in (
         None, problem.locked)])
-    smooth = interpolant(problem, points, moved)
-    reach = points[moved].on(smooth, mesh.faces)
-    check_reach(procedure, np.array(pins)[moved], np.diag(reach))
+    smooth, away, edge_mm = interpolant(problem, points, moved)
+    missed = np.eye(int(moved.sum())) - points[moved].on(smooth, mesh.faces)
+    check_reach(procedure, np.array(pins)[moved], 1 - np.diag(missed))
+    near = bumps(mesh, points[moved], away, edge_mm)
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
-    cardinal[:, moved] = smooth @ np.linalg.inv(reach)
+    cardinal[:, moved] = smooth + near @ np.linalg.solve(points[moved].on(near, mesh.faces), missed)
     return Field(pins=pins, points=points, cardinal=cardinal)
 
 
-def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> Float[np.ndarray, "v m"]:
-    """w g of the moved handles at every vertex."""
+def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> tuple[
+        Float[np.ndarray, "v m"], Float[np.ndarray, "m v"], float]:
+    """w g of the moved handles at every vertex; how far from each handle it is, inf where it is still; the mean edge."""
     procedure, options, mesh = problem.procedure, problem.options, problem.mesh
     support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
     ramp, setback = options.ramp_per_falloff * falloff, options.setback_per_falloff * falloff
-    score = still_score(problem.anatomy, procedure, options.still_weight)
+    scores = still_scores(problem.anatomy, procedure, options.still_weight)
     if problem.locked is not None:
-        score = np.maximum(score, mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0))
+        scores = np.vstack([scores, mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0)])
     surface = Surface(mesh.vertices_mm, mesh.faces)
     behind_mm = setback + RING_MARGIN_EDGES * surface.edge_mm
-    still, step, places = score >= 0, ramp / LINE_STEPS, mesh.points(points)
-    line = near(mesh, level_line(mesh.vertices_mm, mesh.faces, score, step), places, support + behind_mm)
+    still, places = (scores >= 0).any(0), mesh.points(points)
+    line = near(mesh, edge_line(mesh, scores, ramp / LINE_STEPS), places, support + behind_mm)
     edge = surface.from_line(line, np.where(still, behind_mm, ramp))
     behind = np.minimum(edge, behind_mm) * np.where(still, 1, -1) - setback
     ring = near(mesh, spaced(mesh.vertices_mm, mesh.faces, behind, options.ring_per_falloff * falloff), places, support)
@@ -152,21 +158,40 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
     weights = np.linalg.inv(at_centres)[:, :len(moved[held])][:, moved[held]]
     rows = np.flatnonzero(~still & np.isfinite(away).any(0))
-    w = window(edge[rows], away[np.flatnonzero(moved[held])[:, None], rows].min(0), ramp)
+    of_moved = np.where(still, np.inf, away[np.flatnonzero(moved[held])])
+    w = window(edge[rows], of_moved[:, rows].min(0), ramp)
     out = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
     out[rows] = w[:, None] * (kernel(away[:, rows] / support).T @ weights)
-    return out
+    return out, of_moved, surface.edge_mm
 
 
-def still_score(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "v"]:
-    """Positive or zero where a vertex must be still: by weight of the immobile regions, or lack of the moving ones."""
+def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m v"], edge_mm: float) -> Float[
+        np.ndarray, "v m"]:
+    """A small hill about each handle, as wide as its triangle needs: on an edge the same from both sides."""
+    corners = mesh.vertices_mm[mesh.faces[points.face]]
+    size = (points.bary * np.linalg.norm(corners - mesh.points(points)[:, None], axis=2)).sum(1)
+    return wendland(away_mm / (BUMP_SIZES * size + edge_mm / 4)[:, None]).T
+
+
+def still_scores(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s v"]:
+    """A vertex must be still where any of these is positive or zero: by weight of an immobile region, or for lack of all
+    moving ones. Each is linear in the regions' weights, so that finer triangles have the same edge."""
     missing = sorted(r for r in {*procedure.regions, *procedure.immobile} if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "
                              f"{procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")
-    moving = np.max([anatomy.region(r) for r in procedure.regions], axis=0)
-    immobile = np.max([np.zeros_like(moving), *(anatomy.region(r) for r in procedure.immobile)], axis=0)
-    return np.maximum(immobile - still_weight, still_weight - moving).astype(float)
+    moving = np.sum([anatomy.region(r) for r in procedure.regions], axis=0, dtype=float)
+    return np.array([still_weight - moving, *(anatomy.region(r) - still_weight for r in procedure.immobile)])
+
+
+def edge_line(mesh: Mesh, scores: Float[np.ndarray, "s v"], step_mm: float) -> SurfacePoints:
+    """The edge of where some score is positive or zero: where one passes zero and all others are negative."""
+    found = []
+    for number, score in enumerate(scores):
+        line = level_line(mesh.vertices_mm, mesh.faces, score, step_mm)
+        others = np.delete(scores, number, axis=0).T
+        found.append(line[np.flatnonzero((line.on(others, mesh.faces) < 0).all(1))])
+    return SurfacePoints(face=np.concatenate([p.face for p in found]), bary=np.concatenate([p.bary for p in found]))
 
 
 def near(mesh: Mesh, points: SurfacePoints, places_mm: Float[np.ndarray, "h 3"], within_mm: float) -> SurfacePoints:

@@ -11,8 +11,10 @@ import numpy as np
 
 from deform3d.compiled import compiled, gap
 
-SHORTER = 1e-9
-"""A path must be shorter by this part to count; below it is rounding. So is a source this far beyond an edge."""
+SHORTER = 1e-12
+"""A path must be shorter by this part to count; below it is rounding."""
+FLAT = 1e-9
+"""A source on the edge itself may lie beyond it by this part of the edge's square: that is rounding, too."""
 
 
 @compiled
@@ -60,7 +62,7 @@ def across(jk, x, y, u_j, u_k):  # noqa: ANN001, ANN201 - compiled
         return np.inf
     source = (jk * jk + u_k * u_k - u_j * u_j) / (2 * jk)
     under = u_k * u_k - source * source
-    if under < -SHORTER * jk * jk:
+    if under < -FLAT * jk * jk:
         return np.inf
     depth = np.sqrt(max(under, 0.0))
     crossing = source * (depth + y) + (x - source) * depth
@@ -198,10 +200,12 @@ def at_points(vertices, faces, u, face, bary):  # noqa: ANN001, ANN201 - compile
             point += bary[n, c] * vertices[corner[c]]
         for c in range(3):
             j, k = corner[c], corner[(c + 1) % 3]
+            on_j, on_k = bary[n, c] > FLAT, bary[n, (c + 1) % 3] > FLAT  # a point on an edge belongs to both its sides
             ij, ik = gap(vertices[j], point), gap(vertices[k], point)
             jk, x, y = flat(gap(vertices[j], vertices[k]), ij, ik)
             for s in range(len(u)):
-                out[s, n] = min(out[s, n], u[s, j] + ij, u[s, k] + ik)
-                if u[s, j] < np.inf and u[s, k] < np.inf:
+                if on_j:
+                    out[s, n] = min(out[s, n], u[s, j] + ij)
+                if on_j and on_k and u[s, j] < np.inf and u[s, k] < np.inf:
                     out[s, n] = min(out[s, n], across(jk, x, y, u[s, j], u[s, k]))
     return out

@@ -2,10 +2,13 @@
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.ndimage import gaussian_filter1d
 
 from core.surface import SurfacePoints
 from deform3d.front import at_points, each, nearest, rings
 
+SAMPLES = 8
+"""So many samples of a line to the spacing of the points that are taken on it; it is smoothed over half the spacing."""
 SLACK_EDGES = 1.0
 """How many mean edges a line point's front runs into the part that another point is nearer to."""
 
@@ -81,7 +84,7 @@ def crossings(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"]) -> 
 
 def spaced(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"],
            spacing_mm: float) -> SurfacePoints:
-    """Points evenly spaced along each line of value zero, about so far apart.
+    """Points evenly spaced along each line of value zero, about so far apart; none on a line half as short as that.
 
     A closed line starts where it crosses the mid-plane, at its highest crossing, or else at its highest point: places
     that do not depend on the triangles, and that a mirrored head has mirrored.
@@ -92,18 +95,36 @@ def spaced(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"],
     for line in chains(edges):
         length = np.linalg.norm(place[line, 1] - place[line, 0], axis=1)
         along = np.concatenate([[0.0], np.cumsum(length)])
-        if along[-1] <= 0:
-            continue
-        count = max(int(round(along[-1] / spacing_mm)), 1)
         closed = bool((edges[line[-1], 1] == edges[line[0], 0]).all())
-        at = (np.arange(count) + (0.0 if closed else 0.5)) * along[-1] / count
-        if closed:
-            at = (at + start_of(place[line], along)) % along[-1]
+        start = start_of(place[line], along) if closed else None
+        at = evenly(np.concatenate([place[line, 0], place[line[-1:], 1]]), along, start, spacing_mm)
         row = np.clip(np.searchsorted(along, at, side="right") - 1, 0, len(line) - 1)
-        part = (at - along[row]) / np.maximum(length[row], 1e-12)
+        part = np.clip((at - along[row]) / np.maximum(length[row], 1e-12), 0, 1)
         first, last = ends[line[row], 0], ends[line[row], 1]
         found.append(SurfacePoints(face=face[line[row]], bary=first + part[:, None] * (last - first)))
     return SurfacePoints(face=np.concatenate([p.face for p in found]), bary=np.concatenate([p.bary for p in found]))
+
+
+def evenly(place: Float[np.ndarray, "n 3"], along: Float[np.ndarray, "n"], start: float | None,
+           spacing_mm: float) -> Float[np.ndarray, "_"]:
+    """Where along a line to take points about so far apart; start: of a closed line, whose last place is its first.
+
+    Lengths are those of the line drawn smoothly, so that the jags of its triangles do not count.
+    """
+    if along[-1] < spacing_mm / 2:
+        return np.zeros(0)
+    fine = np.linspace(0, along[-1], int(np.ceil(along[-1] / spacing_mm * SAMPLES)) + 1)
+    raw = fine if start is None else (fine + start) % along[-1]  # a mirrored line, run the other way, has these places
+    drawn = np.stack([np.interp(raw, along, place[:, k]) for k in range(3)], 1)
+    if start is None:
+        drawn = gaussian_filter1d(drawn, SAMPLES / 2, axis=0, mode="nearest")
+    else:
+        drawn[:-1] = gaussian_filter1d(drawn[:-1], SAMPLES / 2, axis=0, mode="wrap")
+        drawn[-1] = drawn[0]
+    smooth = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(drawn, axis=0), axis=1))])
+    count = int(round(smooth[-1] / spacing_mm))
+    at = (np.arange(count) + (0.5 if start is None else 0.0)) * smooth[-1] / max(count, 1)
+    return (np.interp(at, smooth, fine) + (start or 0.0)) % along[-1]
 
 
 def start_of(place: Float[np.ndarray, "m 2 3"], along: Float[np.ndarray, "n"]) -> float:

@@ -73,15 +73,15 @@ class Places:
         return self.anatomy.pin(pin)
 
     def furthest(self, place: Furthest) -> SurfacePoints:
-        """The vertex of a region that lies furthest in a direction."""
-        inside = np.zeros(0, int)
-        if self.anatomy.has(place.region):
-            inside = np.flatnonzero(self.anatomy.region(place.region) >= WELL_INSIDE)
-        if not len(inside):
+        """The place well inside a region that lies furthest in a direction."""
+        if not self.anatomy.has(place.region):
             raise missing_region(self.anatomy, place.region, self.procedure)
-        vertex = inside[np.argmax(self.mesh.vertices_mm[inside] @ np.array(place.direction))]
-        face, corner = (int(i[0]) for i in np.nonzero(self.mesh.faces == vertex))
-        return SurfacePoints(face=np.array([face]), bary=np.eye(3)[[corner]])
+        rows, parts = above(self.mesh.faces, self.anatomy.region(place.region).astype(float), WELL_INSIDE)
+        if not len(rows):
+            raise missing_region(self.anatomy, place.region, self.procedure)
+        corners = np.einsum("gij,gjc->gic", parts, self.mesh.vertices_mm[self.mesh.faces[rows]])
+        row, corner = np.unravel_index(np.argmax(corners @ np.array(place.direction)), corners.shape[:2])
+        return SurfacePoints(face=rows[[row]], bary=parts[row, [corner]])
 
     def skin_near(self, name: str, point: Point) -> SurfacePoints:
         """The nearest place well inside the moving regions to a mean of pins plus an offset; a point without a side
