@@ -39,8 +39,8 @@ def main() -> int:
     parser.add_argument("--no-speed", action="store_true")
     given = parser.parse_args()
     lines = ["# Procedures: laws and speed", "", f"`{' '.join(['python', *sys.argv])}`", "",
-             f"{platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}, potpourri3d "
-             f"{version('potpourri3d')}.", ""]
+             f"{platform.machine()}, Python {platform.python_version()}, numpy {version('numpy')}, numba "
+             f"{version('numba')}.", ""]
     lines += laws_table(given.heads, given.procedures)
     if not given.no_speed:
         lines += speed_table(given.heads[-1], given.procedures)

@@ -14,6 +14,6 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @compiled
-def gap(a, b):  # noqa: ANN001, ANN201 - compiled
+def gap(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The straight distance between two places."""
     return np.sqrt((a[0] - b[0])**2 + (a[1] - b[1])**2 + (a[2] - b[2])**2)

@@ -132,7 +132,7 @@ def solve(problem: Problem) -> Field:
 
 def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> tuple[
         Float[np.ndarray, "v m"], Float[np.ndarray, "m v"], float]:
-    """w g of the moved handles at every vertex; how far from each handle it is, inf where it is still; the mean edge."""
+    """w g of the moved handles at every vertex; how far each is from them, inf where it is still; the mean edge."""
     procedure, options, mesh = problem.procedure, problem.options, problem.mesh
     support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
     ramp, setback = options.ramp_per_falloff * falloff, options.setback_per_falloff * falloff
@@ -174,8 +174,8 @@ def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m v"], 
 
 
 def still_scores(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s v"]:
-    """A vertex must be still where any of these is positive or zero: by weight of an immobile region, or for lack of all
-    moving ones. Each is linear in the regions' weights, so that finer triangles have the same edge."""
+    """A vertex must be still where any of these is positive or zero: for lack of moving regions, or by weight of an
+    immobile one. Each is linear in the regions' weights, so that finer triangles have the same edge."""
     missing = sorted(r for r in {*procedure.regions, *procedure.immobile} if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "

@@ -3,8 +3,9 @@
 Every vertex keeps the length u of the shortest path found so far. When the front passes the edge jk of a triangle ijk,
 the source is unfolded into the triangle's plane, at u_j from j and u_k from k, and i is as far as the straight line
 from there; where that line misses the edge, the path runs along an edge of the triangle instead. (Reimers' triangle
-update, "Discrete geodesic polar coordinates", Melvaer and Reimers, Computer Graphics Forum 2012: exact on a
-plane and on a cone; up to 3 % too long behind a corner.) Vertices leave a heap in the order of u, and return to it when a shorter path is found.
+update, "Discrete geodesic polar coordinates", Melvaer and Reimers, Computer Graphics Forum 2012: exact on a plane and
+on a cone; up to 3 % too long behind a corner.) Vertices leave a heap in the order of u, and return to it when a shorter
+path is found.
 """
 
 import numpy as np
@@ -13,12 +14,14 @@ from deform3d.compiled import compiled, gap
 
 SHORTER = 1e-12
 """A path must be shorter by this part to count; below it is rounding."""
+PASSED = -2
+"""The place in the heap of a vertex that the front has gone on from."""
 FLAT = 1e-9
 """A source on the edge itself may lie beyond it by this part of the edge's square: that is rounding, too."""
 
 
 @compiled
-def rings(vertices, faces):  # noqa: ANN001, ANN201 - compiled
+def rings(vertices, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The neighbours of each vertex j: where its row starts, how many, who (i), how far; and for both triangles ijk at
     that edge k (-1: none) with the length jk, and where i lies in the plane with k at (0, 0) and j at (jk, 0)."""
     start = np.zeros(len(vertices) + 1, np.int64)
@@ -27,9 +30,9 @@ def rings(vertices, faces):  # noqa: ANN001, ANN201 - compiled
             start[faces[f, c] + 1] += 2
     start = np.cumsum(start)
     count = np.zeros(len(vertices), np.int64)
-    who = np.empty(start[-1], np.int64)
+    who = np.empty(start[-1], np.int32)
     far = np.empty(start[-1])
-    third = np.full((start[-1], 2), -1, np.int64)
+    third = np.full((start[-1], 2), -1, np.int32)
     plane = np.empty((start[-1], 2, 3))
     for f in range(len(faces)):
         for c in range(3):
@@ -49,14 +52,14 @@ def rings(vertices, faces):  # noqa: ANN001, ANN201 - compiled
 
 
 @compiled
-def flat(jk, ij, ik):  # noqa: ANN001, ANN201 - compiled
+def flat(jk, ij, ik):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """jk, and the place of i in the plane with k at (0, 0) and j at (jk, 0)."""
     x = (jk * jk + ik * ik - ij * ij) / (2 * jk) if jk > 0 else 0.0
     return jk, x, np.sqrt(max(ik * ik - x * x, 0.0))
 
 
 @compiled
-def across(jk, x, y, u_j, u_k):  # noqa: ANN001, ANN201 - compiled
+def across(jk, x, y, u_j, u_k):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """How far i, at (x, y), is by way of the edge from k (0, 0) to j (jk, 0); inf where no straight line crosses it."""
     if jk <= 0:
         return np.inf
@@ -72,11 +75,11 @@ def across(jk, x, y, u_j, u_k):  # noqa: ANN001, ANN201 - compiled
 
 
 @compiled
-def run(net, sources, lengths, limit, bound, slack, u, heap, place, touched):  # noqa: ANN001, ANN201 - compiled
-    """Let one front run from vertices at given distances; u (V,) must be inf, place (V,) -1.
+def run(net, sources, lengths, limit, u, heap, place, touched):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Let one front run from vertices at given distances; u (V,) must be inf, place (V,) -1, and are to be put back.
 
-    It does not go on from a vertex further off than its `limit` (V,), nor than its `bound` (V,) by more than `slack`.
-    Returns how many vertices were reached; `touched` names them.
+    It does not go on from a vertex further off than its `limit` (V,). Returns how many vertices were reached; `touched`
+    names them.
     """
     start, count, who, far, third, plane = net
     size, reached = 0, 0
@@ -91,16 +94,17 @@ def run(net, sources, lengths, limit, bound, slack, u, heap, place, touched):  #
     while size > 0:
         j = heap[0]
         size = drop(heap, place, u, size)
-        if u[j] > limit[j] or u[j] > bound[j] + slack:
+        if u[j] > limit[j]:
             continue
+        place[j] = PASSED
         for e in range(start[j], start[j] + count[j]):
             i = who[e]
-            if u[i] <= u[j] - far[e]:
+            if u[i] <= u[j] - far[e]:  # no path by way of j is shorter
                 continue
             shortest = u[j] + far[e]
             for s in range(2):
                 k = third[e, s]
-                if k >= 0 and place[k] < 0 and u[k] <= limit[k] and u[k] <= bound[k] + slack:
+                if k >= 0 and place[k] == PASSED:
                     shortest = min(shortest, across(plane[e, s, 0], plane[e, s, 1], plane[e, s, 2], u[j], u[k]))
             if shortest < u[i] * (1 - SHORTER):
                 if u[i] == np.inf:
@@ -112,7 +116,7 @@ def run(net, sources, lengths, limit, bound, slack, u, heap, place, touched):  #
 
 
 @compiled
-def lift(heap, place, u, v, size):  # noqa: ANN001, ANN201 - compiled
+def lift(heap, place, u, v, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Put v into the heap, or up in it; the heap's new size."""
     c = place[v]
     if c < 0:
@@ -128,7 +132,7 @@ def lift(heap, place, u, v, size):  # noqa: ANN001, ANN201 - compiled
 
 
 @compiled
-def drop(heap, place, u, size):  # noqa: ANN001, ANN201 - compiled
+def drop(heap, place, u, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Take the first out of the heap; the heap's new size."""
     place[heap[0]] = -1
     size -= 1
@@ -150,47 +154,50 @@ def drop(heap, place, u, size):  # noqa: ANN001, ANN201 - compiled
 
 
 @compiled
-def each(net, sources, lengths, limit):  # noqa: ANN001, ANN201 - compiled
+def each(net, sources, lengths, limit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Distances (S, V) from every row of sources (S, K) alone; inf beyond the vertex's limit (V,)."""
     vertices = len(net[1])
     out = np.full((len(sources), vertices), np.inf)
-    heap, place = np.empty(vertices, np.int64), np.full(vertices, -1, np.int64)
-    touched, bound = np.empty(vertices, np.int64), np.full(vertices, np.inf)
+    heap, place, touched = np.empty(vertices, np.int32), np.full(vertices, -1, np.int32), np.empty(vertices, np.int32)
     for s in range(len(sources)):
-        reached = run(net, sources[s], lengths[s], limit, bound, 0.0, out[s], heap, place, touched)
+        reached = run(net, sources[s], lengths[s], limit, out[s], heap, place, touched)
         for t in range(reached):
-            if out[s, touched[t]] > limit[touched[t]]:
-                out[s, touched[t]] = np.inf
+            v = touched[t]
+            place[v] = -1
+            if out[s, v] > limit[v]:
+                out[s, v] = np.inf
     return out
 
 
 @compiled
-def nearest(net, sources, lengths, limit, slack):  # noqa: ANN001, ANN201 - compiled
+def nearest(net, sources, lengths, limit, slack):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Distances (V,) from the nearest of all rows of sources (S, K), each unfolded on its own; inf beyond the limits.
 
     A front that starts everywhere at once comes first, a little too short because it takes all sources for one; each
     front of its own ends where it is longer than that by more than `slack`.
     """
     vertices = len(net[1])
-    best, u, bound = np.full(vertices, np.inf), np.full(vertices, np.inf), np.full(vertices, np.inf)
-    heap, place = np.empty(vertices, np.int64), np.full(vertices, -1, np.int64)
-    touched = np.empty(vertices, np.int64)
-    reached = run(net, sources.ravel(), lengths.ravel(), limit, bound, slack, u, heap, place, touched)
+    best, u, bound = np.full(vertices, np.inf), np.full(vertices, np.inf), np.full(vertices, -1.0)
+    heap, place, touched = np.empty(vertices, np.int32), np.full(vertices, -1, np.int32), np.empty(vertices, np.int32)
+    reached = run(net, sources.ravel(), lengths.ravel(), limit, u, heap, place, touched)
     for t in range(reached):
-        bound[touched[t]] = u[touched[t]]
-        u[touched[t]] = np.inf
+        v = touched[t]
+        bound[v] = min(u[v] + slack, limit[v])
+        u[v] = np.inf
+        place[v] = -1
     for s in range(len(sources)):
-        reached = run(net, sources[s], lengths[s], limit, bound, slack, u, heap, place, touched)
+        reached = run(net, sources[s], lengths[s], bound, u, heap, place, touched)
         for t in range(reached):
             v = touched[t]
             if u[v] <= limit[v]:
                 best[v] = min(best[v], u[v])
             u[v] = np.inf
+            place[v] = -1
     return best
 
 
 @compiled
-def at_points(vertices, faces, u, face, bary):  # noqa: ANN001, ANN201 - compiled
+def at_points(vertices, faces, u, face, bary):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Distances (S, N) at points inside triangles, from those of the vertices (S, V), by the same unfolding."""
     out = np.full((len(u), len(face)), np.inf)
     for n in range(len(face)):

@@ -23,7 +23,7 @@ class Surface:
         self.edge_mm = float(np.linalg.norm(edges, axis=2).mean())
 
     def from_points(self, points: SurfacePoints, limit_mm: Float[np.ndarray, "v"]) -> Float[np.ndarray, "n v"]:
-        """The distance from each point to every vertex; inf beyond the vertex's limit, and on another piece of the mesh.
+        """The distance from each point to every vertex; inf beyond the vertex's limit, and on another piece.
 
         No path runs through vertices beyond their limit: a negative one closes a part.
         """

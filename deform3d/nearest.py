@@ -22,7 +22,7 @@ class Triangles:
 
     def nearest(self, point_mm: Float[np.ndarray, "3"]) -> tuple[int, Float[np.ndarray, "3"]]:
         """The triangle that comes nearest to a position, and the barycentric coordinates of its nearest point."""
-        return search(self.corners, self.middle, self.reach, np.asarray(point_mm, float))  # type: ignore[no-any-return]
+        return search(self.corners, self.middle, self.reach, np.asarray(point_mm, float))
 
 
 def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
@@ -32,7 +32,7 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 
 
 @compiled
-def search(corners, middle, reach, point):  # noqa: ANN001, ANN201 - compiled
+def search(corners, middle, reach, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at."""
     row, least, found = -1, np.inf, np.zeros(3)
     for g in range(len(corners)):
@@ -47,7 +47,7 @@ def search(corners, middle, reach, point):  # noqa: ANN001, ANN201 - compiled
 
 
 @compiled
-def on_triangle(corner, point):  # noqa: ANN001, ANN201 - compiled
+def on_triangle(corner, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Barycentric coordinates of a triangle's nearest point."""
     e1, e2, q = corner[1] - corner[0], corner[2] - corner[0], point - corner[0]
     a, b, c = (e1 * e1).sum(), (e1 * e2).sum(), (e2 * e2).sum()

@@ -28,7 +28,7 @@ from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 4"
+METHOD = "joint geodesic kernels, 5"
 """Name and number of the deformation method; the number rises when results change."""
 STOPPED_MM = 0.25
 """A globe that takes more than this from a handle is told."""
@@ -136,7 +136,7 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
         volume_added_ml=added, volume_removed_ml=removed, min_dihedral_deg=min_dihedral_deg(mesh, total),
         warnings=(*spoiled_and_overshot(mesh, total, done), *limits, *(t for d in done for t in d.told),
                   *overridden(plan), *(told for e in effects.values() for told in e.told), *notes),
-        versions={"deform3d": METHOD, "potpourri3d": version("potpourri3d"), "numpy": version("numpy"),
+        versions={"deform3d": METHOD, "numba": version("numba"), "numpy": version("numpy"),
                   "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
 
 

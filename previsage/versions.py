@@ -8,7 +8,7 @@ from pathlib import Path
 from core.files import digest, sha256
 
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARIES = ("numpy", "scipy", "mediapipe", "opencv-contrib-python", "open3d", "av", "potpourri3d")
+LIBRARIES = ("numpy", "scipy", "mediapipe", "opencv-contrib-python", "open3d", "av", "numba", "potpourri3d")
 
 
 def installed(package: str) -> str | None:
