@@ -92,7 +92,6 @@ class Verdict:
 @record
 class Shown:
     """What a person gets to see. photoreal: False for the plain render that stands in. reason: why it does, or ''."""
-
     picture: UInt8[np.ndarray, "h w 3"]
     photoreal: bool
     label: str
@@ -264,6 +263,9 @@ def verdicts(found: Mapping[str, Achieved], honest: Mapping[str, Achieved], opti
                                "measured here.")]
     left, right = told
     ratio = left / right if abs(right) > 1e-3 else float("inf")  # no motion at all has no ratio
+    if honest is not found:  # what the flow misreads in the reference, it misreads here
+        own = [part.share for part in honest.values()]
+        ratio *= own[1] / own[0]
     slack = sum(options.error_px / part.asked_px for part in found.values())
     low, high = options.sides[0] * (1 - slack), options.sides[1] * (1 + slack)
     return [*checks, judge(title, ratio, round(low, 2), round(high, 2), "Both sides show the plan alike.",
