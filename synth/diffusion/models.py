@@ -24,7 +24,8 @@ FEW = {"lcm": 4, "unipc": 8}
 @record
 class Loaded:
     """Models ready to paint. pipe: diffusers' StableDiffusionInpaintPipeline; embed_control: the part of the ControlNet
-    that reads the control picture, taken out so that it runs once instead of at every step; sampler: a scheduler name.
+    that reads the control picture, taken out so that it runs once instead of at every step; sampler: a scheduler name;
+    few_steps: whether they were made ready for few steps (LCM-LoRA is merged where it was added).
     """
 
     mode: str
@@ -34,6 +35,7 @@ class Loaded:
     device: Any
     dtype: Any
     sampler: str
+    few_steps: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -73,7 +75,7 @@ def load(options: DiffusionOptions, progress: Progress = silent) -> Loaded:
     if options.slices:
         slice_attention(pipe.unet, controlnet)
     made = Loaded(mode=options.mode, pipe=pipe, controlnet=controlnet, embed_control=embed, device=device, dtype=dtype,
-                  sampler=sampler, notes=tuple(notes))
+                  sampler=sampler, few_steps=options.few_steps, notes=tuple(notes))
     place(made, options.compiled)
     progress(1.0, "The models are ready")
     return made

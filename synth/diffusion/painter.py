@@ -6,6 +6,7 @@ What cannot be painted stays as warp3d made it, and is said: a view that the mas
 one in which no face is seen. Outside the mask every pixel stays bit for bit.
 """
 
+import dataclasses
 import gc
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -89,9 +90,11 @@ def paint(canvases: Sequence[Canvas], loaded: Loaded, options: DiffusionOptions,
         if say is not None:
             say(note)
 
-    if loaded.mode != options.mode:
-        raise UsageError("other_mode", f"The models were loaded for {loaded.mode}, not {options.mode}.",
-                         "Load them with the options that paint.")
+    if (loaded.mode, loaded.few_steps) != (options.mode, options.few_steps):
+        raise UsageError("other_mode", f"The models were loaded for {loaded.mode}, not {options.mode}, or for another "
+                         "number of steps.", "Load them with the options that paint.")
+    if not options.few_steps:
+        loaded = dataclasses.replace(loaded, sampler=options.scheduler)
     words = told_words(loaded, procedures, prompt, tell)
     chosen = paintable(canvases, options.mode, tell)
     steps, guidance = schedule(loaded, options)

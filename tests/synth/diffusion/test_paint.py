@@ -1,14 +1,16 @@
 """Painting with tiny models of the real architecture, loaded from disk as a user's are."""
 
+import copy
 import dataclasses
 import socket
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from core.errors import InputRefused, PrevisageError, UsageError
-from synth.diffusion import Canvas, Crop, load, paint
+from synth.diffusion import Canvas, Crop, load, models, paint
 from synth.diffusion import painter as painting
 from tests.synth.diffusion import tiny
 from tests.synth.diffusion.conftest import options, views
@@ -46,29 +48,43 @@ def test_a_batch_of_views_equals_views_one_by_one(painted, full):
         assert np.abs(picture.astype(int) - single.pictures[name]).max() <= 1
 
 
+@pytest.fixture(scope="module")
+def one(full):
+    """The first view alone, painted as it is usually."""
+    return paint(views(1), full, options(mode="controlnet_ip"), PLAN, face=FACE).pictures["view0"]
+
+
+def differs(picture, other) -> float:
+    """Mean difference inside the mask, grey levels; batches differ by at most one level of rounding, in few pixels."""
+    return float(np.abs(picture.astype(int) - other)[views(1)[0].mask > 0.9].mean())
+
+
+def test_the_same_call_makes_the_same_picture(full, one):
+    assert differs(paint(views(1), full, options(mode="controlnet_ip"), PLAN, face=FACE).pictures["view0"], one) == 0
+
+
 @pytest.mark.parametrize("changed", [{"conditioning": 0.0}, {"ip_scale": 0.0}, {"guidance": 1.0}, {"strength": 0.3},
-                                     {"scheduler": "ddim"}, {"scheduler": "dpm++"}, {"anchored": False}])
-def test_every_choice_matters(painted, full, changed):
-    other = paint(views(1), full, options(mode="controlnet_ip", **changed), PLAN, face=FACE)
-    assert not np.array_equal(other.pictures["view0"], painted.pictures["view0"])
+                                     {"scheduler": "ddim"}, {"scheduler": "dpm++"}, {"anchored": False}, {"steps": 9}])
+def test_every_choice_matters(full, one, changed):
+    other = paint(views(1), full, options(mode="controlnet_ip", **changed), PLAN, face=FACE).pictures["view0"]
+    assert differs(other, one) > 0.1, changed
 
 
-def test_prompt_control_picture_and_face_matter(painted, full):
+def test_prompt_control_picture_and_face_matter(full, one):
     def first(canvases, procedures, face):
         return paint(canvases, full, options(mode="controlnet_ip"), procedures, face=face).pictures["view0"]
 
     moved = [dataclasses.replace(views(1)[0], control=np.roll(views(1)[0].control, 9, (0, 1)))]
-    before = painted.pictures["view0"]
-    assert not np.array_equal(first(moved, PLAN, FACE), before)
-    assert not np.array_equal(first(views(1), ["mentoplasty"], FACE), before)
-    assert not np.array_equal(first(views(1), PLAN, 255 - FACE), before)
+    assert differs(first(moved, PLAN, FACE), one) > 0.1
+    assert differs(first(views(1), ["mentoplasty"], FACE), one) > 0.02
+    assert differs(first(views(1), PLAN, 255 - FACE), one) > 0.1
 
 
 @pytest.mark.parametrize("mode", ["img2img", "controlnet"])
 def test_the_lesser_modes_need_no_face_and_make_other_pictures(painted, mode):
     made = paint(views(2), load(options(mode=mode)), options(mode=mode), PLAN)
     assert made.provenance["mode"] == mode and set(made.provenance["weights"]) >= {"sd15"}
-    assert not np.array_equal(made.pictures["view1"], painted.pictures["view1"])
+    assert np.abs(made.pictures["view1"].astype(int) - painted.pictures["view1"]).max() > 3
 
 
 def test_nothing_reaches_for_the_network(monkeypatch):
@@ -119,8 +135,21 @@ def test_bf16_is_near_fp32(painted):
     assert 0 < change.max() and change.mean() < 3
 
 
+@pytest.mark.parametrize("name", ["unipc", "dpm++", "ddim"])
+def test_half_floats_as_a_graphics_card_has_them_are_near_full_ones(full, monkeypatch, name):
+    choice = options(mode="controlnet_ip", scheduler=name)
+    expected = paint(views(2), full, choice, PLAN, face=FACE)
+    monkeypatch.setattr(models, "placed", lambda *_: (torch.device("cpu"), torch.float16))
+    made = paint(views(2), load(choice), choice, PLAN, face=FACE)
+    assert made.provenance["dtype"] == "float16"
+    for key, picture in made.pictures.items():
+        assert np.abs(picture.astype(int) - expected.pictures[key]).mean() < 1
+
+
 def test_a_few_steps_without_lcm_take_unipc_and_say_so(full):
     few = options(mode="controlnet_ip", few_steps=True, strength=0.5)
+    with pytest.raises(UsageError, match="another number of steps"):
+        paint(views(1), full, few, PLAN, face=FACE)
     made = paint(views(1), load(few), few, PLAN, face=FACE)
     assert made.provenance["sampler"] == "unipc" and made.provenance["steps"] == 16
     assert any("lcm-lora" in note for note in made.notes)
@@ -218,3 +247,20 @@ def test_pictures_that_are_not_finite_are_refused(full, monkeypatch):
     with pytest.raises(PrevisageError) as error:
         paint(views(1), full, options(mode="controlnet_ip"), PLAN, face=FACE)
     assert error.value.code == "not_finite"
+
+
+def test_a_decoder_that_overflows_in_half_floats_decodes_again_in_full_ones(full):
+    """A group norm follows, so full floats give the same picture whatever the first layer's scale."""
+    vae = copy.deepcopy(full.pipe.vae)
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.2
+    expected = painting.decode(dataclasses.replace(full, pipe=SimpleNamespace(vae=vae)), latents)
+    with torch.no_grad():
+        vae.decoder.conv_in.weight *= 30000.0
+        vae.decoder.conv_in.bias *= 30000.0
+    vae.to(torch.float16)
+    half = dataclasses.replace(full, dtype=torch.float16, pipe=SimpleNamespace(vae=vae))
+    with torch.inference_mode():
+        assert not torch.isfinite(vae.decode((latents * 40).half(), return_dict=False)[0]).all()
+    made = painting.decode(half, (latents * 40 * vae.config.scaling_factor).half())
+    assert vae.dtype == torch.float16 and made[0].shape == expected[0].shape
+    assert 1 < np.stack(made).std() < 120

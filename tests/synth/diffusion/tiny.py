@@ -81,8 +81,12 @@ def write_controlnet(folder: Path, width: int = WIDTH, seed: int = 2, fp16: bool
     torch.manual_seed(seed)
     net = ControlNetModel(conditioning_embedding_out_channels=(4, 4, 8, 8), **{**UNET, "cross_attention_dim": width})
     with torch.no_grad():
-        for part in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+        for part in (*net.controlnet_down_blocks, net.controlnet_mid_block):
             torch.nn.init.normal_(part.weight, std=0.1)
+        for name, weight in net.controlnet_cond_embedding.named_parameters():
+            if weight.dim() > 1:
+                torch.nn.init.kaiming_normal_(weight)
+                weight *= 4 if "conv_out" in name else 1
     net.save_pretrained(folder, variant="fp16" if fp16 else None)
     return folder
 
@@ -103,7 +107,9 @@ def write_ip_adapter(folder: Path, seed: int = 3) -> Path:
         shapes |= {f"{at}.0.to_q.weight": (head, inner), f"{at}.0.to_kv.weight": (2 * head, inner),
                    f"{at}.0.to_out.weight": (inner, head), f"{at}.1.0.weight": (inner,), f"{at}.1.0.bias": (inner,),
                    f"{at}.1.1.weight": (4 * inner, inner), f"{at}.1.3.weight": (inner, 4 * inner)}
-    tensors = {f"image_proj.{name}": torch.randn(shape) * 0.3 for name, shape in shapes.items()}
+    loud = {"latents": 0.02, "to_kv": 1.0, "to_out": 2.0, "norm": 1.0}  # what is seen outweighs the queries
+    tensors = {f"image_proj.{name}": torch.randn(shape) * next((v for k, v in loud.items() if k in name), 0.3)
+               for name, shape in shapes.items()}
     net = UNet2DConditionModel(sample_size=8, up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), **UNET)
     crossing = [name for name in net.attn_processors if name.endswith("attn2.processor")]
     for number, name in enumerate(crossing):
