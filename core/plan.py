@@ -17,6 +17,10 @@ class Sides(Strict):
     left: FiniteFloat = 0.0
     right: FiniteFloat = 0.0
 
+    def on(self, side: Side) -> float:
+        """The value of one side."""
+        return self.left if side == "left" else self.right
+
 
 Value = FiniteFloat | Sides
 

@@ -106,12 +106,17 @@ class Amount:
     @property
     def name(self) -> str:
         """`procedure.step`, and the side of a step that has sides."""
-        return ".".join((self.procedure.name, self.step.name, *(() if self.side is None else (self.side,))))
+        return step_name(self.procedure, self.step, self.side)
 
     @property
     def label(self) -> str:
         """For people."""
         return self.step.label if self.side is None else f"{self.step.label}, {self.side}"
+
+
+def step_name(procedure: Procedure, step: Step, side: Side | None) -> str:
+    """`procedure.step`, and the side of a step that has sides: the key under which a displacement is kept."""
+    return ".".join((procedure.name, step.name, *(() if side is None else (side,))))
 
 
 def resolve(plan: Plan, procedures: Catalogue) -> list[Amount]:

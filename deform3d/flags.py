@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from core.errors import PrevisageError, UsageError
 from core.flag import ClinicalFlag, FlagTable, Level
-from core.plan import Plan, PlannedFlag
+from core.plan import Plan, PlannedFlag, Sides
 from core.sides import Side
 from deform3d.catalogue import Amount, Catalogue, in_words
 
@@ -87,7 +87,8 @@ def unlocked(plan: Plan, amounts: Sequence[Amount]) -> list[Amount]:
     for amount in amounts:
         explicit = next(p.values.get(amount.step.name) for p in plan.procedures
                         if p.procedure == amount.procedure.name)
-        if amount.value and (amount.side is None or (amount.side == lock and getattr(explicit, lock, None))):
+        named = explicit.on(lock) if isinstance(explicit, Sides) else 0.0
+        if amount.value and (amount.side is None or (amount.side == lock and named)):
             raise UsageError("side_locked", f"{amount.name} would move the {lock} side, which the plan locks.",
                              "Set it to 0, or take the lock away.")
         out.append(replace(amount, value=0.0) if amount.side == lock else amount)
@@ -149,7 +150,7 @@ def check_not_mirrored(amounts: Sequence[Amount], plan: Plan, planned: PlannedFl
     for amount in amounts:
         entry = next(p for p in plan.procedures if p.procedure == amount.procedure.name)
         given = entry.values.get(amount.step.name)
-        if amount.side is not None and amount.value and len(entry.side) > 1 and not hasattr(given, "left"):
+        if amount.side is not None and amount.value and len(entry.side) > 1 and not isinstance(given, Sides):
             raise UsageError("mirrored", f"{amount.procedure.name}.{amount.step.name} would treat both sides alike, "
                              f"which is not right with {flag.label}.",
                              f"Say what each side gets: `{amount.step.name}: {{left: ..., right: ...}}`.")

@@ -44,10 +44,7 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
     if plan.topology is not None and plan.topology != topology(mesh):
         raise UsageError("other_topology", f"The plan was made for the mesh {plan.topology}; this head's is "
                          f"{topology(mesh)}.", "Pick its places again on this head, or use landmarks.")
-    known = clinical_flags() if flags is None else flags
-    check_overrides(plan, catalogue, known)
-    amounts = unlocked(plan, resolve(plan, catalogue))
-    effects = consequences(plan, amounts, known)
+    amounts, effects = planned(plan, catalogue, clinical_flags() if flags is None else flags)
     done: list[Done] = []
     limits: list[str] = []
     names = list(dict.fromkeys(a.procedure.name for a in amounts))
@@ -62,6 +59,13 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
     done += list(by_hand(mesh, anatomy, plan, done))
     progress(1.0, "predicted")
     return put_together(mesh, anatomy, plan, catalogue, amounts, done, effects, limits)
+
+
+def planned(plan: Plan, catalogue: Catalogue, flags: Flags) -> tuple[list[Amount], dict[str, Effects]]:
+    """What a plan asks for and what its flags make of it, for any head. UsageError for a wrong plan."""
+    check_overrides(plan, catalogue, flags)
+    amounts = unlocked(plan, resolve(plan, catalogue))
+    return amounts, consequences(plan, amounts, flags)
 
 
 def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Sequence[Amount], effects: Effects,

@@ -24,7 +24,7 @@ from core.procedure import Procedure, Step
 from core.sides import SIDES, Side
 from core.solved import Reached, Solved
 from core.surface import SurfacePoints
-from deform3d.catalogue import Catalogue
+from deform3d.catalogue import Catalogue, step_name
 from deform3d.field import DEFAULT, Field, FieldOptions, field_of
 from deform3d.handles import asked_mm
 
@@ -72,7 +72,7 @@ class Lever:
     @property
     def name(self) -> str:
         """`procedure.step`, and its side."""
-        return ".".join((self.procedure.name, self.step.name, *(() if self.side is None else (self.side,))))
+        return step_name(self.procedure, self.step, self.side)
 
     @property
     def reach(self) -> float:
@@ -157,8 +157,9 @@ class Problem:
         for lever in self.levers:
             entry = next((p for p in plan.procedures if p.procedure == lever.procedure.name), None)
             given = None if entry is None else entry.values.get(lever.step.name)
-            amount = getattr(given, lever.side or "", 0.0) if isinstance(given, Sides) else given or 0.0
-            out.append(amount / lever.reach)
+            if isinstance(given, Sides):
+                given = given.on(lever.side) if lever.side else 0.0
+            out.append((given or 0.0) / lever.reach)
         return np.array(out)
 
     def solved(self, x: Float[np.ndarray, "n"], plan_id: str, goals: Sequence[Goal],

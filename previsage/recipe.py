@@ -31,7 +31,7 @@ from core.procedure import Procedure
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction
 from core.store import load_prediction, load_reconstruction, save_prediction, save_reconstruction
-from deform3d import catalogue, read_plan, resolve
+from deform3d import catalogue, planned, read_plan
 from deform3d import clinical_flags as known_flags
 from deform3d import predict as displace
 from previsage.options import ReconstructOptions
@@ -87,7 +87,7 @@ def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
     """
     from previsage.pictures import standard
 
-    resolve(plan, catalogue())
+    planned(plan, catalogue(), known_flags())
     this = Case.open(case)
     head = load(case)
 
