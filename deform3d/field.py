@@ -158,7 +158,8 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
     weights = np.linalg.inv(at_centres)[:, :len(moved[held])][:, moved[held]]
     rows = np.flatnonzero(~still & np.isfinite(away).any(0))
-    of_moved = np.where(still, np.inf, away[np.flatnonzero(moved[held])])
+    of_moved = away[np.flatnonzero(moved[held])]
+    of_moved[:, still] = np.inf
     w = window(edge[rows], of_moved[:, rows].min(0), ramp)
     out = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
     out[rows] = w[:, None] * (kernel(away[:, rows] / support).T @ weights)
@@ -170,7 +171,11 @@ def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m v"], 
     """A small hill about each handle, as wide as its triangle needs: on an edge the same from both sides."""
     corners = mesh.vertices_mm[mesh.faces[points.face]]
     size = (points.bary * np.linalg.norm(corners - mesh.points(points)[:, None], axis=2)).sum(1)
-    return wendland(away_mm / (BUMP_SIZES * size + edge_mm / 4)[:, None]).T
+    width = BUMP_SIZES * size + edge_mm / 4
+    handle, vertex = np.nonzero(away_mm < width[:, None])
+    out = np.zeros(away_mm.T.shape)
+    out[vertex, handle] = wendland(away_mm[handle, vertex] / width[handle])
+    return out
 
 
 def still_scores(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s v"]:

@@ -68,8 +68,8 @@ def crossings(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"]) -> 
         Int[np.ndarray, "m"], Float[np.ndarray, "m 2 3"], Int[np.ndarray, "m 2 2"]]:
     """The triangles that the line of value zero crosses, the barycentric coordinates of both its ends there, and the
     edges (lower vertex first) on which these lie. Values above lie to the left from the first end to the second."""
-    above = values[faces] >= 0
-    mixed = np.flatnonzero(above.any(1) & ~above.all(1))
+    above = (values >= 0)[faces]
+    mixed = np.flatnonzero((above[:, 0] != above[:, 1]) | (above[:, 1] != above[:, 2]))
     single = above[mixed].sum(1) == 1  # the corner that is alone on its side is above
     alone = np.argmax(above[mixed] == single[:, None], axis=1)
     rows, of = np.arange(len(mixed)), values[faces[mixed]]
