@@ -21,14 +21,15 @@ BEHIND_MM = 1.0
 @record
 class ContourOptions:
     """jump_mm, jump_px: steps of depth and motion between neighbours that make a contour. rim_mm: how far the
-    photographed silhouette may lie beyond the fitted one. fade_mm: over which its motion ends where what lies behind is
-    another layer, or where nothing is uncovered. stretch: elsewhere the motion ends over so many times the width that
-    it uncovers, so that nothing folds (above 1.5)."""
+    photographed silhouette may lie beyond the fitted one, and bare times that before the background. fade_mm: over
+    which its motion ends where what lies behind is another layer, or where nothing is uncovered. stretch: elsewhere the
+    motion ends over so many times the width that it uncovers, so that nothing folds (above 1.5)."""
 
     jump_mm: float = 2.0
     jump_px: float = 0.25
     rim_mm: float = 0.6
     fade_mm: float = 1.0
+    bare: float = 1.0
     stretch: float = 1.7
 
 
@@ -68,10 +69,12 @@ def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w
 
 
 def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"], px_per_mm: float,
-           seen: Bool[np.ndarray, "h w"], options: ContourOptions = CONTOUR) -> Beyond | None:
+           seen: Bool[np.ndarray, "h w"], bare: Bool[np.ndarray, "h w"], options: ContourOptions = CONTOUR
+           ) -> Beyond | None:
     """The motion of every contour, carried over what lies behind it; None where no contour moves.
 
-    seen: pixels whose skin the picture before shows: what was hidden has no contour there that could move.
+    seen: pixels whose skin the picture before shows: what was hidden has no contour there that could move. bare: where
+    no skin is behind, so that a contour may take more of its surroundings along.
     """
     depth = np.minimum(depth_mm, np.float32(FAR_MM))
     edge = contours(depth, flow_px, options) & seen
@@ -89,8 +92,9 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     rim = options.rim_mm * px_per_mm
     wide = np.maximum(options.stretch * withdrawn(carried - flow_px, away, behind, px_per_mm),
                       options.fade_mm * px_per_mm)
+    around = np.where(bare, options.bare * rim, rim)
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
-                  stretched=ending(away, rim, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)
+                  stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)
 
 
 def withdrawn(apart_px: Float[np.ndarray, "h w 2"], away: Float[np.ndarray, "h w"], where: Bool[np.ndarray, "h w"],
@@ -107,7 +111,8 @@ def withdrawn(apart_px: Float[np.ndarray, "h w 2"], away: Float[np.ndarray, "h w
     return along / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)
 
 
-def ending(away: Float[np.ndarray, "h w"], rim_px: float, fade_px: float | np.ndarray) -> Float[np.ndarray, "h w"]:
+def ending(away: Float[np.ndarray, "h w"], rim_px: float | np.ndarray, fade_px: float | np.ndarray) -> Float[
+        np.ndarray, "h w"]:
     """One up to the rim, smoothly to zero over the fade."""
     level = np.clip(1 + (rim_px - away) / fade_px, 0, 1)
     return level * level * (3 - 2 * level)

@@ -43,7 +43,8 @@ class WarpOptions:
     def loosened(self, misfit_mm: float) -> "WarpOptions":
         """The same for a head that fits worse, or better, than one from a good video, whose chin lies 1.5 mm off."""
         wide = float(np.clip(1 + 2 * (misfit_mm - 1.5), 0.8, 2.2))
-        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
+        bare = float(np.clip(1 + 1.9 * (wide - 0.9), 1, 2.5))
+        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm, bare=bare * self.contour.bare,
                                       fade_mm=wide * self.contour.fade_mm)
         behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
         return dataclasses.replace(self, contour=contour, backdrop=behind)
@@ -126,13 +127,14 @@ class Scene:
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
                  person: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> None:
         self.frame = part.astype(np.float32)
-        self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm,
-                              ~occluded(flow, options.reveal), options.contour)
-        inside = np.isfinite(flow.depth_before_mm)
-        rim = options.backdrop.rim_mm * flow.px_per_mm
+        before = np.isfinite(flow.depth_before_mm)
+        inside, rim = before, options.backdrop.rim_mm * flow.px_per_mm
+        bare = ~np.isfinite(flow.depth_after_mm)
         if person is not None:
             known = plate.known if plate is not None else np.zeros_like(inside)  # there colour tells, not an outline
             inside, rim = inside | (person & ~known), options.backdrop.person_mm * flow.px_per_mm
+        self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow, options.reveal), bare,
+                              options.contour)
         self.s = signed_distance(inside)
         height, width = inside.shape
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
@@ -142,8 +144,8 @@ class Scene:
         if self.contour is None or beside is None or not beside.any():
             return
         reach = rim + float(np.linalg.norm(self.contour.flow_px[self.contour.stretched > 0], axis=-1).max()) + 4
-        bare = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
-        self.behind = backdrop(part, self.s, (self.s < reach) | bare, rim, plate, options.backdrop)
+        near = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
+        self.behind = backdrop(part, self.s, (self.s < reach) | near, rim, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
 
     def fetched(self, u: Float[np.ndarray, "h w 2"]) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:

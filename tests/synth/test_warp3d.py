@@ -127,9 +127,10 @@ def test_light_stays_within_its_limits() -> None:
 def test_no_contour_no_motion_beyond_it() -> None:
     flow = flow_of()
     everywhere = np.ones(flow.mask.shape, bool)
-    assert beyond(flow.depth_after_mm, np.zeros_like(flow.flow_px), flow.px_per_mm, everywhere) is None
+    assert beyond(flow.depth_after_mm, np.zeros_like(flow.flow_px), flow.px_per_mm, everywhere, ~everywhere) is None
     side = flow_of(75.0)
-    found = beyond(side.depth_after_mm, side.flow_px, side.px_per_mm, np.ones(side.mask.shape, bool))
+    found = beyond(side.depth_after_mm, side.flow_px, side.px_per_mm, np.ones(side.mask.shape, bool),
+                   ~np.isfinite(side.depth_after_mm))
     assert found is not None and found.stretched[~found.behind].max() == 0
 
 
@@ -149,7 +150,8 @@ def test_skin_behind_the_nose_is_hidden_until_the_nose_is_smaller() -> None:
 
 def test_the_rim_of_a_contour_counts_as_hidden() -> None:
     flow = flow_of(75.0)
-    contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow))
+    contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow),
+                     ~np.isfinite(flow.depth_after_mm))
     assert contour is not None and not (occluded(flow) & ~hidden(flow, contour)).any()
 
 
