@@ -37,6 +37,7 @@ from render.heat import heat_map
 from render.movie import write_movie
 from render.sheets import Views, contact_sheet, pair
 from synth.guard import Verdict, guard, shown
+from synth.weights import weights_mark
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Frames = int | Literal["all"]
@@ -44,7 +45,7 @@ MODES = {"warp3d": "previsage.photoreal_stage:warped", "img2img": "previsage.gen
          "controlnet": "previsage.generative:painted", "controlnet_ip": "previsage.generative:painted"}
 """How pictures are made, by name: fn(studio, made, mode, options, progress) -> (pictures by frame, what ran)."""
 CODE = ("core", "render", "synth", "recon/light.py", "previsage/photoreal_stage.py", "previsage/studio.py",
-        "previsage/generative.py")
+        "previsage/generative.py", "data/prompts.yaml")
 FRAMES = 5
 """As many as clinical photographs usually are: both profiles, both obliques, front."""
 SHEET_FRAMES, TURN_FRAMES = 7, 8
@@ -99,7 +100,8 @@ def photoreal(case: Path, plan_id: str | None = None, mode: str = "warp3d", fram
 
     this.run_stage(name, {"plan": this.stage_key(f"plans/{plan_id}"), "head": this.stage_key("recon"),
                           "capture": this.stage_key("capture"), "band": band, "mode": mode, "options": options,
-                          "frames": [v.path for v in views], "code": code_version(*CODE)}, work)
+                          "frames": [v.path for v in views], "code": code_version(*CODE),
+                          "weights": {} if mode == "warp3d" else weights_mark()}, work)
     stored = this.folder / name
     if folder is not None:
         shutil.copytree(stored, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)

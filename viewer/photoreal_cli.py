@@ -21,6 +21,14 @@ class Mode(StrEnum):
     controlnet_ip = "controlnet_ip"
 
 
+class Device(StrEnum):
+    """Where the painting modes run."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
 def photoreal(
     case: CaseArg, plan: PlanOption = None,
     mode: Annotated[Mode, typer.Option(
@@ -37,6 +45,16 @@ def photoreal(
         min=0.05, max=1, help="Painting modes: how much is painted anew.")] = None,
     prompt: Annotated[str | None, typer.Option(metavar="WORDS", help="Painting modes: instead of the plan's own.")]
     = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=100, help="Painting modes: of the whole schedule.")] = None,
+    guidance: Annotated[float | None, typer.Option(
+        min=1, max=15, help="Painting modes: how strongly the prompt pulls; 1 is not at all, and twice as fast.")] = None,
+    conditioning: Annotated[float | None, typer.Option(
+        min=0, max=1.2, help="Modes controlnet: weight of the control picture.")] = None,
+    few_steps: Annotated[bool | None, typer.Option(
+        "--few-steps", help="Painting modes: four steps with LCM-LoRA, eight without.", show_default=False)] = None,
+    batch: Annotated[int | None, typer.Option(min=1, max=64, help="Painting modes: views at once.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Painting modes: where; the fastest there is, if left out.")]
+    = None,
     json_: Json = False,
 ) -> None:
     """Draw a plan on the person's own pictures: before, after, and what changed in mm.
@@ -52,8 +70,10 @@ def photoreal(
     """
     import previsage
 
-    chosen: dict[str, Any] = {k: v for k, v in (("seed", seed), ("strength", strength), ("prompt", prompt))
-                              if v is not None}
+    given = {"seed": seed, "strength": strength, "prompt": prompt, "steps": steps, "guidance": guidance,
+             "conditioning": conditioning, "few_steps": few_steps, "batch": batch,
+             "device": None if device is None else device.value}
+    chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     with work(case) as progress:
         made = previsage.photoreal(case, plan, mode.value, frames_from(frames), band.value, output, progress, **chosen)
     current.get().result({"folder": made.folder, "mode": made.mode, "band": made.band, "frames": made.frames,
