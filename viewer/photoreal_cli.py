@@ -47,7 +47,7 @@ def photoreal(
     = None,
     steps: Annotated[int | None, typer.Option(min=1, max=100, help="Painting modes: of the whole schedule.")] = None,
     guidance: Annotated[float | None, typer.Option(
-        min=1, max=15, help="Painting modes: how strongly the prompt pulls; 1 is not at all, and twice as fast.")] = None,
+        min=1, max=15, help="Painting modes: how strongly the prompt pulls; 1 is not at all, twice as fast.")] = None,
     conditioning: Annotated[float | None, typer.Option(
         min=0, max=1.2, help="Modes controlnet: weight of the control picture.")] = None,
     few_steps: Annotated[bool | None, typer.Option(
