@@ -155,14 +155,22 @@ def whole(cls: Any, folder: Path, kind: str, part: str, dtype: Any) -> Any:
     return model
 
 
+def whole_clip(cls: Any, folder: Path, kind: str, part: str, dtype: Any) -> Any:
+    """A model of transformers from its folder, all its weights found. ValueError: some are missing."""
+    model, told = cls.from_pretrained(folder, variant=variant(kind, part), dtype=dtype, local_files_only=True,
+                                      use_safetensors=True, output_loading_info=True)
+    if told["missing_keys"]:
+        raise ValueError(f"{folder.name} lacks {sorted(told['missing_keys'])[0]}")
+    return model
+
+
 def base(home: Path, dtype: Any) -> Any:
     """Stable Diffusion 1.5, part by part, in diffusers' inpainting pipeline; its safety checker is not used: it was
     trained on other harms than ours, and the guard judges every picture."""
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    text = CLIPTextModel.from_pretrained(home / "text_encoder", variant=variant("sd15", "text_encoder/"), dtype=dtype,
-                                         local_files_only=True, use_safetensors=True)
+    text = whole_clip(CLIPTextModel, home / "text_encoder", "sd15", "text_encoder/", dtype)
     return StableDiffusionInpaintPipeline(
         vae=whole(AutoencoderKL, home / "vae", "sd15", "vae/", dtype), text_encoder=text,
         tokenizer=CLIPTokenizer.from_pretrained(home / "tokenizer", local_files_only=True),
@@ -207,9 +215,8 @@ def adapt(pipe: Any, home: Path, dtype: Any) -> None:
     """IP-Adapter and its image encoder, into the pipeline."""
     from transformers import CLIPVisionModelWithProjection
 
-    pipe.register_modules(image_encoder=CLIPVisionModelWithProjection.from_pretrained(
-        home / "image_encoder", variant=variant("ip-adapter", "image_encoder/"), dtype=dtype, local_files_only=True,
-        use_safetensors=True))
+    pipe.register_modules(image_encoder=whole_clip(CLIPVisionModelWithProjection, home / "image_encoder", "ip-adapter",
+                                                   "image_encoder/", dtype))
     pipe.load_ip_adapter(str(home), subfolder="", weight_name=ADAPTER, image_encoder_folder=None, local_files_only=True)
 
 

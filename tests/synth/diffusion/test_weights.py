@@ -186,6 +186,24 @@ def test_weights_that_do_not_fit_each_other_are_named(home, own):
     assert error.value.code == "weights_unreadable" and "conv_in" in error.value.message
 
 
+@pytest.mark.parametrize(("name", "place", "gone", "mode"), [
+    ("sd15", "sd15/text_encoder/model.safetensors", "text_model.encoder.layers.1.mlp.fc1.weight", "img2img"),
+    ("sd15", "sd15/vae/diffusion_pytorch_model.safetensors", "decoder.mid_block.attentions.0.query.weight", "img2img"),
+    ("ip-adapter", "ip/models/image_encoder/model.safetensors", "vision_model.post_layernorm.weight", "controlnet_ip"),
+    ("ip-adapter", "ip/models/ip-adapter-plus-face_sd15.safetensors", "image_proj.layers.2.0.to_q.weight",
+     "controlnet_ip")])
+def test_weights_that_lack_a_tensor_are_named(home, own, name, place, gone, mode):
+    """Libraries fill in random numbers for it, and say so in a log that nobody reads."""
+    tensors = load_file(own / place)
+    del tensors[gone]
+    save_file(tensors, own / place, {"format": "pt"})
+    for kind, folder in (("sd15", "sd15"), ("controlnet", "face"), ("ip-adapter", "ip")):
+        add_weights(kind, own / folder, True)
+    with pytest.raises(PrevisageError) as error:
+        load(options(mode=mode))
+    assert error.value.code == "weights_unreadable" and error.value.hint
+
+
 def test_a_lora_of_another_model_is_named(home, own):
     add_weights("sd15", own / "sd15", True)
     file = own / "lcm" / "pytorch_lora_weights.safetensors"

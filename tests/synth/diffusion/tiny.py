@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, PNDMScheduler, UNet2DConditionModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from synth.diffusion.prompts import negative_prompt, prompt_for, table
@@ -47,6 +47,22 @@ def write_tokenizer(folder: Path) -> int:
     return len(tokens)
 
 
+OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+"""Of an autoencoder's attention, as they were when Stable Diffusion 1.5 was published."""
+
+
+def renamed(file: Path, name, **more: torch.Tensor) -> None:
+    """Give the tensors of a file the names they were published under."""
+    save_file({**{name(key): value for key, value in load_file(file).items()}, **more}, file, {"format": "pt"})
+
+
+def old_name(key: str) -> str:
+    """A tensor of the autoencoder."""
+    for new, old in OLD_NAMES.items():
+        key = key.replace(f"mid_block.attentions.0.{new}.", f"mid_block.attentions.0.{old}.")
+    return key
+
+
 def write_sd15(folder: Path, seed: int = 0) -> Path:
     """Stable Diffusion 1.5 in small, as diffusers lays it out."""
     torch.manual_seed(seed)
@@ -55,9 +71,12 @@ def write_sd15(folder: Path, seed: int = 0) -> Path:
                           num_attention_heads=4, max_position_embeddings=77, bos_token_id=size - 2,
                           eos_token_id=size - 1, pad_token_id=size - 1)
     CLIPTextModel(text).save_pretrained(folder / "text_encoder")
+    renamed(folder / "text_encoder" / "model.safetensors", "text_model.{}".format,
+            **{"text_model.embeddings.position_ids": torch.arange(77)[None]})
     UNet2DConditionModel(sample_size=SIZE_PX // 8, up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
                          **UNET).save_pretrained(folder / "unet")
     vae(seed).save_pretrained(folder / "vae")
+    renamed(folder / "vae" / "diffusion_pytorch_model.safetensors", old_name)
     PNDMScheduler(num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
                   skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False).save_pretrained(folder / "scheduler")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
@@ -97,6 +116,8 @@ def write_ip_adapter(folder: Path, seed: int = 3) -> Path:
     CLIPVisionModelWithProjection(CLIPVisionConfig(
         hidden_size=VISION, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, image_size=32,
         patch_size=8, projection_dim=24)).save_pretrained(folder / "image_encoder")
+    renamed(folder / "image_encoder" / "model.safetensors", str,
+            **{"vision_model.embeddings.position_ids": torch.arange(17)[None]})
     inner, queries, head = 64, 4, 64
     shapes = {"latents": (1, queries, inner), "proj_in.weight": (inner, VISION), "proj_in.bias": (inner,),
               "proj_out.weight": (WIDTH, inner), "proj_out.bias": (WIDTH,), "norm_out.weight": (WIDTH,),
