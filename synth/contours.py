@@ -92,7 +92,8 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     rim = options.rim_mm * px_per_mm
     wide = np.maximum(options.stretch * withdrawn(carried - flow_px, away, behind, px_per_mm),
                       options.fade_mm * px_per_mm)
-    around = np.where(bare, options.bare * rim, rim)
+    outline = (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[y, x][nearest]
+    around = np.where(bare & outline, options.bare * rim, rim)  # not beyond a cheek that a nose stands before
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
                   stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)
 
