@@ -27,6 +27,7 @@ from deform3d import catalogue, predict, read_plan
 from previsage.photoreal_stage import cell, checked
 from previsage.studio import Studio, spread
 from recon.foreground import Foreground
+from render.draw import tagged
 
 PROCEDURES = ("rhinoplasty", "mentoplasty", "brow_lift", "lip_augmentation", "malar_augmentation", "rhytidectomy")
 INTENSITY = 60.0
@@ -80,7 +81,8 @@ def group(name: str, case: Path, head: Reconstruction, views: list[View], proced
         made = studio.made(view)
         shown, record = checked(studio, made, made.picture, "warp3d")
         parts = cell(studio, made, shown)
-        for row, picture in zip(rows, (parts.before, parts.after, parts.difference), strict=True):
+        after = parts.after if record["photoreal"] else tagged(parts.after, "plain render (refused)", RED)
+        for row, picture in zip(rows, (parts.before, after, parts.difference), strict=True):
             row.append(cv2.resize(picture, CELL_WH, interpolation=cv2.INTER_AREA))
         print(name, procedure, f"{record['angles_deg'][0]:+.0f}", record["label"], record["reason"][:150], flush=True)
         if png is not None and made.seen is not None:
