@@ -13,6 +13,7 @@ from previsage.studio import Made, Studio
 from render.conditions import control_picture, drawn478
 from render.wireframe import project_landmarks
 from synth.diffusion import Canvas, DiffusionOptions, canvas, load, paint
+from synth.postprocess import finish
 
 FACE_MARGIN = 1.3
 """Side of the square around the face that the identity adapter is shown, over the face's own."""
@@ -37,15 +38,15 @@ def painted(studio: Studio, made: Sequence[Made], mode: str, options: dict[str, 
     canvases = [canvas_of(studio, one, mode) for one in changing]
     face = frontal_face(studio, made) if mode == "controlnet_ip" else None
     result = paint(canvases, loaded, chosen, studio.procedures, prompt, face, part(progress, 0.3, 1.0))
-    return ({one.name: one.picture for one in made} | result.pictures,
+    ended = {one.name: finish(result.pictures[one.name], one.picture, mask_of(one)) for one in changing
+             if one.name in result.painted}
+    return ({one.name: one.picture for one in made} | result.pictures | ended,
             {**result.provenance, "painted": list(result.painted), "notes": list(result.notes)})
 
 
 def canvas_of(studio: Studio, made: Made, mode: str) -> Canvas:
     """A frame with its whole mask, the wireframe of the head after, and texture coordinates that noise sticks to."""
-    assert made.seen is not None
-    mask = np.zeros(made.frame.shape[:2], np.float32)
-    mask[made.seen.correspondence.window] = made.seen.correspondence.mask
+    mask = mask_of(made)
     mesh = studio.after.mesh
 
     def control(camera: Camera) -> UInt8[np.ndarray, "s s 3"]:
@@ -61,6 +62,14 @@ def canvas_of(studio: Studio, made: Made, mode: str) -> Canvas:
         return out
 
     return canvas(made.name, made.picture, mask, made.view.camera, control if mode != "img2img" else None, uv)
+
+
+def mask_of(made: Made) -> Float[np.ndarray, "h w"]:
+    """The mask of a frame's change, at the frame's size."""
+    assert made.seen is not None
+    mask = np.zeros(made.frame.shape[:2], np.float32)
+    mask[made.seen.correspondence.window] = made.seen.correspondence.mask
+    return mask
 
 
 def frontal_face(studio: Studio, made: Sequence[Made]) -> UInt8[np.ndarray, "s s 3"]:

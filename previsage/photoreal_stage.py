@@ -8,6 +8,7 @@
 The generative modes start from warp3d's pictures, which are made and stored first: they are there whatever fails.
 """
 
+import datetime
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from core.backends import resolve
 from core.case import MANIFEST, Case
 from core.errors import UsageError
 from core.evidence import BANDS, Band
-from core.files import read_json, write_json
+from core.files import read_json, sha256, write_json
 from core.prediction import Prediction
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction, View
@@ -34,9 +35,12 @@ from previsage.versions import code_version
 from render.buffers import px_per_mm
 from render.draw import marked, tagged
 from render.heat import heat_map
+from render.mark import marked_corner
 from render.movie import write_movie
 from render.sheets import Views, contact_sheet, pair
 from synth.guard import Verdict, guard, shown
+from synth.provenance import Origin, attest, export
+from synth.relight import light_ratio
 from synth.weights import weights_mark
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -144,17 +148,39 @@ def draw(case: Path, head: Reconstruction, prediction: Prediction, band: Band, v
         seen = checked(studio, made, picture, mode)
         records.append({**seen[1], "file": f"{made.name}_after.png"})
         save_png(folder / f"{made.name}_before.png", made.frame)
-        save_png(folder / f"{made.name}_after.png", marked(seen[0]) if made.seen is not None else seen[0])
+        origin = origin_of(case, prediction, made, mode, ran, seen[1])
+        sealed(folder / f"{made.name}_after.png", seen[0], studio, made, origin)
         cells[made.name] = cell(studio, made, seen[0])
+    page = origin_of(case, prediction, None, mode, ran, None)
     for name, view in cells.items():
-        save_png(folder / f"{name}_pair.png", pair(view, name))
+        export(folder / f"{name}_pair.png", pair(view, name), page)
     few = [list(cells)[k] for k in np.unique(np.linspace(0, len(cells) - 1, SHEET_FRAMES).round().astype(int))]
-    save_png(folder / "sheet.png", contact_sheet({n: cells[n] for n in few}, f"{prediction.plan['id']}, {mode}"))
+    export(folder / "sheet.png", contact_sheet({n: cells[n] for n in few}, f"{prediction.plan['id']}, {mode}"), page)
     if len(cells) >= TURN_FRAMES:
         turn(folder / "turn.mp4", list(cells.values()))
+        attest(folder / "turn.mp4", page)
     write_json(folder / "photoreal.json", {"mode": mode, "band": band, "plan": prediction.plan["id"], "ran": ran,
                                            "light": studio.light is not None, "frames": records,
                                            "backdrop_from_other_frames": studio.plate is not None})
+
+
+def origin_of(case: Path, prediction: Prediction, made: Made | None, mode: str, ran: dict[str, Any],
+              record: dict[str, Any] | None) -> Origin:
+    """Where a picture comes from, to be signed; without a frame, of all frames together."""
+    models = {str(name): str(mark) for name, mark in dict(ran.get("weights", {})).items()}
+    return Origin(plan_id=str(prediction.plan["id"]), mode=mode, models=models, seed=ran.get("seed"),
+                  input_sha256=Case(case).stage_key("capture") or "" if made is None else sha256(case / made.view.path),
+                  code=code_version(*CODE), photoreal=record is None or bool(record["photoreal"]),
+                  guard=None if record is None else record["guard"])
+
+
+def sealed(path: Path, picture: Picture, studio: Studio, made: Made, origin: Origin) -> None:
+    """Write a picture after the operation with its mark, off the head, and its signed record."""
+    if made.seen is None:
+        save_png(path, picture)
+        return
+    details = f"{origin.plan_id}, {origin.mode}, {datetime.datetime.now(datetime.UTC).date().isoformat()}"
+    export(path, marked_corner(picture, studio.before(made.view.camera).covered, details), origin)
 
 
 def pictures_of(studio: Studio, views: list[View], mode: str, make: Any, options: dict[str, Any],
@@ -179,8 +205,10 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str) -> tuple[Pi
         verdict = guard(made.frame, picture, None)
     else:
         across = made.seen.after.interpolate(studio.after.mesh.vertices_mm[:, :1], studio.after.mesh.faces)[..., 0]
+        shade = studio.shade(made.view.camera)
         verdict = guard(made.frame, picture, made.seen.correspondence, across,
-                        made.picture if mode != "warp3d" else None)
+                        made.picture if mode != "warp3d" else None,
+                        None if shade is None else light_ratio(made.seen.correspondence, shade))
     plain = picture if verdict.passed else plain_render(studio, made)
     seen = shown(verdict, picture, plain, mode)
     return seen.picture, record_of(made, verdict, seen.photoreal, seen.label, seen.reason)

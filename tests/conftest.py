@@ -16,6 +16,14 @@ from recon.models import load_model
 CODE = ("core", "recon", "render", "data/models")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pictures made by tests are signed with a key of their own, not with the person's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREVISAGE_CONFIG", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_video(pytestconfig: pytest.Config) -> Path:
     """A short clip of the demo's head, which turns 55 degrees to both sides, 480 x 854, with its truth beside."""

@@ -9,11 +9,12 @@ import pytest
 import previsage
 from core import Camera, PrevisageError, UsageError, View
 from core.files import read_json
-from core.store import load_picture
+from core.store import load_picture, save_png
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from previsage import photoreal_stage
 from previsage.studio import spread
 from synth.guard import Check, Verdict
+from synth.provenance import verify
 from tests.previsage.made import nose
 
 Files = dict[str, int]
@@ -68,10 +69,21 @@ def test_the_same_call_does_nothing_again(case: Path) -> None:
 
 def test_a_damaged_picture_is_made_again(case: Path) -> None:
     path = next((case / "plans/nose/photoreal/warp3d").glob("*_after.png"))
-    whole = path.read_bytes()
-    path.write_bytes(whole[:100])
+    whole, written = load_picture(path), path.read_bytes()
+    path.write_bytes(written[:100])
     previsage.photoreal(case, "nose", frames=3)
-    assert path.read_bytes() == whole
+    assert np.array_equal(load_picture(path), whole)  # its record says when it was made
+
+
+def test_every_result_carries_a_record_that_holds_until_it_is_altered(case: Path) -> None:
+    folder = case / "plans/nose/photoreal/warp3d"
+    for name in ("*_after.png", "*_pair.png", "sheet.png"):
+        assert verify(next(folder.glob(name))).status == "genuine"
+    path = next(folder.glob("*_after.png"))
+    picture = np.array(load_picture(path))
+    picture[0, 0] ^= 1
+    save_png(path, picture)
+    assert verify(path).status in ("altered", "unsigned")
 
 
 def test_another_band_is_another_result_beside(case: Path, tmp_path: Path) -> None:
