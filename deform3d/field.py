@@ -37,8 +37,9 @@ from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.geodesic import Surface, level_line, smoothstep, spaced
-from deform3d.handles import handle_points
+from deform3d.handles import asked_mm, handle_points
 from deform3d.kernels import KERNELS, wendland
+from deform3d.unfold import unfolded
 
 LEAST_REACH = 0.2
 """A moved handle that the window and its triangle let go less than this part would tear at its neighbours."""
@@ -127,7 +128,11 @@ def solve(problem: Problem) -> Field:
     near = bumps(mesh, points[moved], away, edge_mm)
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
     cardinal[:, moved] = smooth + near @ np.linalg.solve(points[moved].on(near, mesh.faces), missed)
-    return Field(pins=pins, points=points, cardinal=cardinal)
+    held = ~cardinal.any(1)
+    held[mesh.faces[points.face]] = True
+    asked = [asked_mm(mesh, problem.anatomy, procedure, step, value, points) for step in procedure.steps
+             for value in step.clamp if value]
+    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, held, asked))
 
 
 def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> tuple[

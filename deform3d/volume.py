@@ -37,11 +37,15 @@ def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool
     than `THREAD_MM`, which dense refinement leaves in the folds of nostrils and lids, do not count.
     """
     before, after = mesh.face_normals(), mesh.moved(displacement_mm).face_normals()
-    area = np.linalg.norm(before, axis=1)
-    longest = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[np.roll(mesh.faces, 1, 1)], axis=2).max(1)
-    real = area > THREAD_MM * longest
+    area, real = np.linalg.norm(before, axis=1), seen(mesh)
     flipped = real & (np.einsum("fc,fc->f", before, after) <= 0)
     return flipped, real & ~flipped & (np.linalg.norm(after, axis=1) < COLLAPSED * area)
+
+
+def seen(mesh: Mesh) -> Bool[np.ndarray, "f"]:
+    """The triangles that are not mere threads."""
+    longest = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[np.roll(mesh.faces, 1, 1)], axis=2).max(1)
+    return np.asarray(np.linalg.norm(mesh.face_normals(), axis=1) > THREAD_MM * longest)
 
 
 def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> float:

@@ -1,0 +1,74 @@
+"""Where a field would turn triangles over, it is drawn smooth: the skin of a fold goes with what surrounds it.
+
+V vertices, H handles. f cardinal field (V, H), S the vertices of triangles that turn, and their neighbours. On S the
+field becomes harmonic: every value is the mean of its neighbours' values, the others are held,
+    L_SS f_S = -L_SO f_O,   L the graph Laplacian of the mesh.
+It is still linear in what the handles are asked, so a plan keeps its laws; nothing changes where nothing turns.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_array, csc_array, diags
+from scipy.sparse.linalg import splu
+
+from core.mesh import Mesh
+from deform3d.compiled import compiled
+from deform3d.volume import seen
+
+ROUNDS = 4
+"""Each round takes one more ring of neighbours; the field with the fewest turned triangles is taken."""
+
+
+def unfolded(mesh: Mesh, cardinal: Float[np.ndarray, "v h"], held: Bool[np.ndarray, "v"],
+             asked_mm: Sequence[Float[np.ndarray, "h 3"]]) -> Float[np.ndarray, "v h"]:
+    """The field, smooth where any of these displacements of the handles would turn a triangle over.
+
+    held: vertices whose values do not change: what must be still, and the handles' own triangles.
+    """
+    moving = np.flatnonzero(cardinal.any(1)[mesh.faces].any(1) & seen(mesh))
+    best, fewest, chosen = cardinal, len(moving), np.zeros(len(cardinal), bool)
+    for rings in range(1, ROUNDS + 1):
+        bad = np.zeros(len(moving), bool)
+        for asked in asked_mm:
+            bad |= turned(mesh.vertices_mm, mesh.faces, moving, cardinal @ asked)
+        if bad.sum() < fewest:
+            best, fewest = cardinal, int(bad.sum())
+        if not bad.any():
+            break
+        chosen[mesh.faces[moving[bad]]] = True
+        for _ in range(rings):
+            chosen[mesh.faces[chosen[mesh.faces].any(1)]] = True
+        cardinal = harmonic(mesh.faces, cardinal, chosen & ~held)
+    return best
+
+
+def harmonic(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v h"], chosen: Bool[np.ndarray, "v"]) -> Float[
+        np.ndarray, "v h"]:
+    """Values that are, on the chosen vertices, the mean of their neighbours'."""
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        return values
+    near = faces[chosen[faces].any(1)]
+    ends = np.concatenate([near[:, [0, 1]], near[:, [1, 2]], near[:, [2, 0]]])
+    ends = np.unique(np.sort(ends, axis=1), axis=0)
+    one, two = np.concatenate([ends, ends[:, ::-1]]).T
+    graph = coo_array((np.ones(len(one)), (one, two)), shape=(len(values), len(values))).tocsr()[rows]
+    system = csc_array(diags(graph.sum(1)) - graph[:, rows])
+    out = values.copy()
+    out[rows] = 0
+    out[rows] = splu(system).solve(graph @ out)
+    return out
+
+
+@compiled
+def turned(vertices, faces, rows, moved):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Which of some triangles (numbers `rows`) look the other way after a displacement (V, 3)."""
+    out = np.zeros(len(rows), np.bool_)
+    for n in range(len(rows)):
+        a, b, c = faces[rows[n]]
+        e1, e2 = vertices[b] - vertices[a], vertices[c] - vertices[a]
+        g1, g2 = e1 + moved[b] - moved[a], e2 + moved[c] - moved[a]
+        out[n] = np.dot(np.cross(e1, e2), np.cross(g1, g2)) < 0
+    return out
