@@ -144,11 +144,13 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     scores = still_scores(problem.anatomy, procedure, options.still_weight)
     if problem.locked is not None:
         scores = np.vstack([scores, mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0)])
-    surface = Surface(mesh.vertices_mm, mesh.faces)
-    behind_mm = setback + RING_MARGIN_EDGES * surface.edge_mm
+    edge_mm, longest_mm = edge_lengths(mesh)
+    behind_mm = setback + RING_MARGIN_EDGES * edge_mm
     still, places = (scores >= 0).any(0), mesh.points(points)
+    within = support + behind_mm + longest_mm
+    surface = Surface(mesh.vertices_mm, mesh.faces, cKDTree(places).query(mesh.vertices_mm)[0] <= within)
     line = near(mesh, edge_line(mesh, scores, ramp / LINE_STEPS), places, support + behind_mm)
-    edge = surface.from_line(line, np.where(still, behind_mm, ramp))
+    edge = surface.from_line(line, np.where(still, behind_mm, ramp), edge_mm)
     behind = np.minimum(edge, behind_mm) * np.where(still, 1, -1) - setback
     ring = near(mesh, spaced(mesh.vertices_mm, mesh.faces, behind, options.ring_per_falloff * falloff), places, support)
     held = moved | (points.on((~still)[:, None].astype(float), mesh.faces)[:, 0] > 0)  # still anchors hold anyway
@@ -168,7 +170,14 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     w = window(edge[rows], of_moved[:, rows].min(0), ramp)
     out = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
     out[rows] = w[:, None] * (kernel(away[:, rows] / support).T @ weights)
-    return out, of_moved, surface.edge_mm
+    return out, of_moved, edge_mm
+
+
+def edge_lengths(mesh: Mesh) -> tuple[float, float]:
+    """The mean and the longest edge (mm)."""
+    corners = mesh.vertices_mm[mesh.faces]
+    length = np.sqrt(((corners - corners[:, [1, 2, 0]])**2).sum(2))
+    return float(length.mean()), float(length.max())
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m v"], edge_mm: float) -> Float[

@@ -62,7 +62,7 @@ def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove, locked: Side | None
         rigid = np.maximum(rigid, mesh.vertices_mm[:, 0] * (1.0 if locked == "left" else -1.0))
     surface = Surface(mesh.vertices_mm, mesh.faces)
     line = level_line(mesh.vertices_mm, mesh.faces, rigid, RAMP_MM / 4)
-    away = np.where(rigid >= 0, 0, surface.from_line(line, np.full(len(rigid), RAMP_MM)))
+    away = np.where(rigid >= 0, 0, surface.from_line(line, np.full(len(rigid), RAMP_MM), RAMP_MM))
     far = surface.from_points(point, np.full(len(rigid), move.radius_mm))[0]
     share = smoothstep(away / RAMP_MM) * wendland(far / move.radius_mm)
     there = float(point.on(share[:, None], mesh.faces)[0, 0])

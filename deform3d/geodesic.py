@@ -1,7 +1,7 @@
 """Distances along the surface, from points and from a line on it; and lines on it where a value passes zero."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d
 
 from core.surface import SurfacePoints
@@ -9,31 +9,45 @@ from deform3d.front import at_points, each, nearest, rings
 
 SAMPLES = 8
 """So many samples of a line to the spacing of the points that are taken on it; it is smoothed over half the spacing."""
-SLACK_EDGES = 1.0
-"""How many mean edges a line point's front runs into the part that another point is nearer to."""
+CELL_MM = 6.0
+"""Vertices are kept in the order of cells of this size."""
 
 
 class Surface:
-    """A mesh's triangles (V vertices in mm), ready to be measured along."""
+    """A mesh's triangles (V vertices in mm), or those that touch a part of its vertices, ready to be measured along."""
 
-    def __init__(self, vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> None:
+    def __init__(self, vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"],
+                 part: Bool[np.ndarray, "v"] | None = None) -> None:
+        """part: what lies beyond it is infinitely far, and no point that is measured from may lie there."""
         self.vertices_mm, self.faces = np.ascontiguousarray(vertices_mm), np.ascontiguousarray(faces, np.int64)
-        self.net = rings(self.vertices_mm, self.faces)
-        edges = self.vertices_mm[self.faces] - self.vertices_mm[np.roll(self.faces, -1, axis=1)]
-        self.edge_mm = float(np.linalg.norm(edges, axis=2).mean())
+        chosen = self.faces if part is None else self.faces[part[self.faces].any(1)]
+        used = np.zeros(len(vertices_mm), bool)
+        used[chosen] = True
+        kept = np.flatnonzero(used)
+        self.kept = kept[np.lexsort(np.floor(vertices_mm[kept] / CELL_MM).T)]  # what is near lies near in memory, too
+        self.local = np.full(len(vertices_mm), -1)
+        self.local[self.kept] = np.arange(len(kept))
+        self.net = rings(self.vertices_mm[self.kept], self.local[chosen])
 
     def from_points(self, points: SurfacePoints, limit_mm: Float[np.ndarray, "v"]) -> Float[np.ndarray, "n v"]:
         """The distance from each point to every vertex; inf beyond the vertex's limit, and on another piece.
 
         No path runs through vertices beyond their limit: a negative one closes a part.
         """
-        return np.asarray(each(self.net, *self.corners(points), limit_mm))
+        out = np.full((len(points), len(self.vertices_mm)), np.inf)
+        out[:, self.kept] = each(self.net, *self.corners(points), limit_mm[self.kept])
+        return out
 
-    def from_line(self, line: SurfacePoints, limit_mm: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v"]:
-        """The distance to the nearest of the points of a `level_line`; inf beyond the vertex's limit."""
-        if not len(line):
-            return np.full(len(self.vertices_mm), np.inf)
-        return np.asarray(nearest(self.net, *self.corners(line), limit_mm, SLACK_EDGES * self.edge_mm))
+    def from_line(self, line: SurfacePoints, limit_mm: Float[np.ndarray, "v"], slack_mm: float) -> Float[
+            np.ndarray, "v"]:
+        """The distance to the nearest of the points of a `level_line`; inf beyond the vertex's limit.
+
+        slack_mm: an edge of the mesh; how far a point's front runs into the part that another point is nearer to.
+        """
+        out = np.full(len(self.vertices_mm), np.inf)
+        if len(line):
+            out[self.kept] = nearest(self.net, *self.corners(line), limit_mm[self.kept], slack_mm)
+        return out
 
     def at(self, away_mm: Float[np.ndarray, "s v"], points: SurfacePoints, own: SurfacePoints) -> Float[
             np.ndarray, "s n"]:
@@ -44,10 +58,10 @@ class Surface:
         return np.where(together, np.linalg.norm(here[:, None] - there, axis=2), found)
 
     def corners(self, points: SurfacePoints) -> tuple[Int[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-        """The corners of the points' triangles, and how far they are."""
+        """The corners of the points' triangles, as numbers of `net`, and how far they are."""
         corner = self.faces[points.face]
         place = points.on(self.vertices_mm, self.faces)
-        return corner, np.linalg.norm(self.vertices_mm[corner] - place[:, None], axis=2)
+        return self.local[corner], np.linalg.norm(self.vertices_mm[corner] - place[:, None], axis=2)
 
 
 def level_line(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"],

@@ -6,7 +6,7 @@ a = value * share * response (Rodrigues): with r = p - q its displacement is
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -216,10 +216,17 @@ def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_r
 
 def normal_at(mesh: Mesh, position: Float[np.ndarray, "3"], point: SurfacePoints) -> Float[np.ndarray, "3"]:
     """The outward unit normal of the skin about a place: its triangles within `NORMAL_MM` that face the same way."""
-    normals = mesh.face_normals()
-    gap = np.linalg.norm(mesh.vertices_mm[mesh.faces].mean(1) - position, axis=1)
-    own = normals[point.face[0]]
-    weight = np.clip(1 - (gap / NORMAL_MM)**2, 0, None)**2 * (normals @ own > 0)
-    weight[point.face[0]] += 1e-9
-    mean = weight @ normals
+    middles, normals = middles_and_normals(mesh)
+    face = int(point.face[0])
+    near = np.append(np.flatnonzero((np.abs(middles - position) < NORMAL_MM).all(1)), face)
+    gap = np.linalg.norm(middles[near] - position, axis=1)
+    weight = np.clip(1 - (gap / NORMAL_MM)**2, 0, None)**2 * (normals[near] @ normals[face] > 0)
+    weight[-1] = 1e-9  # when its own triangle is the only one
+    mean = weight @ normals[near]
     return mean / np.linalg.norm(mean)
+
+
+@lru_cache(maxsize=2)
+def middles_and_normals(mesh: Mesh) -> tuple[Float[np.ndarray, "f 3"], Float[np.ndarray, "f 3"]]:
+    """Of every triangle; the normal is as long as twice its area."""
+    return mesh.vertices_mm[mesh.faces].mean(1), mesh.face_normals()

@@ -66,9 +66,17 @@ def harmonic(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v h"], ch
 def turned(vertices, faces, rows, moved):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Which of some triangles (numbers `rows`) look the other way after a displacement (V, 3)."""
     out = np.zeros(len(rows), np.bool_)
+    before, after = np.zeros(6), np.zeros(6)
     for n in range(len(rows)):
         a, b, c = faces[rows[n]]
-        e1, e2 = vertices[b] - vertices[a], vertices[c] - vertices[a]
-        g1, g2 = e1 + moved[b] - moved[a], e2 + moved[c] - moved[a]
-        out[n] = np.dot(np.cross(e1, e2), np.cross(g1, g2)) < 0
+        for k in range(3):
+            before[k], before[3 + k] = vertices[b, k] - vertices[a, k], vertices[c, k] - vertices[a, k]
+            after[k] = before[k] + moved[b, k] - moved[a, k]
+            after[3 + k] = before[3 + k] + moved[c, k] - moved[a, k]
+        alike = 0.0
+        for k in range(3):
+            one, two = (k + 1) % 3, (k + 2) % 3
+            alike += ((before[one] * before[3 + two] - before[two] * before[3 + one])
+                      * (after[one] * after[3 + two] - after[two] * after[3 + one]))
+        out[n] = alike < 0
     return out

@@ -130,10 +130,10 @@ def test_distance_to_a_line_on_both_its_sides():
     surface = Surface(mesh.vertices_mm, mesh.faces)
     line = level_line(mesh.vertices_mm, mesh.faces, mesh.vertices_mm[:, 2] - 15, 0.5)
     assert np.abs(mesh.points(line)[:, 2] - 15).max() < 1e-9
-    found = surface.from_line(line, np.full(len(mesh.vertices_mm), 30.0))
+    found = surface.from_line(line, np.full(len(mesh.vertices_mm), 30.0), 3.0)
     exact = 20 * np.abs(np.arccos(np.clip(mesh.vertices_mm[:, 2] / 20, -1, 1)) - np.arccos(15 / 20))
     assert np.abs(found - exact)[exact < 30].max() < 0.25
-    assert np.isinf(surface.from_line(line[:0], np.full(len(mesh.vertices_mm), 30.0))).all()
+    assert np.isinf(surface.from_line(line[:0], np.full(len(mesh.vertices_mm), 30.0), 3.0)).all()
 
 
 def test_smoothstep_is_flat_at_both_ends():
