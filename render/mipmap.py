@@ -45,7 +45,9 @@ class Mipmap:
         return color
 
     def sample_list(self, uv: Float[np.ndarray, "n 2"], level: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 3"]:
-        """Colours of a list of points of any length."""
+        """Colours of a list of points of any length, none included."""
+        if not len(uv):
+            return np.zeros((0, 3), np.float32)
         rows = -(-len(uv) // LIST_WIDTH)
         grid_uv = np.zeros((rows * LIST_WIDTH, 2), np.float32)
         grid_level = np.zeros(rows * LIST_WIDTH, np.float32)

@@ -45,6 +45,7 @@ def test_mipmap_levels_blend_and_clamp() -> None:
                           [[10, 200, 30]])
     listed = mipmap.sample_list(uv.reshape(-1, 2), np.full(35, 1.25, np.float32))
     assert np.array_equal(listed.reshape(5, 7, 3), between)
+    assert mipmap.sample_list(np.zeros((0, 2), np.float32), np.zeros(0, np.float32)).shape == (0, 3)
 
 
 def test_edges_are_mixed_in_proportion() -> None:
@@ -57,6 +58,14 @@ def test_edges_are_mixed_in_proportion() -> None:
     assert shown[32, 5].tolist() == [0] * 3
     assert abs(shown[32, 11, 0] - 50) <= 1
     assert abs(shown[32, 52, 0] - 50) <= 1
+
+
+def test_edges_come_out_the_same_in_parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part may hold pixels beside the head only, where no ray meets it."""
+    mesh, camera = square(40.5), front_camera(500.0, (64, 64), 500.0)
+    whole = photograph(Rasterizer(mesh), camera, noise(3, 64))
+    monkeypatch.setattr("render.picture.EDGE_PIXELS", 1)
+    assert np.array_equal(photograph(Rasterizer(mesh), camera, noise(3, 64)), whole)
 
 
 def test_only_edge_pixels_differ_from_the_plain_picture() -> None:
