@@ -1,1 +1,1 @@
-"""Photoreal pictures from rendered buffers: empty in this version; issues D (warp, diffusion) and E fill it."""
+"""Photoreal pictures: guided warp, painting, post-processing, guard, metrics, training. Imports core only."""
