@@ -14,6 +14,8 @@ from deform3d.compiled import compiled, gap
 
 SHORTER = 1e-12
 """A path must be shorter by this part to count; below it is rounding."""
+AGAIN = 1e-7
+"""The same for a vertex that the front has gone on from: thin triangles would send ever smaller gains to and fro."""
 PASSED = -2
 """The place in the heap of a vertex that the front has gone on from."""
 FLAT = 1e-9
@@ -106,7 +108,7 @@ def run(net, sources, lengths, limit, u, heap, place, touched):  # type: ignore[
                 k = third[e, s]
                 if k >= 0 and place[k] == PASSED:
                     shortest = min(shortest, across(plane[e, s, 0], plane[e, s, 1], plane[e, s, 2], u[j], u[k]))
-            if shortest < u[i] * (1 - SHORTER):
+            if shortest < u[i] * (1 - (AGAIN if place[i] == PASSED else SHORTER)):
                 if u[i] == np.inf:
                     touched[reached] = i
                     reached += 1
