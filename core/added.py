@@ -7,13 +7,12 @@
 
 import dataclasses
 import datetime
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from core.errors import PrevisageError, UsageError
 from core.files import read_json
+from core.places import own_folder
 from core.records import record
 
 RECORD = "model.json"
@@ -33,16 +32,7 @@ class Licence:
 
 def folder() -> Path:
     """Where added models are kept."""
-    given = os.environ.get(WHERE)
-    if given:
-        return Path(given)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "previsage" / "models"
+    return own_folder(WHERE, "data", "models")
 
 
 def accepted_record(name: str, title: str, licence: Licence) -> dict[str, Any]:

@@ -9,7 +9,8 @@ w window.
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
     b      hills about the moved handles, a few triangles wide; P barycentric weights of these handles
-    f      = w g + b (P b)^-1 (1 - P w g),  so that P f = 1 on the mesh, whatever its triangles
+    f      = w g + b (P b)^-1 (1 - P w g),  so that P f = 1 on the mesh, whatever its triangles; smoothed in folds that
+             a step at an end of its clamp would turn over (deform3d.unfold)
     u(v)   = sum_j f_j(v) D_j
 
 The ring makes the interpolant itself die out towards the edge, so that the window has little to cut off. It lies behind

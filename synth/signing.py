@@ -11,7 +11,6 @@ import base64
 import contextlib
 import hashlib
 import os
-import sys
 import uuid
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from core.errors import PrevisageError
 from core.files import disk_errors
+from core.places import own_folder
 
 WHERE = "PREVISAGE_CONFIG"
 KEY_FILE, TRUSTED = "signing.pem", "trusted"
@@ -34,16 +34,7 @@ KEY_FILE, TRUSTED = "signing.pem", "trusted"
 
 def config_folder() -> Path:
     """Where this installation's key lies."""
-    given = os.environ.get(WHERE)
-    if given:
-        return Path(given)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "previsage"
+    return own_folder(WHERE, "config")
 
 
 def installation_key(folder: Path | None = None) -> Ed25519PrivateKey:

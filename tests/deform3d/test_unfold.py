@@ -1,0 +1,61 @@
+"""Folds that a field would turn over, on a flat sheet."""
+
+import numpy as np
+import pytest
+
+from deform3d.unfold import harmonic, turned, unfolded
+from tests.deform3d.test_geodesic import sheet
+
+
+@pytest.fixture(scope="module")
+def flat():
+    return sheet(21, 21)
+
+
+def spike(mesh, width):
+    """One handle's field: 1 in the middle, 0 from so many millimetres on."""
+    away = np.linalg.norm(mesh.vertices_mm - [10.0, 10.0, 0.0], axis=1)
+    return np.clip(1 - away / width, 0, None)[:, None]
+
+
+def rows_turned(mesh, field, asked):
+    return turned(mesh.vertices_mm, mesh.faces, np.arange(len(mesh.faces)), field @ asked)
+
+
+def test_a_gentle_field_is_left_alone(flat):
+    field, asked = spike(flat, 9.0), np.array([[4.0, 0.0, 0.0]])
+    assert not rows_turned(flat, field, asked).any()
+    assert unfolded(flat, field, np.zeros(len(field), bool), [asked]) is field
+
+
+def test_a_spike_that_turns_triangles_over_is_drawn_smooth(flat):
+    field, asked = spike(flat, 3.0), np.array([[4.0, 0.0, 0.0]])
+    still = ~field.any(1)
+    before = rows_turned(flat, field, asked)
+    assert before.any()
+    better = unfolded(flat, field, np.zeros(len(field), bool), [asked, -asked])
+    assert rows_turned(flat, better, asked).sum() < before.sum()
+    held = still | (field[:, 0] == 1)
+    kept = unfolded(flat, field, held, [asked, -asked])
+    assert np.array_equal(kept[held], field[held])  # what is still stays still, and the handle lands
+
+
+def test_turned_is_told_by_the_normal(flat):
+    """A displacement that mirrors the sheet turns every triangle; a turn by less than 90 degrees none."""
+    rows = np.arange(len(flat.faces))
+    mirror = flat.vertices_mm * [-2.0, 0, 0]
+    assert turned(flat.vertices_mm, flat.faces, rows, mirror).all()
+    c, s = np.cos(1.4), np.sin(1.4)
+    tilted = flat.vertices_mm @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) - flat.vertices_mm
+    assert not turned(flat.vertices_mm, flat.faces, rows, tilted).any()
+
+
+def test_harmonic_values_are_their_neighbours_mean(flat):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(len(flat.vertices_mm), 2))
+    chosen = (np.abs(flat.vertices_mm[:, :2] - 10) < 3.5).all(1)
+    out = harmonic(flat.faces, values, chosen)
+    assert np.array_equal(out[~chosen], values[~chosen])
+    for vertex in np.flatnonzero(chosen):
+        near = np.setdiff1d(flat.faces[(flat.faces == vertex).any(1)], vertex)
+        np.testing.assert_allclose(out[vertex], out[near].mean(0), atol=1e-9)
