@@ -114,8 +114,10 @@ def opened(image: Image.Image, path: Path) -> PhotoFile:
     upright = ImageOps.exif_transpose(image)
     alpha = None
     if upright.mode in ("CMYK", "LAB"):
-        picture = in_srgb(upright, profile)
-        notes.append(f"It was {upright.mode}, for print, and became sRGB.")
+        used = profile if profile and readable(profile) else None
+        picture = in_srgb(upright, used)
+        notes.append(f"It was {upright.mode}, for print, and became sRGB"
+                     + (" by its profile." if used else ", without a profile that could be used: colours may be off."))
         profile = None
     else:
         alpha = opacity(upright)
@@ -157,6 +159,15 @@ def opacity(image: Image.Image) -> UInt8[np.ndarray, "h w"] | None:
         return None
     alpha = np.asarray(image.convert("RGBA"))[..., 3]
     return None if alpha.min() == 255 else alpha
+
+
+def readable(profile: bytes) -> bool:
+    """Whether a colour profile can be opened."""
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    return True
 
 
 def in_srgb(image: Image.Image, profile: bytes | None) -> UInt8[np.ndarray, "h w 3"]:

@@ -38,7 +38,8 @@ TILE_PX, OVERLAP_PX = 384, 16
 
 @record
 class RestoreOptions:
-    """strength: how much of what the restorer adds is taken. fidelity: CodeFormer's w, 0 (looks) to 1 (likeness).
+    """strength: how much of what the restorer adds is taken. fidelity: CodeFormer's w, 0 (looks) to 1 (likeness),
+    of an .onnx file; a .pth one runs at its own. A call on a picture takes the strength alone, the rest is for loading.
 
     threads: of ONNX Runtime; 0 lets it choose.
     """

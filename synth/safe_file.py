@@ -36,7 +36,11 @@ def check_whole(path: Path) -> None:
     tensors = [t for name, t in header(path).items() if name != "__metadata__"]
     with open(path, "rb") as file:
         begins = 8 + int.from_bytes(file.read(8), "little")
-    wanted = begins + max((int(t["data_offsets"][1]) for t in tensors), default=0)
+    try:
+        wanted = begins + max((int(t["data_offsets"][1]) for t in tensors), default=0)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputRefused("not_safetensors", f"{path.name} is no safetensors file: its header names no tensors.",
+                           "Fetch it anew from where it is published.") from error
     if path.stat().st_size != wanted:
         raise InputRefused("truncated", f"{path.name} has {path.stat().st_size} bytes, its header says {wanted}.",
                            "The download was cut short: fetch it anew.")

@@ -257,9 +257,10 @@ def decode(loaded: Loaded, latents: Any) -> list[UInt8[np.ndarray, "s s 3"]]:
     with torch.inference_mode():
         made = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0].float()
         if not torch.isfinite(made).all() and loaded.dtype != torch.float32:
-            vae.to(torch.float32)
-            made = vae.decode(latents.float() / vae.config.scaling_factor, return_dict=False)[0]
-            vae.to(loaded.dtype)
+            try:
+                made = vae.to(torch.float32).decode(latents.float() / vae.config.scaling_factor, return_dict=False)[0]
+            finally:  # also when memory ends: a smaller batch comes next
+                vae.to(loaded.dtype)
     if not torch.isfinite(made).all():
         raise PrevisageError("not_finite", "The model's picture is not finite.",
                              "Add the weights again, or paint with --dtype fp32. warp3d's picture stands.")

@@ -1,7 +1,8 @@
 """Batches: which pairs a step trains on and with which noise, decided by seed and step alone.
 
 Sample k of a run is pair perm(epoch)[k mod N] with the noise of generator (seed, k). So a run that goes on after it was
-stopped, or on another number of processes, meets the same samples, and nothing of a random state need be kept.
+stopped, or on another number of processes with as many samples a step, meets the same samples, and nothing of a random
+state need be kept.
 """
 
 from collections.abc import Iterator, Sequence

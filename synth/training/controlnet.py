@@ -59,7 +59,7 @@ def train(pairs_folder: Path, out: Path, options: TrainOptions, progress: Progre
                               gradient_accumulation_steps=options.accumulate, cpu=bare)
     try:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        run_mark(out, options, pairs, accelerator.is_main_process)
+        run_mark(out, options, pairs, accelerator.num_processes, accelerator.is_main_process)
         frozen, net = models(torch, options, accelerator.device)
         return loop(torch, accelerator, frozen, net, pairs, out, options, progress, stop)
     finally:
@@ -76,9 +76,10 @@ def reset(accelerator: Any) -> None:
         GradientState._reset_state()
 
 
-def run_mark(out: Path, options: TrainOptions, pairs: Pairs, write: bool) -> None:
+def run_mark(out: Path, options: TrainOptions, pairs: Pairs, processes: int, write: bool) -> None:
     """Note what the run is. UsageError: the folder holds another."""
-    told = json.loads(json.dumps({"options": options.decides(), "pairs": pairs.mark(), "weights": weights_mark()}))
+    decides = options.decides() | {"samples_a_step": options.batch * options.accumulate * processes}
+    told = json.loads(json.dumps({"options": decides, "pairs": pairs.mark(), "weights": weights_mark()}))
     if (out / "train.json").is_file():
         known = read_json(out / "train.json")
         if known != told:

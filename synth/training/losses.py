@@ -38,6 +38,8 @@ def load_nets(files: dict[str, Path], device: Any) -> dict[str, Any]:
         except (RuntimeError, ValueError, OSError) as error:
             raise InputRefused("not_torchscript", f"{file.name} is no TorchScript file.",
                                "Save the network with torch.jit.save.") from error
+        for weight in nets[term].parameters():
+            weight.requires_grad_(False)
     return nets
 
 

@@ -70,9 +70,10 @@ class TrainOptions:
                     "Nothing else can stand in for it.")
 
     def decides(self) -> dict[str, Any]:
-        """What a resumed run must share with the one that it goes on with; how often it saves may differ."""
+        """What a resumed run must share with the one that it goes on with; how often it saves may differ, and how a
+        step's samples are shared out."""
         told = dataclasses.asdict(self)
-        for name in ("save_every", "workers", "checkpointing"):
+        for name in ("save_every", "workers", "checkpointing", "batch", "accumulate"):
             del told[name]
         return told
 
