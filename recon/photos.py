@@ -8,14 +8,9 @@ from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from core.errors import InputRefused
+from core.exif import focal_px
 from core.records import record
 from recon.probe import Limits, Sniffed
-
-DIAGONAL_35MM = 43.27
-"""Diagonal of the 36 x 24 mm frame, mm."""
-
-FOCAL_35MM_TAG = 0xA405
-EXIF_IFD = 0x8769
 
 
 @record
@@ -90,18 +85,3 @@ def in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         except (ImageCms.PyCMSError, OSError):
             return image.convert("RGB")
     return image.convert("RGB")
-
-
-def focal_px(image: Image.Image) -> float | None:
-    """Focal length from EXIF: f = FocalLengthIn35mmFilm / 43.27 mm x the picture's diagonal in px.
-
-    Cameras state the equivalent by the diagonal of the 36 x 24 mm frame (CIPA DCG-001); None when it is missing or 0.
-    """
-    stated = image.getexif().get_ifd(EXIF_IFD).get(FOCAL_35MM_TAG)
-    try:
-        f35 = float(stated) if stated else 0.0
-    except (TypeError, ValueError):
-        return None
-    if not 8 <= f35 <= 400:
-        return None
-    return f35 / DIAGONAL_35MM * float(np.hypot(*image.size))

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from core.errors import InputRefused, UsageError
+from core.exif import focal_px
 from core.files import write_bytes
 from core.records import freeze, record
 
@@ -36,6 +37,7 @@ class PhotoFile:
     """An opened photo. picture: upright, in the colours of `profile` (ICC; None means sRGB). alpha: opacity or None.
 
     notes: what was changed to read it, for the person. jpeg: its quantisation tables and subsampling, or None.
+    focal_px: of the lens, from the metadata, or None.
     """
 
     name: str
@@ -45,6 +47,7 @@ class PhotoFile:
     profile: bytes | None
     notes: tuple[str, ...]
     jpeg: dict[str, Any] | None = None
+    focal_px: float | None = None
 
     def __post_init__(self) -> None:
         freeze(self, picture=(self.picture, np.uint8))
@@ -52,6 +55,15 @@ class PhotoFile:
     def srgb(self) -> UInt8[np.ndarray, "h w 3"]:
         """The picture in sRGB; a broken profile counts as none."""
         return in_srgb(Image.fromarray(self.picture), self.profile)
+
+    def from_srgb(self, picture: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+        """An sRGB picture in this file's own colours."""
+        if self.profile is None or not readable(self.profile):
+            return picture
+        own = ImageCms.ImageCmsProfile(io.BytesIO(self.profile))
+        made = ImageCms.profileToProfile(Image.fromarray(picture), ImageCms.createProfile("sRGB"), own,
+                                         outputMode="RGB")
+        return picture if made is None else np.asarray(made)
 
 
 def read_photo_file(path: Path, most_px: int = MOST_PX) -> PhotoFile:
@@ -125,7 +137,7 @@ def opened(image: Image.Image, path: Path) -> PhotoFile:
             profile = None  # a grey or palette profile fits no RGB
         picture = np.asarray(eight_bit(upright).convert("RGB"))
     return PhotoFile(name=path.name, format=read_as, picture=picture, alpha=alpha, profile=profile,
-                     notes=tuple(notes), jpeg=tables)
+                     notes=tuple(notes), jpeg=tables, focal_px=focal_px(image))
 
 
 def depth(image: Image.Image, path: Path) -> int:

@@ -1,0 +1,150 @@
+"""Study: one person in one photo, got ready once for any number of plans.
+
+The picture is worked on around the head only (`window`), in the file's own pixels and colours.
+"""
+
+import functools
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from core.camera import Camera
+from core.face_model import FaceModel
+from core.plan import Plan
+from core.prediction import Prediction
+from core.reconstruction import Reconstruction, View
+from deform3d import catalogue
+from deform3d import predict as displace
+from previsage.rasterizer import rasterizer
+from previsage.studio import Studio
+from recon.bundle import BundleOptions
+from recon.detect import Detector, Face
+from recon.foreground import Foreground
+from recon.models import load_model
+from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, with_skin
+from render.flow import windowed
+from synth.photo_file import PhotoFile
+
+AROUND, HAIR = 1.15, 0.35
+"""The window reaches so many face heights to every side of the face's middle, which lies below the head's by so many:
+hair, ears and neck are in it."""
+SKIN_PX = 1280
+"""The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
+
+
+class Tools(NamedTuple):
+    """What every study shares."""
+
+    model: FaceModel
+    detector: Detector
+    foreground: Foreground
+
+
+@functools.cache
+def tools() -> Tools:
+    """Loaded once in the life of a program."""
+    return Tools(model=load_model(), detector=Detector(), foreground=Foreground())
+
+
+class Study:
+    """A photo and one of its faces. heads: the fitted heads, given when several photos of a person share one."""
+
+    def __init__(self, photo: PhotoFile, face: Face, ipd_mm: float | None = None, focal_px: float | None = None,
+                 head: PhotoHead | None = None) -> None:
+        self.photo, self.face, self.ipd_mm, self.focal_px = photo, face, ipd_mm, focal_px
+        self.window = window_around(face, photo.picture.shape)
+        if head is not None:
+            self.__dict__["head"] = self.__dict__["quick"] = head
+
+    @functools.cached_property
+    def srgb(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The photo for eyes that know sRGB only."""
+        return self.photo.srgb()
+
+    @functools.cached_property
+    def quick(self) -> PhotoHead:
+        """Pose, size and proportions."""
+        return self.__dict__["head"] if "head" in self.__dict__ else self.fitted(QUICK)
+
+    @functools.cached_property
+    def head(self) -> PhotoHead:
+        """The whole fit."""
+        return self.fitted(WHOLE)
+
+    def fitted(self, options: BundleOptions) -> PhotoHead:
+        """The head by one way of fitting."""
+        return fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
+                          options)[0]
+
+    @property
+    def part(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The window of the photo, in its own colours."""
+        return np.ascontiguousarray(self.photo.picture[self.window])
+
+    @property
+    def camera(self) -> Camera:
+        """The camera of the window."""
+        return windowed(self.head.camera, *self.window)
+
+    @functools.cached_property
+    def person(self) -> Bool[np.ndarray, "h w"]:
+        """Who is seen in the window."""
+        return tools().foreground(np.ascontiguousarray(self.srgb[self.window]))
+
+    @functools.cached_property
+    def reconstruction(self) -> Reconstruction:
+        """The head with the photo's skin."""
+        part = self.part
+        height, width = part.shape[:2]
+        shrink = min(1.0, SKIN_PX / max(height, width))
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        small = part if shrink == 1 else cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+        person = cv2.resize(self.person.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        return with_skin(self.head, small, self.camera.resized(size), person, rasterizer(), self.photo.name)
+
+    def prediction(self, plan: Plan) -> Prediction:
+        """The plan on this person's face at rest; the same displacement is then worn with the expression."""
+        return predicted(self.head, plan.model_dump_json())
+
+    def studio(self, displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str], srgb: bool) -> "PhotoStudio":
+        """What draws a plan on the window."""
+        picture = np.ascontiguousarray(self.srgb[self.window]) if srgb else self.part
+        return PhotoStudio(self, picture, displacement_mm, procedures)
+
+
+class PhotoStudio(Studio):
+    """A studio whose only frame is the photo's window."""
+
+    def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], displacement_mm: Float[np.ndarray, "v 3"],
+                 procedures: Sequence[str]) -> None:
+        super().__init__(Path(), study.reconstruction, displacement_mm, procedures)
+        self.picture = picture
+        self.view = View(camera=study.camera, path=study.photo.name, source=study.photo.name,
+                         reprojection_px=study.head.reprojection_px)
+        self.__dict__["segment"] = lambda frame: study.person
+
+    def frame(self, view: View) -> UInt8[np.ndarray, "h w 3"]:
+        """The window."""
+        return self.picture
+
+
+@lru_cache(maxsize=64)
+def predicted(head: PhotoHead, plan_json: str) -> Prediction:
+    """A plan on a head; kept, because a sweep, all bands and all views ask for it again."""
+    return displace(head.neutral, head.anatomy, Plan.model_validate_json(plan_json), catalogue())
+
+
+def window_around(face: Face, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of the photo in which the head lies."""
+    height, width = shape[:2]
+    up = face.points_px[10, :2] - face.points_px[152, :2]
+    middle = face.points_px[:468, :2].mean(0) + HAIR / 2 * up
+    reach = AROUND * max(float(np.linalg.norm(up)), face.height_px)
+    left, top = np.clip(np.floor(middle - reach), 0, [width - 2, height - 2]).astype(int)
+    right, bottom = np.clip(np.ceil(middle + reach), [left + 2, top + 2], [width, height]).astype(int)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))

@@ -1,0 +1,264 @@
+"""One photo, or a few of one visit: the faces in it, and the head model laid on one of them, in millimetres.
+
+A single view shows shape across, hardly along, the line of sight; what it cannot tell stays the model's. Neither focal
+length nor distance can be read off it either, only their ratio, which is all that a change in millimetres needs. A crop
+hides the lens, so distance has its own prior beside that of the lens: the same face, cropped, keeps its millimetres.
+
+After the fit the head is drawn to the landmarks themselves: what a landmark lies off the model (`Bundle.own`) spreads
+over the skin around it as a Gaussian of `REACH_MM`.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.distance import cdist
+
+from core.anatomy import Anatomy
+from core.camera import Camera
+from core.certainty import seen_at
+from core.errors import InputRefused
+from core.face_model import FaceModel
+from core.fragments import Rasterize
+from core.landmarks import MEDIAPIPE478, Landmarks3D
+from core.mesh import Mesh
+from core.reconstruction import Reconstruction, Scale, View
+from core.records import freeze, record
+from recon.bundle import Bundle, BundleOptions, adjust
+from recon.detect import Detector, Face, region_of_box
+from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
+from recon.head import HeadOptions, Views, metric, true_scale, vertex_sd
+from recon.landmark_net import FaceBox
+from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, Observations
+from recon.texture import TextureOptions, gather
+
+USUAL_MM, USUAL_SD = 800.0, 0.5
+"""Distance at which faces are photographed: from selfies (350 mm) to studio portraits (1.5 to 2 m); spread of its
+logarithm."""
+CROPPED_SD = 0.35
+"""Spread of ln(focal / diagonal) of a photo that may have been cropped."""
+FACE_MM = 190.0
+"""Height of the 478 points' extent on the model's average face."""
+TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
+"""The picture is searched whole, then in halves and quarters of its longer side, which overlap by a quarter, as long as
+faces smaller than this share of what was looked at, or none, were found: where there are small ones there are more."""
+REACH_MM, RIDGE = 12.0, 0.3
+SKIN = TextureOptions(side=1024, views=1)
+OUTSIDE_SHARE = 0.08
+"""Share of the face's points beyond the picture's edge above which half a face is missing."""
+SMILING_SD = 0.3
+"""Spread of the facial actions: people in photos smile."""
+QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_every=3)
+"""Pose, scale and the face's proportions, for the flat mode."""
+WHOLE = BundleOptions(expression_sd=SMILING_SD)
+
+
+@record
+class PhotoHead:
+    """A head as one photo shows it. mesh: with its expression, drawn to the landmarks; neutral: the same person's face
+    at rest; both in mm in one head frame, that of `camera` too. visible (478,): how far each point is trusted, 0..1.
+
+    reprojection_px: median distance between the fit's landmarks and the detected ones. facial (E,): strengths of the
+    model's facial actions. sd_mm (V,): how far the true skin may lie from `mesh`, one standard deviation.
+    """
+
+    face: Face
+    camera: Camera
+    mesh: Mesh
+    neutral: Mesh
+    anatomy: Anatomy
+    scale: Scale
+    cues: dict
+    visible: Float[np.ndarray, "478"]
+    reprojection_px: float
+    facial: Float[np.ndarray, "e"]
+    identity: Float[np.ndarray, "k"]
+    sd_mm: Float[np.ndarray, "v"]
+    model: str
+
+    def __post_init__(self) -> None:
+        freeze(self, visible=(self.visible, float), facial=(self.facial, float), identity=(self.identity, float),
+               sd_mm=(self.sd_mm, float))
+
+    @property
+    def angles_deg(self) -> tuple[float, float, float]:
+        """Yaw (positive: turned to the patient's left), pitch (positive: nodding down) and roll."""
+        yaw, pitch, roll = np.degrees(self.camera.head_angles_rad)
+        return float(yaw), float(pitch), float(roll)
+
+    @property
+    def px_per_mm(self) -> float:
+        """At the depth of the eyes."""
+        return float(self.camera.K_px[0, 0] / self.camera.cam_from_head[2, 3])
+
+
+def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[list[Face], list[FaceBox]]:
+    """Every face that the 478 points fit, from left to right, and the boxes of those that are too small for them.
+
+    The picture is searched in ever smaller parts, because the finder looks at 192 pixels a side.
+    """
+    boxes: list[FaceBox] = []
+    for parts in TILES:
+        boxes = merged(boxes, tiled(picture, detector, parts))
+        if boxes and np.median([b.side_px for b in boxes]) > LARGE * max(picture.shape) / parts:
+            break
+    faces: list[Face] = []
+    small: list[FaceBox] = []
+    for box in boxes:
+        face = detector.face_in(picture, region_of_box(box))
+        if face is None:
+            small.append(box)
+        elif not any(same(face, other) for other in faces):
+            faces.append(face)
+    return sorted(faces, key=lambda f: float(f.points_px[:468, 0].mean())), small
+
+
+def tiled(picture: UInt8[np.ndarray, "h w 3"], detector: Detector, parts: int) -> list[FaceBox]:
+    """Boxes found in square-ish parts of the picture, in its own pixels."""
+    if parts == 1:
+        return detector.boxes(picture)
+    height, width = picture.shape[:2]
+    side = round(max(height, width) / parts * (1 + OVERLAP))
+    if side < 128:
+        return []
+    found: list[FaceBox] = []
+    for y in starts(height, side):
+        for x in starts(width, side):
+            part = np.ascontiguousarray(picture[y:y + side, x:x + side])
+            found = merged(found, [FaceBox(center_px=b.center_px + [x, y], side_px=b.side_px, roll_rad=b.roll_rad,
+                                           score=b.score) for b in detector.boxes(part)])
+    return found
+
+
+def starts(length: int, side: int) -> list[int]:
+    """Where the parts begin, evenly, overlapping by at least `OVERLAP`."""
+    count = max(1, int(np.ceil((length - side) / (side * (1 - OVERLAP)))) + 1)
+    return np.unique(np.linspace(0, max(length - side, 0), count).astype(int)).tolist()
+
+
+def merged(known: Sequence[FaceBox], more: Sequence[FaceBox]) -> list[FaceBox]:
+    """Boxes without those that show a face again; the largest first."""
+    kept = list(known)
+    for box in sorted(more, key=lambda b: -b.score):
+        if all(np.linalg.norm(box.center_px - k.center_px) > 0.5 * max(box.side_px, k.side_px) for k in kept):
+            kept.append(box)
+    return sorted(kept, key=lambda b: -b.side_px)
+
+
+def same(a: Face, b: Face) -> bool:
+    """Two detections of one face."""
+    apart = np.linalg.norm(a.points_px[:468, :2].mean(0) - b.points_px[:468, :2].mean(0))
+    return bool(apart < 0.5 * max(a.height_px, b.height_px))
+
+
+def eye_span_px(face: Face) -> float:
+    """Between the outer eye corners, in space (the turn of the head does not shorten it)."""
+    return float(np.linalg.norm(face.points_px[OUTER_EYE[0]] - face.points_px[OUTER_EYE[1]]))
+
+
+def outside_share(face: Face, size_wh: tuple[int, int]) -> float:
+    """Share of the face's points that lie beyond the picture's edge."""
+    return float(beyond_edge(face, size_wh)[:468].mean())
+
+
+def beyond_edge(face: Face, size_wh: tuple[int, int]) -> Bool[np.ndarray, "478"]:
+    """Points that are not in the picture."""
+    xy = face.points_px[:, :2]
+    return np.asarray(((xy < -0.5) | (xy > np.array(size_wh) - 0.5)).any(1))
+
+
+def observed(faces: Sequence[Face], sizes_wh: Sequence[tuple[int, int]], focals_px: Sequence[float | None],
+             ) -> Observations:
+    """What the fit knows of some photos of one person, a lens each. focals_px: from metadata, or None."""
+    points = np.stack([f.points_px[:, :2] for f in faces])
+    trusted = np.stack([f.landmarks().confidence > 0.02 for f in faces])
+    inside = np.stack([~beyond_edge(f, s) for f, s in zip(faces, sizes_wh, strict=True)])
+    guess, sd = zip(*(lens_prior(f, s, hint) for f, s, hint in zip(faces, sizes_wh, focals_px, strict=True)),
+                    strict=True)
+    return Observations(points_px=points, visible=(trusted & inside).astype(float), size_wh=np.array(sizes_wh),
+                        lens=np.arange(len(faces)), focal_px=np.array(guess), focal_sd=np.array(sd))
+
+
+def lens_prior(face: Face, size_wh: tuple[int, int], hint_px: float | None) -> tuple[float, float]:
+    """Focal length (px) and the spread of its logarithm: from metadata, or from a phone's lens and a usual distance."""
+    if hint_px is not None:
+        return hint_px, KNOWN_FOCAL_SD
+    by_lens, by_distance = UNKNOWN_FOCAL * float(np.hypot(*size_wh)), USUAL_MM * face.height_px / FACE_MM
+    weight = np.array([CROPPED_SD**-2, USUAL_SD**-2])
+    log = weight @ np.log([by_lens, by_distance]) / weight.sum()
+    return float(np.exp(log)), float(weight.sum() ** -0.5)
+
+
+def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
+               focals_px: Sequence[float | None], rasterize: Rasterize, ipd_mm: float | None = None,
+               options: BundleOptions = WHOLE) -> list[PhotoHead]:
+    """One person's head in every photo: one identity and one size, a camera and an expression each.
+
+    InputRefused: no head explains a photo.
+    """
+    sizes = [(p.shape[1], p.shape[0]) for p in pictures]
+    seen = observed(faces, sizes, focals_px)
+    bundle = adjust(model, seen, options)
+    share = bundle.reprojection_px / np.array([f.height_px for f in faces])
+    if not np.isfinite(share).all() or share.max() > 0.03 or np.abs(bundle.identity).max() > 8:
+        raise InputRefused("no_fit", "No head explains this face.", "Give a photo with the whole face, uncovered.")
+    views = Views(model, seen, lambda k: pictures[k], rasterize)
+    scale, cues = true_scale(views, bundle, HeadOptions(ipd_mm=ipd_mm))
+    neutral, cameras = metric(views, views.neutral(bundle), model.anatomy, bundle, scale)
+    sd = vertex_sd(model, bundle, neutral, scale) if options is WHOLE else np.full(len(neutral.vertices_mm), 2.0)
+    return [one_head(model, bundle, k, face, cameras[k], neutral, scale, cues, seen, sd)
+            for k, face in enumerate(faces)]
+
+
+def one_head(model: FaceModel, bundle: Bundle, view: int, face: Face, camera: Camera, neutral: Mesh, scale: Scale,
+             cues: dict, seen: Observations, sd_mm: Float[np.ndarray, "v"]) -> PhotoHead:
+    """The head of one view: with its expression, and drawn to the landmarks."""
+    expression = np.tensordot(bundle.expression[view], model.expression_basis_mm, 1) * scale.mm_per_unit
+    laid = neutral.moved(expression)
+    trusted = (seen.visible[view] > 0) & (np.arange(478) < IRIS_ROWS.start)
+    drawn = laid.moved(drawn_to(model, bundle.own * scale.mm_per_unit, trusted))
+    return PhotoHead(face=face, camera=camera, mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
+                     cues=cues, visible=seen.visible[view] * face.landmarks().confidence,
+                     facial=bundle.expression[view], reprojection_px=float(bundle.reprojection_px[view]), identity=bundle.identity, sd_mm=sd_mm,
+                     model=model.name)
+
+
+def drawn_to(model: FaceModel, own_mm: Float[np.ndarray, "478 3"], trusted: Bool[np.ndarray, "478"]) -> Float[
+        np.ndarray, "v 3"]:
+    """What every vertex moves when the landmarks move by their own departures; the sliding outline is left out."""
+    weights, factor, rows = spreading(model)
+    wanted = np.where(trusted[rows, None], own_mm[rows], 0.0)
+    return np.asarray(weights @ cho_solve(factor, wanted))
+
+
+@functools.lru_cache(maxsize=2)
+def spreading(model: FaceModel) -> tuple[Float[np.ndarray, "v p"], tuple, np.ndarray]:
+    """Gaussians of the vertices' distances to the landmarks on the template, those between landmarks (factored, with
+    a ridge: landmarks are noisy), and which landmarks these are."""
+    rows = np.setdiff1d(np.arange(IRIS_ROWS.start), topology().outline)
+    pins = model.anatomy.pins478.on(model.template_mm, model.faces)[rows]
+
+    def gauss(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.exp(-cdist(a, b, "sqeuclidean") / REACH_MM**2)
+
+    matrix = gauss(pins, pins) + RIDGE * np.eye(len(rows))
+    return gauss(model.template_mm, pins), cho_factor(matrix), rows
+
+
+def with_skin(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
+              rasterize: Rasterize, name: str) -> Reconstruction:
+    """The head as the other stages know it, with the skin and the light of the photo.
+
+    picture, camera, person: the photo, or a part of it, perhaps reduced; who is seen in it, hair and clothes too.
+    """
+    skin = gather(head.mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, SKIN,
+                  anatomy=head.anatomy)
+    view = View(camera=head.camera, path=name, source=name, reprojection_px=head.reprojection_px)
+    return Reconstruction(
+        mesh=head.mesh, texture=skin.as_seen, delit=skin.delit, anatomy=head.anatomy, views=(view,),
+        landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=head.mesh.points(head.anatomy.pins478),
+                              confidence=head.visible), model=head.model, identity=head.identity,
+        expression=head.facial, scale=head.scale, uncertainty_mm=head.sd_mm, seen=seen_at(skin.as_seen, head.mesh),
+        report={"light": skin.light.report(), "scale_cues": head.cues})
