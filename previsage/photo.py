@@ -55,8 +55,8 @@ class PhotoResult:
     output: what people see, without the corner's mark, which files get when they are written. raw: before the guard
     looked at it. warp: what painting began with. mask (H,W): how much of a pixel may change, 0..1; where it is 0 the
     output is the photo, byte for byte. landmarks_before, landmarks_after (478,2): px. checks: the guard's findings.
-    shown: False where a plain render stands in, with the reason. angles_deg: yaw, pitch, roll of the head.
-    scale: millimetres, with their source and spread. notes: what a person should know, in sentences.
+    shown: False where a plain render stands in, with the reason.
+    head: as the photo shows it (`recon.one_photo`), in millimetres. notes: what a person should know, in sentences.
     """
 
     photo: PhotoFile
@@ -72,10 +72,7 @@ class PhotoResult:
     shown: bool
     reason: str
     prediction: Prediction
-    angles_deg: tuple[float, float, float]
-    view: str
-    scale: Scale
-    px_per_mm: float
+    head: PhotoHead
     eyes_px: float
     notes: tuple[str, ...]
     ran: dict[str, Any]
@@ -89,6 +86,26 @@ class PhotoResult:
         """The control picture of the face after, as ControlNet takes it (black when the face is under 64 px)."""
         marks = Landmarks2D(scheme=MEDIAPIPE478, points=self.landmarks_after, confidence=np.ones(478))
         return control_picture(marks, (self.photo.picture.shape[1], self.photo.picture.shape[0]))
+
+    @property
+    def angles_deg(self) -> tuple[float, float, float]:
+        """Yaw, pitch and roll of the fitted head."""
+        return self.head.angles_deg
+
+    @property
+    def view(self) -> View:
+        """In a word."""
+        return view_of(self.head.angles_deg[0])
+
+    @property
+    def px_per_mm(self) -> float:
+        """At the depth of the eyes."""
+        return self.head.px_per_mm
+
+    @property
+    def scale(self) -> Scale:
+        """Millimetres: their source and spread."""
+        return self.head.scale
 
     @property
     def unchanged(self) -> bool:
@@ -164,7 +181,7 @@ def the_face(faces: Sequence[Face], small: int, number: int | None, photo: Photo
             "Give a photo of one face, upright, that fills a third of its height; a full profile is often lost: turn "
             "a little towards the camera.")
     if number is not None and not 1 <= number <= len(faces):
-        raise UsageError("which_face", f"There is no face {number} in {photo.name}.",
+        raise InputRefused("which_face", f"There is no face {number} in {photo.name}.",
                          f"It shows {len(faces)}; they are counted from the left.")
     heights = [f.height_px for f in faces]
     largest = int(np.argmax(heights))
@@ -197,8 +214,7 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
     return PhotoResult(
         photo=study.photo, plan=plan, mode=mode, output=made.picture, raw=made.raw, warp=made.warp, mask=made.mask,
         landmarks_before=start, landmarks_after=start + shift_px(head, made.moves_mm), checks=made.verdict,
-        shown=made.shown, reason=made.reason, prediction=made.prediction, angles_deg=head.angles_deg,
-        view=view_of(head.angles_deg[0]), scale=head.scale, px_per_mm=head.px_per_mm, eyes_px=eye_span_px(study.face),
+        shown=made.shown, reason=made.reason, prediction=made.prediction, head=head, eyes_px=eye_span_px(study.face),
         notes=tuple(notes), ran=made.ran)
 
 

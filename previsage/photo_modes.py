@@ -144,8 +144,8 @@ def region_around(points_px: Float[np.ndarray, "n 2"], reach_px: float, face_px:
 def eased(start_px: Float[np.ndarray, "n 2"], move_px: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
     """The motions, with those that lag behind a neighbour taken along so far that the picture does not fold.
 
-    From the side a nose moves before a still cheek, a lower lip along a still upper one; a picture, being one skin, must
-    let the still one follow. The strongest motions stay as they are (a cone of slope `STEEPEST` under each).
+    From the side a nose moves before a still cheek, a lower lip along a still upper one; a picture, being one skin,
+    must let the still one follow. The strongest motions stay as they are (a cone of slope `STEEPEST` under each).
     """
     out, size = move_px.copy(), np.linalg.norm(move_px, axis=1)
     far = np.linalg.norm(start_px[:, None] - start_px[None], axis=2)

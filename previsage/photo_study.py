@@ -59,7 +59,11 @@ class Study:
         self.photo, self.face, self.ipd_mm, self.focal_px = photo, face, ipd_mm, focal_px
         self.window = window_around(face, photo.picture.shape)
         if head is not None:
-            self.__dict__["head"] = self.__dict__["quick"] = head
+            self.wear(head)
+
+    def wear(self, head: PhotoHead) -> None:
+        """Take a head that was fitted together with other photos of the person."""
+        self.__dict__["head"] = self.__dict__["quick"] = head
 
     @functools.cached_property
     def srgb(self) -> UInt8[np.ndarray, "h w 3"]:

@@ -221,8 +221,8 @@ def one_head(model: FaceModel, bundle: Bundle, view: int, face: Face, camera: Ca
     drawn = laid.moved(drawn_to(model, bundle.own * scale.mm_per_unit, trusted))
     return PhotoHead(face=face, camera=camera, mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
                      cues=cues, visible=seen.visible[view] * face.landmarks().confidence,
-                     facial=bundle.expression[view], reprojection_px=float(bundle.reprojection_px[view]), identity=bundle.identity, sd_mm=sd_mm,
-                     model=model.name)
+                     facial=bundle.expression[view], reprojection_px=float(bundle.reprojection_px[view]),
+                     identity=bundle.identity, sd_mm=sd_mm, model=model.name)
 
 
 def drawn_to(model: FaceModel, own_mm: Float[np.ndarray, "478 3"], trusted: Bool[np.ndarray, "478"]) -> Float[

@@ -71,12 +71,13 @@ class Verified:
 
 
 def export(path: Path, picture: UInt8[np.ndarray, "h w 3"], origin: Origin, key: Ed25519PrivateKey | None = None,
-           quality: int = 95) -> Path:
+           quality: int = 95, profile: bytes | None = None, alpha: UInt8[np.ndarray, "h w"] | None = None) -> Path:
     """Write a picture (.png, .jpg) with its signed claim inside, and the sidecar; the sidecar's path.
 
     picture: as people will see it, with its visible mark (`render.mark.marked_corner`). key: None takes the
     installation's. With a C2PA certificate in the configuration folder the file gets content credentials, too
-    (`synth.content_credentials`). UsageError: another kind of file. PrevisageError: the disk, the key, the certificate.
+    (`synth.content_credentials`). profile: the picture's colours (ICC; None is sRGB). alpha: opacity, in a .png.
+    UsageError: another kind of file. PrevisageError: the disk, the key, the certificate.
     """
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
@@ -84,9 +85,11 @@ def export(path: Path, picture: UInt8[np.ndarray, "h w 3"], origin: Origin, key:
         raise UsageError("bad_format", f"{path.name} cannot carry its provenance.", "Write a .png or a .jpg file.")
     key = installation_key() if key is None else key
     image = Image.fromarray(picture)
-    content = encoded(image, kind, quality, None)
+    if alpha is not None and kind == "PNG":
+        image.putalpha(Image.fromarray(alpha))
+    content = encoded(image, kind, quality, None, profile)
     signed = signed_claim(claim_of(pixels_sha256(content), picture.shape, origin), key)
-    write_bytes(path, encoded(image, kind, quality, json.dumps(signed, sort_keys=True)))
+    write_bytes(path, encoded(image, kind, quality, json.dumps(signed, sort_keys=True), profile))
     sidecar = sidecar_of(path)
     write_json(sidecar, signed)
     if credentials_wanted():
@@ -189,7 +192,7 @@ def pixels_sha256(content: bytes) -> str:
     return hashlib.sha256(head + pixels.tobytes()).hexdigest()
 
 
-def encoded(image: Image.Image, kind: str, quality: int, claim: str | None) -> bytes:
+def encoded(image: Image.Image, kind: str, quality: int, claim: str | None, profile: bytes | None = None) -> bytes:
     """The file's bytes, with the claim in its metadata."""
     out = io.BytesIO()
     if kind == "PNG":
@@ -198,14 +201,14 @@ def encoded(image: Image.Image, kind: str, quality: int, claim: str | None) -> b
             text.add_text("Description", STATEMENT)
             text.add_text("Software", "Previsage")
             text.add_itxt(CHUNK, claim)
-        image.save(out, "PNG", pnginfo=text)
+        image.save(out, "PNG", pnginfo=text, icc_profile=profile, compress_level=3)
         return out.getvalue()
     exif = Image.Exif()
     if claim is not None:
         exif[ExifTags.Base.ImageDescription] = STATEMENT
         exif[ExifTags.Base.Software] = "Previsage"
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = COMMENT + base64.b64encode(claim.encode())
-    image.save(out, "JPEG", quality=quality, subsampling=0, exif=exif)
+    image.save(out, "JPEG", quality=quality, subsampling=0, exif=exif, icc_profile=profile)
     return out.getvalue()
 
 

@@ -11,7 +11,7 @@ import typer
 
 from core.errors import PrevisageError, UsageError
 from previsage.options import IPD_MM, MARKER_MM
-from viewer import bench_cli, metrics_cli, models_cli, photoreal_cli, shown, train_cli, verify_cli
+from viewer import bench_cli, metrics_cli, models_cli, photo_cli, photoreal_cli, shown, train_cli, verify_cli
 from viewer.common import Band, CaseArg, Json, PlanOption, work
 from viewer.terminal import Terminal, current, quiet_libraries, say, unexpected
 
@@ -31,6 +31,7 @@ Everything runs on this computer; nothing is sent anywhere.
   previsage reconstruct anna.mp4 -o cases/anna                video to head
   previsage predict cases/anna --procedure rhinoplasty        head and plan to prediction
   previsage photoreal cases/anna                              the plan on the person's own pictures
+  previsage photo anna.jpg --procedure rhinoplasty -o out     one photo alone, before and after
   previsage serve --cases cases                               turn it around in the browser
 
 \b
@@ -284,6 +285,7 @@ def render(
 
 
 app.command("photoreal")(photoreal_cli.photoreal)
+app.command("photo")(photo_cli.photo)
 app.command("verify")(verify_cli.verify)
 app.command("metrics")(metrics_cli.metrics)
 
