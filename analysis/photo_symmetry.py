@@ -9,7 +9,7 @@ the sd. The detector does not show at all that a nose or a chin stands aside; th
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from analysis.mirror_match import Match, middle_match, pair_match
+from analysis.mirror_match import Match, middle_match, pair_match, shown
 from analysis.rectify import Rectified, rectified
 from analysis.spots import Spot, evened, sides, spots
 from analysis.symmetry import Difference, Symmetry, without_pose
@@ -33,6 +33,10 @@ DISAGREE = 0.5
 LEAST_FACE_PX = 60.0
 """Fewer px between the outer eye corners show no millimetres."""
 OUTER_CORNERS = (263, 33)
+LEAST_INSIDE = 0.98
+"""Share of the landmarks that must lie in the picture: of a face that its edge cuts, the rest is guessed."""
+LEAST_SEEN = 0.5
+"""Share of a place that must be seen on both sides for the landmarks to speak of it alone."""
 
 
 def photo_symmetry(picture: UInt8[np.ndarray, "h w 3"], camera: Camera, mesh: Mesh,
@@ -42,9 +46,9 @@ def photo_symmetry(picture: UInt8[np.ndarray, "h w 3"], camera: Camera, mesh: Me
     camera, mesh: the fitted head in mm with the photo's expression, in its head frame. pins_mm: the 478 places on it
     (`mesh.points(anatomy.pins478)`). marks: the detected points of the photo. `rasterize` is render's skill.
     """
-    if np.linalg.norm(np.subtract(*marks.points[list(OUTER_CORNERS)])) < LEAST_FACE_PX * np.cos(
-            camera.head_angles_rad[0]):
-        return Symmetry(differences=(), missing={s.name: "the face is too small in the photo" for s in spots()})
+    why_not = unfit(camera, marks)
+    if why_not:
+        return Symmetry(differences=(), missing={s.name: why_not for s in spots()})
     front, even = rectified(picture, camera, mesh, rasterize), evened(pins_mm)
     heights = landmark_heights(camera, even, marks)
     yaw = float(camera.head_angles_rad[0])
@@ -58,6 +62,15 @@ def photo_symmetry(picture: UInt8[np.ndarray, "h w 3"], camera: Camera, mesh: Me
         else:
             found.append(difference)
     return Symmetry(differences=without_pose(found), missing=missing)
+
+
+def unfit(camera: Camera, marks: Landmarks2D) -> str:
+    """Why a whole photo does not serve; empty when it does."""
+    width = float(np.linalg.norm(np.subtract(*marks.points[list(OUTER_CORNERS)])))
+    if width < LEAST_FACE_PX * np.cos(camera.head_angles_rad[0]):
+        return "the face is too small in the photo"
+    inside = ((marks.points >= 0) & (marks.points <= np.array(camera.size_wh) - 1)).all(1)
+    return "" if inside.mean() >= LEAST_INSIDE else "the picture's edge cuts the face"
 
 
 def unseen(spot: Spot, yaw_rad: float) -> str:
@@ -89,6 +102,9 @@ def measured(spot: Spot, front: Rectified, even_mm: Float[np.ndarray, "478 3"], 
     told = (heights_mm[spot.name] - spot.lean_mm * np.sin(yaw_rad) - tilt) / spot.response
     told_sd = np.hypot(np.hypot(LANDMARK_SD_MM, TURNED_SD_MM * np.sin(yaw_rad)) / spot.response, LANDMARK_LOOSE * told)
     match = pair_match(front, x, y, spot.box_mm, tilt + told)
+    if match is None and min(shown(side, front.place(x, y), spot.box_mm)
+                             for side in (front.seen, front.seen[:, ::-1])) < LEAST_SEEN:
+        return None
     height, height_sd, how = together(match, tilt + told, float(told_sd), abs(float(np.sin(yaw_rad))))
     shift = np.nan if match is None else match.shift_mm
     shift_sd = np.nan if match is None else np.hypot(PIXEL_SHIFT_SD_MM, sideways) + match.doubt_mm

@@ -101,6 +101,17 @@ class SkinTone:
     sides_agree: bool | None
     forehead_agrees: bool | None
 
+    def lines(self) -> tuple[str, ...]:
+        """The result in words."""
+        out = [f"ITA {self.ita_deg:.0f} degrees, 95 % interval {self.low_deg:.0f} to {self.high_deg:.0f}",
+               f"ITA classes in it: {', '.join(self.classes)}",
+               "A measure of this photo: its exposure and white balance are not known. Not a Fitzpatrick type."]
+        if self.sides_agree is False:
+            out.append("The cheeks differ in lightness: the light comes from one side, or they do.")
+        if self.forehead_agrees is False:
+            out.append("The forehead differs in lightness from the cheeks.")
+        return tuple(out + [f"{name} left out: {why}" for name, why in self.left_out.items()])
+
     def told(self) -> dict:
         """The result as plain values."""
         return {"ita_deg": round(self.ita_deg, 1), "interval95_deg": [round(self.low_deg, 1), round(self.high_deg, 1)],
@@ -133,7 +144,8 @@ def skin_tone(picture: UInt8[np.ndarray, "h w 3"], marks: Landmarks2D, camera: C
         else:
             patches.append(found)
     if not patches:
-        raise InputRefused("no_skin", f"No skin could be measured: {'; '.join(sorted(set(left_out.values())))}.",
+        why = "; ".join(sorted(set(left_out.values())))
+        raise InputRefused("no_skin", f"No skin could be measured: {why}.",
                            "Use an evenly lit colour photo of the bare face from the front, neither dark nor burnt out.")
     return toned(flattened(patches, small, normals), left_out, options, (picture.shape[0], picture.shape[1]))
 
@@ -238,8 +250,8 @@ def grown(patch: Patch, size_hw: tuple[int, int]) -> Patch:
 
 
 def interval_deg(lab: Float[np.ndarray, "3"], here_deg: float, options: ToneOptions) -> tuple[float, float]:
-    """The 95 % interval: the furthest that exposure, white balance or the patches' spread alone move the angle, joined as
-    independent errors on either side."""
+    """The 95 % interval: the furthest that exposure, white balance or the patches' spread alone move the angle, joined
+    as independent errors on either side."""
     middle = ita_deg(lab[0], lab[2])
     stops, white = WITHIN_95 * options.exposure_stops, WITHIN_95 * options.white
     brighter = [exposed(lab, 2.0**s) for s in (-stops, stops)]

@@ -2,8 +2,9 @@
 
 Letters: for a spot at L on the left and R on the right, head axes (x to the patient's left, y up, z forward):
     shift = (Lx + Rx) / 2     height = Ly - Ry     depth = Lz - Rz           (a midline spot has only its shift, Lx)
-What is left of the pose is a small turn, tilt and shift (a, b, c) of the plane of symmetry, found robustly over all spots:
-    shift ~ a + b z - c y,    height ~ 2 c x,    depth ~ -2 b x              and taken out
+What is left of the pose is a small shift, turn and tilt (a, b, c) of the plane of symmetry, found robustly over all
+spots and taken out:
+    shift ~ a + b z - c y,    height ~ 2 c x,    depth ~ -2 b x
 A difference d counts with e = max(|d| - its standard deviation, 0): what may be noise is not held against a face. A
 region's score is 100 / (1 + (e / v)^2) of its worst spot, v the difference that viewers begin to notice
 (`data/symmetry.yaml`): 100 is no measurable difference, 50 one that half the viewers see. The face's score is
@@ -22,8 +23,8 @@ from core.records import freeze, record
 PLANE_SD = (3.0, 0.035, 0.035)
 """How far the plane may be off before it is sought: mm, radians (2 degrees), radians."""
 NATURAL_MM, ROBUST_MM = 1.0, 1.0
-"""How far faces that nobody calls asymmetric depart (ALSPAC: under 1 mm); spots that depart by more hardly count for the
-plane. Every region has one say, however many spots it has."""
+"""How far faces that nobody calls asymmetric depart (ALSPAC: under 1 mm); spots that depart by more hardly count for
+the plane. Every region has one say, however many spots it has."""
 ROUNDS = 30
 
 
@@ -104,10 +105,19 @@ class Symmetry:
         shares = [r.worst.share for r in self.regions.values() if r is not None]
         return score_of(float(np.mean(np.square(shares)))) if shares else None
 
+    def lines(self) -> tuple[str, ...]:
+        """The result in words, a line for the face and one for each region."""
+        out = ["nothing could be measured" if self.score is None else f"face: {self.score:.0f} of 100"]
+        for name, r in self.regions.items():
+            out.append(f"{name}: not measured" if r is None else f"{name}: {r.score:.0f}, {r.worst.spot.label} "
+                       f"{r.difference_mm:+.1f} ± {r.sd_mm:.1f} mm")
+        return tuple(out)
+
     def told(self) -> dict:
         """The result as plain values."""
-        regions = {name: None if r is None else {"score": round(r.score, 1), "worst": r.worst.spot.label, "difference_mm":
-                   round(r.difference_mm, 2), "sd_mm": round(r.sd_mm, 2)} for name, r in self.regions.items()}
+        regions = {name: None if r is None else {
+            "score": round(r.score, 1), "worst": r.worst.spot.label, "difference_mm": round(r.difference_mm, 2),
+            "sd_mm": round(r.sd_mm, 2)} for name, r in self.regions.items()}
         parts = {d.spot.name: {**{c: [round(float(v), 2), round(float(s), 2)] for c, v, s in zip(
             COMPONENTS, d.value_mm, d.sd_mm, strict=True) if np.isfinite(v)}, "how": d.how} for d in self.differences}
         return {"score": None if self.score is None else round(self.score, 1), "regions": regions,
