@@ -146,7 +146,7 @@ def skin_tone(picture: UInt8[np.ndarray, "h w 3"], marks: Landmarks2D, camera: C
     if not patches:
         why = "; ".join(sorted(set(left_out.values())))
         raise InputRefused("no_skin", f"No skin could be measured: {why}.",
-                           "Use an evenly lit colour photo of the bare face from the front, neither dark nor burnt out.")
+                           "Use an evenly lit colour photo of the bare face from the front, not too dark or bright.")
     return toned(flattened(patches, small, normals), left_out, options, (picture.shape[0], picture.shape[1]))
 
 
@@ -236,8 +236,8 @@ def toned(patches: tuple[Patch, ...], left_out: dict[str, str], options: ToneOpt
 
 
 def agree(patches: Mapping[str, Patch], some: Sequence[str], others: Sequence[str]) -> bool | None:
-    """Whether two groups of patches have nearly the same L; None when one was not measured."""
-    groups = [[patches[n].lab[0] for n in names if n in patches] for names in (some, others)]
+    """Whether two groups of patches look equally light; None when one was not measured."""
+    groups = [[patches[n].seen_lab[0] for n in names if n in patches] for names in (some, others)]
     if not all(groups):
         return None
     return bool(abs(np.mean(groups[0]) - np.mean(groups[1])) < AGREE_L)
@@ -286,4 +286,5 @@ def classes_between(low_deg: float, high_deg: float) -> tuple[str, ...]:
     uppers = [np.inf, *(least for least, _ in CLASSES)]
     lowers = [*(least for least, _ in CLASSES), -np.inf]
     names = [*(name for _, name in CLASSES), DARKEST]
-    return tuple(n for n, least, most in zip(names, lowers, uppers, strict=True) if high_deg > least and low_deg <= most)
+    rows = zip(names, lowers, uppers, strict=True)
+    return tuple(name for name, least, most in rows if high_deg > least and low_deg <= most)

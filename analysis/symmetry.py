@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from analysis.spots import COMPONENTS, REGIONS, Spot, mirror478, sides, spots
+from analysis.spots import COMPONENTS, REGIONS, Spot, sides, spots
 from core.records import freeze, record
 
 PLANE_SD = (3.0, 0.035, 0.035)
@@ -201,9 +201,3 @@ def moved(before: Symmetry, displacement_mm: Float[np.ndarray, "478 3"]) -> Symm
         change = np.array([(left[0] + right[0]) / 2, left[1] - right[1], left[2] - right[2]])
         out.append(dataclasses.replace(d, value_mm=d.value_mm + change))
     return Symmetry(differences=tuple(out), missing=before.missing)
-
-
-def mirror_is_sound() -> bool:
-    """Whether the table of mirror images is its own inverse."""
-    twin = mirror478()
-    return bool((twin[twin] == np.arange(len(twin))).all())

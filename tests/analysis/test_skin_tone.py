@@ -52,7 +52,7 @@ def test_skin_of_one_colour_gives_its_own_angle_in_any_pose_and_light():
         found = tone(*photo(pose, lamp))
         assert found.ita_deg == pytest.approx(true, abs=2.5), (pose, lamp)
         assert found.low_deg < true < found.high_deg
-        assert found.sides_agree in (True, None)
+    assert tone(*photo()).sides_agree is True
 
 
 def test_the_pictures_size_does_not_matter():
@@ -79,7 +79,7 @@ def test_a_known_exposure_narrows_the_interval_and_three_L_move_it_by_eight_degr
     loose, tight = (interval_deg(np.array([60.0, 10, 15]), 2.0, o) for o in (ToneOptions(), ToneOptions(
         exposure_stops=0.05, white=0.5)))
     assert tight[1] - tight[0] < 0.5 * (loose[1] - loose[0])
-    assert ita_deg(63, 15) - ita_deg(60, 15) == pytest.approx(7.2, abs=1)
+    assert ita_deg(63.0, 15.0) - ita_deg(60.0, 15.0) == pytest.approx(7.2, abs=1)
 
 
 def test_highlights_shadows_and_hair_within_a_patch_are_left_out():
@@ -105,7 +105,7 @@ def test_a_cheek_of_another_lightness_is_said():
 
 
 def test_a_cheek_out_of_view_is_left_out():
-    found = tone(*photo((50.0, 0.0, 0.0)))
+    found = tone(*photo((75.0, 0.0, 0.0)))
     assert "left cheek" in found.left_out and found.sides_agree is None
 
 
