@@ -20,6 +20,8 @@ HOME_MM, MIDDLE_HOME_MM, HOME = 4.0, 9.0, 0.1
 """What is far from where it is expected is believed less: so far away the score loses HOME."""
 LEAST_SCORE, LEAST_SEEN = 0.35, 0.8
 """Below this likeness, or share of seen skin, nothing is said."""
+LEAST_CONTRAST = 0.004
+"""Log brightness that varies by less is flat skin: noise would be matched."""
 RIVAL_MM, RIVAL = 3.0, 0.95
 """Another place so far from the best that is nearly as good: nothing is said."""
 
@@ -49,6 +51,8 @@ def pair_match(front: Rectified, x_mm: float, y_mm: float, size_mm: tuple[float,
     at = front.place(x_mm, y_mm)
     if min(shown(front.seen, at, size_mm), shown(seen, at, size_mm)) < LEAST_SEEN:
         return None
+    if min(contrast(front.detail, at, size_mm), contrast(mirrored, at, size_mm)) < LEAST_CONTRAST:
+        return None
     there = best(searched(front.detail, mirrored, at, size_mm), home_mm)
     back = best(searched(mirrored, front.detail, at, size_mm), -home_mm)
     if there is None or back is None:
@@ -66,6 +70,12 @@ def shown(seen: Bool[np.ndarray, "h w"], at: tuple[int, int], size_mm: tuple[flo
     if x < w or y < h or x + w >= seen.shape[1] or y + h >= seen.shape[0]:
         return 0.0
     return float(seen[y - h:y + h + 1, x - w:x + w + 1].mean())
+
+
+def contrast(detail: Float[np.ndarray, "h w"], at: tuple[int, int], size_mm: tuple[float, float]) -> float:
+    """Standard deviation of a box's log brightness."""
+    (w, h), (x, y) = half(size_mm), at
+    return float(detail[y - h:y + h + 1, x - w:x + w + 1].std())
 
 
 def half(size_mm: tuple[float, float]) -> tuple[int, int]:
@@ -98,9 +108,18 @@ def best(score: Float[np.ndarray, "s s"], home_mm: float = 0.0) -> tuple[float, 
     far = np.hypot(dx - dx[row, column], dy - dy[row, column]) > RIVAL_MM
     if judged[far].max() > RIVAL * judged[row, column]:
         return None
-    off_y = peak(judged[row - 1:row + 2, column])
-    off_x = peak(judged[row, column - 1:column + 2])
+    row, column = top(score, int(row), int(column))
+    off_y, off_x = peak(score[row - 1:row + 2, column]), peak(score[row, column - 1:column + 2])
     return float(dx[row, column] + off_x * STEP_MM), float(dy[row, column] + off_y * STEP_MM), float(score[row, column])
+
+
+def top(score: Float[np.ndarray, "s s"], row: int, column: int) -> tuple[int, int]:
+    """The best likeness within two steps: what is expected chooses the hill, and does not move its top."""
+    end = len(score) - 2
+    rows, columns = (slice(max(k - 2, 1), min(k + 2, end) + 1) for k in (row, column))
+    near = score[rows, columns]
+    k = np.unravel_index(int(np.argmax(near)), near.shape)
+    return rows.start + int(k[0]), columns.start + int(k[1])
 
 
 def peak(three: Float[np.ndarray, "3"]) -> float:
@@ -129,7 +148,7 @@ def middle_match(front: Rectified, y_mm: float, size_mm: tuple[float, float]) ->
     if judged[far].max() > RIVAL * judged[k]:
         return None
     good = off[judged > judged[k] - 0.03]
-    return Match(shift_mm=float(off[k] + peak(judged[k - 1:k + 2]) * STEP_MM), height_mm=0.0, score=float(scores[k]),
+    return Match(shift_mm=float(off[k] + peak(scores[k - 1:k + 2]) * STEP_MM), height_mm=0.0, score=float(scores[k]),
                  doubt_mm=float(good.max() - good.min()) / 4)
 
 

@@ -42,7 +42,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder, detector = parser.parse_args().folder, Detector()
     people = sorted({p.name[:3] for p in folder.glob("*_03.jpg")})
-    print("| person | left three quarters | front | right three quarters | 95 % from the front |\n|---|---|---|---|---|")
+    print("| person | left three quarters | front | right three quarters | 95 % from the front |")
+    print("|---|---|---|---|---|")
     gaps, held = [], []
     for number, name in enumerate(people, 1):
         found = [tone_of(folder / f"{name}_{view}.jpg", detector) for view in VIEWS]

@@ -34,13 +34,13 @@ from render.rasterize import Rasterizer, rasterize
 from render.room import Lamp, Lighting
 from tools.head_model.mirror import reflected, vertex_partner
 
-SEEDS, REAL = (10, 11, 12), ("022", "044", "064", "138")
+SEEDS, REAL = (10, 11), ("022", "044", "064")
 SIDE_PX, DISTANCE_MM, WIDE_MM = 900, 900.0, 330.0
 LOOK_AT_MM = np.array([0.0, -35.0, -20.0])
 LIGHT = Lighting(lamps=(Lamp(towards=(0.0, -0.4, -0.9), color=(0.35, 0.35, 0.35)),), ambient=0.68, gloss=0.02)
 POSES = ((0, 0, 0), (10, 0, 0), (-10, 0, 0), (20, 0, 0), (-20, 0, 0), (0, 15, 0), (0, -15, 0), (0, 0, 20),
          (10, 10, -15))
-YAWS, SIZES_MM = (0, 10, 20), (1, 2, 4, 6)
+YAWS, SIZES_MM = (0, 10, 20), (2, 4, 6)
 WATCHED = {"brow": ("brow_centre", "height"), "eye": ("eye", "height"), "mouth corner": ("mouth_corner", "height"),
            "nose": ("nose", "shift"), "chin": ("chin", "shift")}
 
