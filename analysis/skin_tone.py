@@ -35,6 +35,8 @@ LEAST_COSINE = 0.5
 """Skin seen from further aside shines, and shows its edge."""
 LEAST_PIXELS, LEAST_PART = 80, 0.3
 """Of a patch, at FACE_PX: fewer, or a smaller share of it left, say nothing."""
+LEAST_AREA = 0.15
+"""A patch that shows less of itself than this share of the largest one is seen edge on, or from behind."""
 MOST_CHANNEL, LEAST_CHANNEL = 250, 6
 """A channel at the end of its range holds no colour."""
 NEAR = 1.8
@@ -137,8 +139,11 @@ def skin_tone(picture: UInt8[np.ndarray, "h w 3"], marks: Landmarks2D, camera: C
     normals = normals_seen(camera.resized(size), mesh, rasterize)
     open_to = normals[..., 0] > LEAST_COSINE
     patches, left_out = [], {}
+    areas = {name: turn * signed_area(points[list(outline)]) for (name, outline), turn in zip(
+        outlines().items(), (1, -1, 1), strict=True)}
     for name, outline in outlines().items():
-        found = patch_of(name, small, points[list(outline)], open_to)
+        hidden = areas[name] < LEAST_AREA * max(areas.values())
+        found = "out of view" if hidden else patch_of(name, small, points[list(outline)], open_to)
         if isinstance(found, str):
             left_out[name] = found
         else:
@@ -148,6 +153,12 @@ def skin_tone(picture: UInt8[np.ndarray, "h w 3"], marks: Landmarks2D, camera: C
         raise InputRefused("no_skin", f"No skin could be measured: {why}.",
                            "Use an evenly lit colour photo of the bare face from the front, not too dark or bright.")
     return toned(flattened(patches, small, normals), left_out, options, (picture.shape[0], picture.shape[1]))
+
+
+def signed_area(outline_px: Float[np.ndarray, "n 2"]) -> float:
+    """Of a polygon, px2: positive clockwise on the picture. A patch on the far side of the head turns round."""
+    x, y = outline_px.T
+    return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
 
 
 def outlines() -> dict[str, tuple[int, ...]]:
