@@ -102,13 +102,13 @@ def best(score: Float[np.ndarray, "s s"], home_mm: float = 0.0) -> tuple[float, 
     reach = len(score) // 2
     dy, dx = (np.indices(score.shape) - reach) * STEP_MM
     judged = score - HOME * (dx**2 + (dy - home_mm) ** 2) / HOME_MM**2
-    row, column = np.unravel_index(int(np.argmax(judged)), judged.shape)
+    row, column = (int(k) for k in np.unravel_index(int(np.argmax(judged)), judged.shape))
     if not (0 < row < 2 * reach and 0 < column < 2 * reach) or score[row, column] < LEAST_SCORE:
         return None
     far = np.hypot(dx - dx[row, column], dy - dy[row, column]) > RIVAL_MM
     if judged[far].max() > RIVAL * judged[row, column]:
         return None
-    row, column = top(score, int(row), int(column))
+    row, column = top(score, row, column)
     off_y, off_x = peak(score[row - 1:row + 2, column]), peak(score[row, column - 1:column + 2])
     return float(dx[row, column] + off_x * STEP_MM), float(dy[row, column] + off_y * STEP_MM), float(score[row, column])
 
