@@ -3,7 +3,8 @@
 Pixels: pieces of the rectified photo laid on their mirror images (`mirror_match`). Landmarks: the detector shows only a
 share of a true difference (`Spot.response`), and leans when the head is turned (`Spot.lean_mm`); both are undone. A
 photo says nothing of depth, and its yaw mixes depth into shift: what the fitted head's depth may be wrong by goes into
-the sd. The detector does not show at all that a nose or a chin stands aside; there the pixels speak alone.
+the sd. The detector does not show at all that a nose stands aside; there the pixels speak alone. Of a chin
+neither says enough (benchmarks/symmetry.md).
 """
 
 import numpy as np
@@ -76,7 +77,7 @@ def unfit(camera: Camera, marks: Landmarks2D) -> str:
 def unseen(spot: Spot, yaw_rad: float) -> str:
     """Why one photo does not show a spot; empty when it may."""
     if spot.box_mm is None:
-        return "one photo does not tell: it needs depth"
+        return "one photo does not tell: it takes a head in space"
     if abs(np.degrees(yaw_rad)) > spot.most_yaw_deg:
         return f"the head is turned by more than {spot.most_yaw_deg:g} degrees"
     return ""

@@ -42,7 +42,7 @@ POSES = ((0, 0, 0), (10, 0, 0), (-10, 0, 0), (20, 0, 0), (-20, 0, 0), (0, 15, 0)
          (10, 10, -15))
 YAWS, SIZES_MM = (0, 10, 20), (2, 4, 6)
 WATCHED = {"brow": ("brow_centre", "height"), "eye": ("eye", "height"), "mouth corner": ("mouth_corner", "height"),
-           "nose": ("nose", "shift"), "chin": ("chin", "shift")}
+           "nose": ("nose", "shift")}
 
 
 def step(x: np.ndarray) -> np.ndarray:
@@ -69,14 +69,10 @@ def bent(mesh: Mesh, kind: str, mm: float) -> Mesh:
         move[:, 1] = -mm * bump((pin("en_l") + pin("ex_l")) / 2, 18)
     elif kind == "mouth corner":
         move[:, 1] = -mm * bump(pin("ch_l"), 11)
-    elif kind == "nose":
+    else:
         n, tip, base, wing = pin("n"), pin("prn"), pin("sn"), pin("ac_l")
         down = step((n[1] - v[:, 1]) / (n[1] - tip[1])) * step((v[:, 1] - (base[1] - 8)) / 8)
         move[:, 0] = mm * down * step((wing[0] + 14 - np.abs(v[:, 0])) / 14) * (v[:, 2] > wing[2] - 12)
-    else:
-        mouth, chin = pin("sto")[1] - 5, pin("pg")[1]
-        move[:, 0] = mm * step((mouth - v[:, 1]) / (mouth - chin)) * step((v[:, 2] - (pin("go_l")[2] - 5)) / 30) * step(
-            (v[:, 1] - (pin("me")[1] - 40)) / 35)
     return mesh.moved(move)
 
 

@@ -45,8 +45,8 @@ def test_the_score_falls_as_a_mouth_corner_drops():
 
 def test_what_one_photo_does_not_show_is_said_and_not_scored():
     found = measured((20.0, 0.0, 0.0))
-    assert found.region("cheeks") is None and "depth" in found.missing["cheek"]
-    assert "turned" in found.missing["chin"] and found.region("jaw") is None
+    assert found.region("cheeks") is None and "in space" in found.missing["cheek"]
+    assert "turned" in found.missing["brow_lateral"] and found.region("jaw") is None
     aside = measured((45.0, 0.0, 0.0))
     assert aside.score is None and not aside.differences
 
