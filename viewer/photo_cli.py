@@ -20,6 +20,7 @@ from viewer.terminal import current, say, table
 if TYPE_CHECKING:
     from core.plan import Plan
     from previsage.photo import PhotoResult
+    from previsage.photo_study import Study
     from previsage.photo_visit import Visit
 
 INTENSITY = 55.0
@@ -86,6 +87,10 @@ def photo(
         "all of it anew.")] = Form.png,
     details: Annotated[bool, typer.Option(
         "--details", help="Also the mask, the control picture, the wireframes and the landmarks.")] = False,
+    symmetry: Annotated[bool, typer.Option(
+        "--symmetry", help="Also: left against right in mm, the head's pose removed; before and after.")] = False,
+    skin_tone: Annotated[bool, typer.Option(
+        "--skin-tone", help="Also: the skin's tone (ITA) with its interval; no Fitzpatrick type.")] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Painting modes: the same seed paints the same.")] = None,
     strength: Annotated[float | None, typer.Option(min=0.05, max=1, help="Painting modes: how much is new.")] = None,
     prompt: Annotated[str | None, typer.Option(metavar="WORDS", help="Painting modes: instead of the plan's own.")]
@@ -105,6 +110,7 @@ def photo(
       previsage photo anna.jpg --procedure brow_lift --intensity 80 --mode tps -o out
       previsage photo anna.jpg --procedure rhinoplasty --sweep 9 -o out
       previsage photo anna.jpg --all -o out
+  previsage photo anna.jpg --symmetry --skin-tone -o out
       previsage photo front.jpg left34.jpg left.jpg --visit --procedure mentoplasty -o out
       previsage photo photos/ --procedure rhinoplasty --mode tps -o out
     """
@@ -116,12 +122,16 @@ def photo(
 
     photos = photos_in(inputs)
     work = Work(output=output, mode=mode.value, band=band.value, face=face, ipd_mm=ipd_mm, form=form.value,
-                details=details, options=options)
-    if all_ and not procedure and plan is None:
+                details=details, options=options, all=all_, symmetry=symmetry, skin_tone=skin_tone)
+    percent = INTENSITY
+    if all_:
         wanted, percent = None, INTENSITY if intensity is None else intensity
+    elif (symmetry or skin_tone) and not procedure and plan is None and not visit:
+        wanted = None
     else:
-        wanted, percent = plan_from(procedure or [], intensity, step or [], plan, plan_id, INTENSITY, side,
-                                    flag or []), INTENSITY
+        wanted = plan_from(procedure or [], intensity, step or [], plan, plan_id, INTENSITY, side, flag or [])
+    if wanted is None and not all_ and (len(photos) > 1 or inputs[0].is_dir()):
+        raise UsageError("usage", "Measures alone are taken of one photo.", "Give one photo, or a --procedure.")
     with current.get().progress() as progress:
         if visit:
             shown_visit(work, photos, wanted, progress)
@@ -143,6 +153,9 @@ class Work:
     form: str
     details: bool
     options: dict[str, Any]
+    all: bool
+    symmetry: bool
+    skin_tone: bool
 
 
 def check_kinds(all_: bool, sweep: int | None, visit: bool, face: int | None, procedure: list[str] | None,
@@ -158,12 +171,20 @@ def check_kinds(all_: bool, sweep: int | None, visit: bool, face: int | None, pr
         raise UsageError("usage", "--visit takes photos of one person alone.", "Leave --face out.")
 
 
+@dataclasses.dataclass
+class Made:
+    """What came of one photo: results, files, the measures as records, and lines about them."""
+
+    results: list["PhotoResult"]
+    files: list[Path]
+    measures: dict[str, Any]
+    lines: list[str]
+
+
 def made_from(work: Work, photo_: Path, folder: Path, plan: "Plan | None", percent: float, sweep: int | None,
-              progress: Progress) -> tuple[list["PhotoResult"], list[Path]]:
-    """The results of one photo, and their files. InputRefused: also when there are several faces; then faces.png tells
-    them apart."""
-    from previsage.photo import begin, carried_out
-    from previsage.photo_output import save_result
+              progress: Progress) -> Made:
+    """All that is wanted of one photo. InputRefused: also when there are several faces; then a picture numbers them."""
+    from previsage.photo import begin
     from previsage.photo_sheets import every, save_every, save_sweep
     from previsage.photo_sheets import sweep as swept
 
@@ -176,15 +197,28 @@ def made_from(work: Work, photo_: Path, folder: Path, plan: "Plan | None", perce
             told = save_faces(photo_, folder)
             raise InputRefused(error.code, error.message, f"{error.hint} {told} shows the numbers.") from error
         raise
-    if plan is None:
+    made = Made(results=[], files=[], measures={}, lines=[])
+    if work.all:
         found = every(study, percent, work.mode, work.band, progress)
-        return [r for r in found.values() if not isinstance(r, str)], save_every(found, study, folder, percent,
-                                                                                work.mode)
-    if sweep is not None:
-        results = swept(study, plan.procedures[0].procedure, sweep, work.mode, work.band, progress)
-        return results, save_sweep(results, folder, f"{Path(study.photo.name).stem}_{plan.id}_{work.mode}")
+        made.files = save_every(found, study, folder, percent, work.mode)
+        made.results = [r for r in found.values() if not isinstance(r, str)]
+    elif plan is not None and sweep is not None:
+        made.results = swept(study, plan.procedures[0].procedure, sweep, work.mode, work.band, progress)
+        made.files = save_sweep(made.results, folder, f"{Path(study.photo.name).stem}_{plan.id}_{work.mode}")
+    elif plan is not None:
+        made.results, made.files = single(work, study, folder, plan, progress)
+    measure(work, study, made.results[-1] if plan is not None and made.results else None, folder, made)
+    return made
+
+
+def single(work: Work, study: "Study", folder: Path, plan: "Plan", progress: Progress) -> tuple[list["PhotoResult"],
+                                                                                                list[Path]]:
+    """One plan on one photo; painting leaves the bent photo whatever becomes of it."""
+    from previsage.photo import carried_out
+    from previsage.photo_output import save_result
+
     first: list[Path] = []
-    if work.mode in PAINTED:  # whatever comes of painting, the bent photo is there
+    if work.mode in PAINTED:
         first = save_result(carried_out(study, plan, "warp3d", work.band, part(progress, 0.0, 0.2)), folder, work.form)
     try:
         result = carried_out(study, plan, work.mode, work.band, part(progress, 0.2 if first else 0.0, 1.0),
@@ -196,40 +230,66 @@ def made_from(work: Work, photo_: Path, folder: Path, plan: "Plan | None", perce
     return [result], [*first, *save_result(result, folder, work.form, work.details)]
 
 
+def measure(work: Work, study: "Study", result: "PhotoResult | None", folder: Path, made: Made) -> None:
+    """Symmetry and skin tone, where they are wanted."""
+    from previsage.photo_measures import save_symmetry, save_tone
+
+    if work.symmetry:
+        path, made.measures["symmetry"], lines = save_symmetry(study, result, folder)
+        made.files.append(path)
+        made.lines += lines
+    if work.skin_tone:
+        drawn, made.measures["skin_tone"], lines = save_tone(study, folder)
+        made.files += [drawn] if drawn is not None else []
+        made.lines += lines
+
+
 def shown_one(work: Work, photo_: Path, plan: "Plan | None", percent: float, sweep: int | None,
               progress: Progress) -> None:
     """One photo, and what of it."""
-    results, files = made_from(work, photo_, work.output, plan, percent, sweep, progress)
-    last = results[-1]
-    record = {**last.as_record(), "files": files} if plan is not None and sweep is None else {
-        "photo": last.photo.name, "view": last.view, "results": [r.as_record() for r in results], "files": files}
-    current.get().result(record, lambda: told(last, files, plan is not None and sweep is None))
+    made = made_from(work, photo_, work.output, plan, percent, sweep, progress)
+    alone = plan is not None and sweep is None
+    record = {**(made.results[-1].as_record() if alone else {"photo": photo_.name}), **made.measures,
+              "files": made.files}
+    if not alone:
+        record["results"] = [r.as_record() for r in made.results]
+    current.get().result(record, lambda: told(made, alone))
 
 
-def told(result: "PhotoResult", files: list[Path], single: bool) -> None:
-    """A result in words."""
+def told(made: Made, alone: bool) -> None:
+    """What came of a photo, in words."""
+    if made.results:
+        in_words(made.results[-1], alone)
+    for line in made.lines:
+        say(line)
+    for file in made.files:
+        say(f"Written   {file}")
+    if made.results:
+        say(SIMULATION)
+
+
+def in_words(result: "PhotoResult", alone: bool) -> None:
+    """Pose, scale, steps, checks and notes."""
     yaw, pitch, roll = result.angles_deg
     say(f"Photo     {result.photo.name}: {result.view} (turned {yaw:+.0f}°, nodding {pitch:+.0f}°, "
         f"leaning {roll:+.0f}°)")
     say(f"Scale     {result.px_per_mm:.2f} px per mm, from {result.scale.source.replace('+', ' and ')}: good to "
         f"±{result.scale.interval95_percent:.0f} % (95 %)")
-    if single:
-        rows = zip(result.prediction.step_names, result.prediction.step_labels, result.prediction.step_values,
-                   result.prediction.step_units, strict=True)
-        table("", ["step", "", "value", ""], [[n, la, f"{v:+.2f}", u] for n, la, v, u in rows if v])
-        for check in result.checks.checks:
-            if check.status != "not checked":
-                say(f"{'Check' if check.status == 'passed' else 'FAILED' if check.status == 'failed' else 'Open':<9} "
-                    f"{check.name}: {check.sentence}")
-        for coupling in result.prediction.couplings:
-            say(f"          {coupling.in_words()}")
+    if not alone:
+        return
+    rows = zip(result.prediction.step_names, result.prediction.step_labels, result.prediction.step_values,
+               result.prediction.step_units, strict=True)
+    table("", ["step", "", "value", ""], [[n, la, f"{v:+.2f}", u] for n, la, v, u in rows if v])
+    for check in result.checks.checks:
+        if check.status != "not checked":
+            say(f"{'Check' if check.status == 'passed' else 'FAILED' if check.status == 'failed' else 'Open':<9} "
+                f"{check.name}: {check.sentence}")
+    for coupling in result.prediction.couplings:
+        say(f"          {coupling.in_words()}")
     if not result.shown:
         say(f"Plain     The plain render is shown instead: {result.reason}")
-    for note in (*result.notes, *(result.prediction.warnings if single else ())):
+    for note in (*result.notes, *result.prediction.warnings):
         say(f"Note      {note}")
-    for file in files:
-        say(f"Written   {file}")
-    say(SIMULATION)
 
 
 def shown_batch(work: Work, photos: list[Path], plan: "Plan | None", percent: float, sweep: int | None,
@@ -238,7 +298,7 @@ def shown_batch(work: Work, photos: list[Path], plan: "Plan | None", percent: fl
     from previsage.photo_batch import batch
 
     def make(photo_: Path, folder: Path, told_: Progress) -> "PhotoResult":
-        return made_from(work, photo_, folder, plan, percent, sweep, told_)[0][-1]
+        return made_from(work, photo_, folder, plan, percent, sweep, told_).results[-1]
 
     key = {"plan": None if plan is None else plan.model_dump(mode="json"), "percent": percent, "sweep": sweep,
            **{k: v for k, v in dataclasses.asdict(work).items() if k != "output"}}
