@@ -1,9 +1,10 @@
 """Profile: the head model laid on a photo from the side, where the landmark network is wrong or refuses.
 
   contour   where the person ends before the background (`recon.contour`)
-  start     the average head's outline at three turns, laid on the contour near the finder's nose, eye and mouth
-  fit       (`recon.profile_fit`) pose, size and proportions by Gauss-Newton: outline on contour, contour on outline, and landmarks of the
-            near side that the network finds once the head is turned back with the photo as its skin (`recon.turned`)
+  start     the average head's outline at two turns, laid on the contour near the finder's nose, eye and mouth
+  fit       (`recon.profile_fit`) pose, size and proportions by Gauss-Newton: outline on contour, contour on outline,
+            and landmarks of the near side that the network finds once the head is turned back with the photo as its
+            skin (`recon.turned`)
   draw      the skin is drawn to the contour and the landmarks, spread as a Gaussian (as `recon.one_photo` does)
 
 From the side a turn shows only in how far the eye, the mouth's corner and the nostril lie behind the outline: 0.8 mm a
@@ -25,7 +26,7 @@ from core.mesh import Mesh
 from core.surface import SurfacePoints
 from core.transforms import head_angles_rad, rigid
 from recon.contour import placed
-from recon.detect import Detector, Face
+from recon.detect import Detector, Face, region_of_box
 from recon.face478 import facing
 from recon.head import MODEL_RESIDUAL_MM
 from recon.landmark_net import FaceBox
@@ -85,7 +86,8 @@ def fit_profile(model: FaceModel, picture: UInt8[np.ndarray, "h w 3"], face: Fac
     box = box or box_of(picture, face, detector)
     if box is None:
         raise InputRefused("profile_lost", LOST + "no face is found.", HINT)
-    scene = scene_of(picture, box, focal_px, foreground)
+    seen_too = face is not None or detector.face_in(picture, region_of_box(box), looks=2) is not None
+    scene = scene_of(picture, box, seen_too, focal_px, foreground)
     basis = basis_of(model)
     tried = []
     for start in starts(scene, basis, rasterize):
@@ -93,7 +95,7 @@ def fit_profile(model: FaceModel, picture: UInt8[np.ndarray, "h w 3"], face: Fac
         for _ in range(4):
             start = step(scene, basis, start, pulls, 8.0, 6.0, rasterize)
         laid, seen = rounds(scene, basis, start, (6.0,) * 4, detector, rasterize)
-        tried.append((worth(laid, seen, scene), laid, seen))
+        tried.append((worth(laid, seen), laid, seen))
     if not tried:
         raise InputRefused("profile_lost", LOST + "no outline is seen near the face.", HINT)
     _, laid, seen = min(tried, key=lambda t: t[0])
@@ -146,29 +148,32 @@ def assembled(scene: Scene, basis: Basis, laid: Laid, seen: Seen, size_wh: tuple
     if ipd_mm is not None:
         cues.append(ipd_cue(ipd_mm, None, mesh.points(pins)))
     unit = fuse(cues)
-    origin = mesh.points(model.anatomy.pin_points[[model.anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]]).mean(0)
+    origin = np.mean([mesh.points(model.anatomy.pin(n))[0] for n in ("ex_l", "ex_r")], axis=0)
     head = mesh.with_vertices((mesh.vertices_mm - origin) * unit.mm_per_unit)
     width, height = size_wh
     focal = laid.focal_px / scene.scale
     camera = Camera(K_px=np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]]),
                     cam_from_head=rigid(laid.R, (laid.R @ origin + laid.t) * unit.mm_per_unit), size_wh=size_wh)
     points = in_pixels(head.points(pins), camera)
-    off_px = np.linalg.norm(points[seen.rows, :2] - (scene.offset_px + (seen.photo_px + 0.5) / scene.scale - 0.5), axis=1)
+    seen_px = scene.offset_px + (seen.photo_px + 0.5) / scene.scale - 0.5
+    off_px = np.linalg.norm(points[seen.rows, :2] - seen_px, axis=1)
     shown = Face(points_px=points, spread_px=np.full(478, SPREAD_MM * focal / camera.cam_from_head[2, 3]),
                  presence=seen.presence)
-    visible = trusted(head, pins.on(head.vertex_normals(), head.faces), pins, camera, points, scene, rasterize)
-    sd = np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM) * np.ones(len(head.vertices_mm))
+    visible = trusted(head, pins, camera, points, scene.scale, rasterize)
+    sd = np.full(len(head.vertices_mm), np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM))
+    unused = np.zeros(len(model.identity_basis_mm) - len(laid.identity))
     return PhotoHead(face=shown, camera=camera, mesh=head, neutral=head, anatomy=model.anatomy, scale=unit,
                      cues={c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues}, visible=visible,
                      reprojection_px=float(np.median(off_px)), facial=np.zeros(len(model.expression_names)),
-                     identity=np.concatenate([laid.identity, np.zeros(len(model.identity_basis_mm) - len(laid.identity))]),
+                     identity=np.concatenate([laid.identity, unused]),
                      sd_mm=sd, model=model.name)
 
 
-def trusted(head: Mesh, normals: np.ndarray, pins: SurfacePoints, camera: Camera, points_px: Float[np.ndarray, "478 3"],
-            scene: Scene, rasterize: Rasterize) -> Float[np.ndarray, "478"]:
+def trusted(head: Mesh, pins: SurfacePoints, camera: Camera, points_px: Float[np.ndarray, "478 3"], scale: float,
+            rasterize: Rasterize) -> Float[np.ndarray, "478"]:
     """How far each point is trusted: not at all where it faces away, lies behind the nose or beyond the edge."""
-    small = camera.resized((max(2, round(camera.size_wh[0] * scene.scale)), max(2, round(camera.size_wh[1] * scene.scale))))
+    width, height = (max(2, round(n * scale)) for n in camera.size_wh)
+    small = camera.resized((width, height))
     drawn = rasterize(head, small)
     at = np.rint(small.px_from_points(head.points(pins))).astype(int)
     inside = ((at >= 0) & (at < small.size_wh)).all(1)
@@ -186,19 +191,25 @@ def drawn_to_photo(scene: Scene, basis: Basis, laid: Laid, seen: Seen, rasterize
         outline = outline_of(basis, mesh, camera, rasterize)
         if len(outline.px) < 10:
             return mesh
-        near = scene.contour.tree(laid.px_per_mm, TURN_MM).query(placed(outline.px, outline.out, laid.px_per_mm, TURN_MM))[1]
-        gap = ((scene.contour.px[near] - outline.px) * scene.contour.out[near]).sum(1) / laid.px_per_mm
-        sure = np.linalg.norm(scene.contour.px[near] - outline.px, axis=1) / laid.px_per_mm < DRAWN_MM
-        move = gap[sure, None] * np.column_stack([scene.contour.out[near[sure]], np.zeros(sure.sum())]) @ laid.R
+        head = placed(outline.px, outline.out, laid.px_per_mm, TURN_MM)
+        near = scene.contour.tree(laid.px_per_mm, TURN_MM).query(head)[1]
+        way, out = (scene.contour.px[near] - outline.px) / laid.px_per_mm, scene.contour.out[near]
+        sure = np.linalg.norm(way, axis=1) < DRAWN_MM
+        move = in_head((way * out).sum(1, keepdims=True) * out, laid)[sure]
         rows = seen.rows[np.isin(seen.rows, sure_rows(scene.side)) & (seen.trust > 0.5)]
         pins = mesh.points(basis.model.anatomy.pins478)[rows]
         away = (seen.photo_px[np.isin(seen.rows, rows)] - camera.px_from_points(pins)) / laid.px_per_mm
         away *= np.minimum(1, DRAWN_MM / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))
         at = np.concatenate([outline.points_mm[sure], pins])
-        wanted = np.concatenate([move, np.column_stack([away, np.zeros(len(away))]) @ laid.R])
+        wanted = np.concatenate([move, in_head(away, laid)])
         matrix = gauss(at, at) + RIDGE * np.eye(len(at))
         mesh = mesh.moved(gauss(mesh.vertices_mm, at) @ cho_solve(cho_factor(matrix), wanted))
     return mesh
+
+
+def in_head(across_mm: Float[np.ndarray, "n 2"], laid: Laid) -> Float[np.ndarray, "n 3"]:
+    """Motions across the line of sight, in the head's own axes."""
+    return np.asarray(np.column_stack([across_mm, np.zeros(len(across_mm))]) @ laid.R)
 
 
 def gauss(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "n m"]:

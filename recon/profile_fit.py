@@ -28,21 +28,25 @@ from recon.one_photo import CROPPED_SD, USUAL_MM, USUAL_SD
 from recon.outline import rim
 from recon.turned import Seen, look_turned
 
-FLATTER = 0.12
+FLATTER, FACE_HALF_MM = 0.17, 60.0
 """How much farther back than the model's the points of a person's face lie, per mm beside the midline: three rendered
 heads of another model, seen from 60 to 90 degrees, are read as turned 4 to 9 degrees less without it."""
 AROUND, BOX_PX = 1.5, 240
 """The photo is cut so many boxes around the box's middle and reduced until the box has so many pixels."""
-BOX_MM, BOX_SD = 147.0, 0.1
+BOX_MM, BOX_SD = 147.0, 0.06
 """Side of the finder's box on a head seen from the side (rendered heads: 129 to 173), and its spread for choosing."""
 MODES = 40
-TURNS_DEG = (58.0, 72.0, 88.0)
+SEEN_TURNS_DEG, UNSEEN_TURNS_DEG = (58.0, 72.0), (72.0, 88.0)
 TILTS_DEG, SIZES, SHIFTS_MM = np.arange(-24, 25, 8), (0.75, 0.85, 0.95, 1.05, 1.18, 1.32), np.arange(-18, 19, 6)
-"""Where starts are tried: head turns, nods, sizes over the finder's, and heights of the nose's tip."""
+"""Where starts are tried: turns of a head that the landmark network sees too, or not; nods, sizes over the finder's,
+heights of the nose's tip."""
 TURN_MM = 8.0
 """Points of two outlines that face opposite ways count as twice this far apart."""
 PITCH_SD, ROLL_SD = np.radians(15.0), np.radians(5.0)
 """How people hold their heads in photos; from the side a roll is out of the picture's plane and shows little."""
+SEEN_YAW, UNSEEN_YAW, YAW_SD = np.radians(64.0), np.radians(86.0), np.radians(10.0)
+"""How far a head is turned in whose photo the landmark network still sees a face, and in whose it does not: it stops
+between 75 and 85 degrees."""
 POINTS = 25.0
 """Neighbours on an outline are not independent: so many points in each direction are, good to 1 mm each."""
 PARTS = {"eye": ((33, 7, 246, 163, 161), 2.0, 10.0), "mouth": ((61, 146, 91, 185, 40, 78, 95, 191, 80, 88), 2.0, 10.0),
@@ -58,13 +62,15 @@ HINT = "Give a photo from the side with a plain background and the hair off the 
 
 @record
 class Scene:
-    """A reduced photo from the side. side: 1 when it shows the patient's right side, else -1. keypoints_px: the
+    """A reduced photo from the side. side: 1 when it shows the patient's right side, else -1. usual_yaw_rad: of a
+    head that is seen so well. keypoints_px: the
     finder's; center_px: the lens's axis; focal_px with known: whether it is from metadata; scale: pixels per pixel of
     the photo; offset_px: where in the photo it begins."""
 
     picture: UInt8[np.ndarray, "h w 3"]
     contour: Contour
     side: int
+    usual_yaw_rad: float
     keypoints_px: Float[np.ndarray, "6 2"]
     box_px: float
     center_px: Float[np.ndarray, "2"]
@@ -82,7 +88,7 @@ class Basis:
     skin: Float[np.ndarray, "v"]
     modes: Float[np.ndarray, "k v 3"]
     pins_modes: Float[np.ndarray, "k 478 3"]
-    flatter_mm: Float[np.ndarray, "478 3"]
+    template_mm: Float[np.ndarray, "v 3"]
 
 
 @record
@@ -95,6 +101,7 @@ class Laid:
     identity: Float[np.ndarray, "k"]
     focal_px: float
     usual_mm: float
+    usual_yaw_rad: float
     cost: float = np.inf
     off_mm: Float[np.ndarray, "m"] = dataclasses.field(default_factory=lambda: np.zeros(0))
 
@@ -106,7 +113,8 @@ class Laid:
     def camera(self, scene: Scene) -> Camera:
         """In the reduced photo."""
         K = np.array([[self.focal_px, 0, scene.center_px[0]], [0, self.focal_px, scene.center_px[1]], [0, 0, 1.0]])
-        return Camera(K_px=K, cam_from_head=rigid(self.R, self.t), size_wh=scene.picture.shape[1::-1])
+        return Camera(K_px=K, cam_from_head=rigid(self.R, self.t),
+                      size_wh=(scene.picture.shape[1], scene.picture.shape[0]))
 
 
 @record
@@ -131,9 +139,12 @@ class Pull:
     count: float
 
 
-def scene_of(picture: UInt8[np.ndarray, "h w 3"], box: FaceBox, focal_px: float | None,
+def scene_of(picture: UInt8[np.ndarray, "h w 3"], box: FaceBox, seen: bool, focal_px: float | None,
              foreground: Callable[[np.ndarray], np.ndarray]) -> Scene:
-    """The photo around a face, reduced, with the person's contour. InputRefused: no person before a background."""
+    """The photo around a face, reduced, with the person's contour. seen: whether the landmark network sees it too.
+
+    InputRefused: no person before a background.
+    """
     height, width = picture.shape[:2]
     low = np.maximum(np.floor(box.center_px - AROUND * box.side_px), 0).astype(int)
     high = np.minimum(np.ceil(box.center_px + AROUND * box.side_px), [width, height]).astype(int)
@@ -151,7 +162,8 @@ def scene_of(picture: UInt8[np.ndarray, "h w 3"], box: FaceBox, focal_px: float 
 
     side = 1 if box.keypoints_px[2, 0] > box.center_px[0] else -1
     focal = focal_px if focal_px is not None else UNKNOWN_FOCAL * float(np.hypot(width, height))
-    return Scene(picture=small, contour=contour, side=side, keypoints_px=here(box.keypoints_px), scale=scale,
+    return Scene(picture=small, contour=contour, side=side, usual_yaw_rad=side * (SEEN_YAW if seen else UNSEEN_YAW),
+                 keypoints_px=here(box.keypoints_px), scale=scale,
                  box_px=box.side_px * scale, center_px=here((np.array([width, height]) - 1) / 2),
                  focal_px=focal * scale, known=focal_px is not None, offset_px=low.astype(float))
 
@@ -161,16 +173,17 @@ def basis_of(model: FaceModel) -> Basis:
     a = model.anatomy
     bare = np.max([a.region(n) for n in ("face", "forehead", "nose", "chin", "lips", "jaw")], axis=0)
     modes = model.identity_basis_mm[:MODES].astype(float)
-    back = np.zeros((478, 3))
-    back[:, 2] = -FLATTER * np.abs(a.pins478.on(model.template_mm, model.faces)[:, 0])
+    back = np.zeros_like(model.template_mm)
+    back[:, 2] = -FLATTER * np.minimum(np.abs(model.template_mm[:, 0]), FACE_HALF_MM)
     return Basis(model=model, skin=bare * (1 - np.maximum(a.region("ear_l"), a.region("ear_r"))), modes=modes,
-                 pins_modes=np.stack([a.pins478.on(m, model.faces) for m in modes]), flatter_mm=back)
+                 pins_modes=np.stack([a.pins478.on(m, model.faces) for m in modes]),
+                 template_mm=model.template_mm + back)
 
 
 def mesh_of(basis: Basis, laid: Laid) -> Mesh:
     """The head that is laid on."""
     m = basis.model
-    return m.mean_mesh().with_vertices(m.template_mm + np.tensordot(laid.identity, basis.modes, 1))
+    return m.mean_mesh().with_vertices(basis.template_mm + np.tensordot(laid.identity, basis.modes, 1))
 
 
 # ---- where to start ----
@@ -178,11 +191,12 @@ def mesh_of(basis: Basis, laid: Laid) -> Mesh:
 
 def starts(scene: Scene, basis: Basis, rasterize: Rasterize) -> list[Laid]:
     """For each turn the average head where its outline lies best on the contour."""
-    template = basis.model.mean_mesh()
+    template = basis.model.mean_mesh().with_vertices(basis.template_mm)
     found = []
-    for turn in TURNS_DEG:
+    for turn in SEEN_TURNS_DEG if abs(scene.usual_yaw_rad) < UNSEEN_YAW else UNSEEN_TURNS_DEG:
         R = OPENCV_FROM_HEAD @ head_rotation(scene.side * np.radians(turn), 0.0, 0.0)
-        far = Laid(R=R, t=np.array([0.0, 0.0, USUAL_MM]), identity=np.zeros(MODES), focal_px=USUAL_MM, usual_mm=USUAL_MM)
+        far = Laid(R=R, t=np.array([0.0, 0.0, USUAL_MM]), identity=np.zeros(MODES), focal_px=USUAL_MM,
+                   usual_mm=USUAL_MM, usual_yaw_rad=0.0)
         plain = dataclasses.replace(scene, center_px=np.array([250.0, 280.0]),
                                     picture=np.zeros((560, 500, 3), np.uint8))
         outline = outline_of(basis, template, far.camera(plain), rasterize)
@@ -246,10 +260,11 @@ def started(scene: Scene, basis: Basis, R: Float[np.ndarray, "3 3"], tilt_rad: f
         weight = np.array([CROPPED_SD**-2, USUAL_SD**-2])
         focal = float(np.exp(weight @ np.log([focal, USUAL_MM * px_per_mm]) / weight.sum()))
     R = in_plane(tilt_rad * scene.side) @ R
-    tip = R @ basis.model.anatomy.pin("prn").on(basis.model.template_mm, basis.model.faces)[0]
+    tip = R @ basis.model.anatomy.pin("prn").on(basis.template_mm, basis.model.faces)[0]
     depth = focal / px_per_mm
     return Laid(R=R, t=np.append((tip_px - scene.center_px) / px_per_mm - tip[:2], depth), identity=np.zeros(MODES),
-                focal_px=focal, usual_mm=depth)
+                focal_px=focal, usual_mm=focal * BOX_MM / scene.box_px,
+                usual_yaw_rad=scene.usual_yaw_rad)
 
 
 # ---- the fit ----
@@ -309,7 +324,7 @@ def seen_pulls(scene: Scene, seen: Seen) -> Callable[[Basis, Mesh], list[Pull]]:
     known["rest"] = (np.setdiff1d(np.arange(IRIS_ROWS.start), named), REST_MM, REST_POINTS)
 
     def pulls(basis: Basis, mesh: Mesh) -> list[Pull]:
-        pins = mesh.points(basis.model.anatomy.pins478) + basis.flatter_mm
+        pins = mesh.points(basis.model.anatomy.pins478)
         made = []
         for ids, sd, count in known.values():
             at = np.flatnonzero(np.isin(seen.rows, ids))
@@ -333,10 +348,9 @@ def rounds(scene: Scene, basis: Basis, laid: Laid, kernels_mm: Sequence[float], 
     return laid, seen
 
 
-def worth(laid: Laid, seen: Seen | None, scene: Scene) -> float:
-    """What a try costs: its own cost, the network's doubt, and a size that is not the finder's."""
-    size = np.log(scene.box_px / laid.px_per_mm / BOX_MM) / BOX_SD
-    return laid.cost - 100 * (0.0 if seen is None else seen.presence) + float(size) ** 2
+def worth(laid: Laid, seen: Seen | None) -> float:
+    """What a try costs: its own cost, and the network's doubt."""
+    return laid.cost - 100 * (0.0 if seen is None else seen.presence)
 
 
 def projected(laid: Laid, scene: Scene, points: Float[np.ndarray, "n 3"], modes: Float[np.ndarray, "k n 3"]) -> tuple[
@@ -390,16 +404,17 @@ def stepped(laid: Laid, A: np.ndarray, b: np.ndarray, cost: float, off_mm: np.nd
     A[modes, modes] += stiff
     b[6:] += stiff * laid.identity
     away = float(np.log(laid.t[2] / laid.usual_mm))
-    A[5, 5] += 1 / (laid.t[2] * USUAL_SD) ** 2
-    b[5] += away / (laid.t[2] * USUAL_SD**2)
+    A[5, 5] += 1 / (laid.t[2] * BOX_SD) ** 2
+    b[5] += away / (laid.t[2] * BOX_SD**2)
     angles = head_angles_rad(rigid(laid.R, np.zeros(3)))
     tiny = 1e-4
     G = np.stack([(head_angles_rad(rigid(rotation_from_vector(tiny * e) @ laid.R, np.zeros(3))) - angles) / tiny
-                  for e in np.eye(3)], 1)[1:]
-    weight = np.array([PITCH_SD, ROLL_SD]) ** -2
+                  for e in np.eye(3)], 1)
+    weight = np.array([YAW_SD, PITCH_SD, ROLL_SD]) ** -2
+    angles[0] -= laid.usual_yaw_rad
     A[:3, :3] += (G.T * weight) @ G + 1e-3 * np.eye(3)
-    b[:3] += (G.T * weight) @ angles[1:]
-    cost += float((laid.identity**2).sum() + away**2 / USUAL_SD**2 + weight @ angles[1:] ** 2)
+    b[:3] += (G.T * weight) @ angles
+    cost += float((laid.identity**2).sum() + away**2 / BOX_SD**2 + weight @ angles**2)
     most = np.concatenate([np.full(3, 0.12), [20, 20, 60], np.ones(len(modes))])
     move = np.clip(np.linalg.solve(A, b), -most, most)
     return dataclasses.replace(laid, R=rotation_from_vector(-move[:3]) @ laid.R, t=laid.t - move[3:6],
