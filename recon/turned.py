@@ -114,7 +114,7 @@ def looked(shown: UInt8[np.ndarray, "s s 3"], detector: Detector) -> tuple[Float
         scores.append(presence)
         if points is not None:
             found.append(points)
-    return np.array(found), float(np.mean(scores))
+    return np.array(found, float).reshape(-1, 478, 3), float(np.mean(scores))
 
 
 def in_pixels(points_mm: Float[np.ndarray, "n 3"], camera: Camera) -> Float[np.ndarray, "n 3"]:
