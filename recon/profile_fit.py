@@ -29,8 +29,8 @@ from recon.outline import rim
 from recon.turned import Seen, look_turned
 
 FLATTER = 0.13
-"""How much farther back than the model's the landmarks of a person's face lie, per mm beside the midline: three rendered
-heads of another model, seen from 60 to 90 degrees, are read as turned 3 to 10 degrees less without it."""
+"""How much farther back than the model's the landmarks of a person's face lie, per mm beside the midline: three
+rendered heads of another model, seen from 60 to 90 degrees, are read as turned 3 to 10 degrees less without it."""
 AROUND, BOX_PX = 1.5, 240
 """The photo is cut so many boxes around the box's middle and reduced until the box has so many pixels."""
 BOX_MM, BOX_SD = 147.0, 0.06
