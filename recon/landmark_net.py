@@ -57,12 +57,22 @@ class Region:
 
 @record
 class FaceBox:
-    """A face found in a whole picture. score in [0, 1]; side_px: side of its square box."""
+    """A face found in a whole picture. score in [0, 1]; side_px: side of its square box.
+
+    keypoints_px: the patient's right and left eye, tip of the nose, middle of the mouth, right and left ear; in a
+    profile both eyes lie on the one that is seen.
+    """
 
     center_px: Float[np.ndarray, "2"]
     side_px: float
     roll_rad: float
     score: float
+    keypoints_px: Float[np.ndarray, "6 2"]
+
+    def moved(self, by_px: Float[np.ndarray, "2"]) -> "FaceBox":
+        """The same face in a picture of which this one is a part that begins at `by_px`."""
+        return FaceBox(center_px=self.center_px + by_px, side_px=self.side_px, roll_rad=self.roll_rad,
+                       score=self.score, keypoints_px=self.keypoints_px + by_px)
 
 
 @contextlib.contextmanager
@@ -149,10 +159,11 @@ def face_box(detection: object, width: int, height: int) -> FaceBox:
     """A detection in pixels; the roll comes from its two eyes."""
     where = detection.location_data  # type: ignore[attr-defined]
     b = where.relative_bounding_box
-    right, left = ((p.x * width, p.y * height) for p in where.relative_keypoints[:2])
+    points = np.array([(p.x * width, p.y * height) for p in where.relative_keypoints])
+    across = points[1] - points[0]
     return FaceBox(center_px=np.array([(b.xmin + b.width / 2) * width, (b.ymin + b.height / 2) * height]),
                    side_px=float(max(b.width * width, b.height * height)),
-                   roll_rad=float(np.arctan2(left[1] - right[1], left[0] - right[0])),
+                   roll_rad=float(np.arctan2(across[1], across[0])), keypoints_px=points,
                    score=float(detection.score[0]))  # type: ignore[attr-defined]
 
 

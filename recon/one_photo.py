@@ -129,8 +129,7 @@ def tiled(picture: UInt8[np.ndarray, "h w 3"], detector: Detector, parts: int) -
     for y in starts(height, side):
         for x in starts(width, side):
             part = np.ascontiguousarray(picture[y:y + side, x:x + side])
-            found = merged(found, [FaceBox(center_px=b.center_px + [x, y], side_px=b.side_px, roll_rad=b.roll_rad,
-                                           score=b.score) for b in detector.boxes(part)])
+            found = merged(found, [b.moved(np.array([x, y], float)) for b in detector.boxes(part)])
     return found
 
 
