@@ -7,6 +7,7 @@ MediaPipe had 1.50 (static) and 1.45 (tracking). Beyond 25 degrees the points sl
 help: 4.1, 6.7 and 9.3 px at 25 to 40, 40 to 55 and over 55 degrees. `expected_error` carries that to whoever fits.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,6 +72,10 @@ class Face:
 
     def landmarks(self) -> Landmarks2D:
         """The points with their confidence."""
+        return self._landmarks
+
+    @functools.cached_property
+    def _landmarks(self) -> Landmarks2D:
         return Landmarks2D(scheme=MEDIAPIPE478, points=self.points_px[:, :2], confidence=confidence(self))
 
 

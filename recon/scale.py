@@ -65,9 +65,10 @@ def iris_cue(points_px: Float[np.ndarray, "n 478 2"], cameras: list[Camera], lan
             break
     if len(seen) < 2:
         return None
-    found = [limbus(picture(k), points_px[k], eye) for k, eye in seen]
-    read = np.array([np.nan if one is None else 2 * one.radius_px for one in found])
-    noise = LIMBUS_NOISE
+    read, noise = np.full(len(seen), np.nan), LIMBUS_NOISE
+    if len(seen) >= LEAST_READINGS:
+        found = [limbus(picture(k), points_px[k], eye) for k, eye in seen]
+        read = np.array([np.nan if one is None else 2 * one.radius_px for one in found])
     if np.isfinite(read).sum() < LEAST_READINGS:
         ends = [IRISES[eye][:2] for _, eye in seen]
         read = np.array([np.linalg.norm(points_px[k, a] - points_px[k, b]) for (k, _), (a, b) in
