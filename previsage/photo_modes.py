@@ -162,18 +162,10 @@ def eased(start_px: Float[np.ndarray, "n 2"], move_px: Float[np.ndarray, "n 2"])
     """
     out, size = move_px.copy(), np.linalg.norm(move_px, axis=1)
     most = STEEPEST * cdist(start_px, start_px)
-    steep = (cdist(out, out) > most + 1e-9).any(1)
-    near = most < 2 * size.max(initial=0)  # motions shorter than `size` cannot differ by more
-    for k in np.argsort(-size, kind="stable"):
-        if not steep[k]:
-            continue
-        row = np.flatnonzero(near[k] & (size < size[k]))
-        lag = out[k] - out[row]
-        length = np.linalg.norm(lag, axis=1)
-        follow = length > most[k, row]
-        row, lag, length = row[follow], lag[follow], length[follow]
-        out[row] += (1 - most[k, row] / length)[:, None] * lag
-        steep |= near[row].any(0)
+    for k in np.argsort(-size, kind="stable")[:np.count_nonzero(size)]:
+        apart = cdist(out[k][None], out)[0]
+        row = np.flatnonzero((apart > most[k] + 1e-9) & (size < size[k]))
+        out[row] += (1 - most[k, row] / apart[row])[:, None] * (out[k] - out[row])
     return out
 
 
