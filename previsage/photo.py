@@ -234,8 +234,8 @@ def seen_from_here(study: Study, head: PhotoHead, moves_mm: Float[np.ndarray, "s
         return []
     shares, most_px = shown_shares(head, moves_mm)
     named = [prediction.step_labels[k] for k in np.flatnonzero(shares < LITTLE_SHOWN)]
-    view = view_of(head.angles_deg[0])
-    if (shares[np.isfinite(shares)] < LEAST_SHOWN).all() and np.isfinite(shares).any():
+    view, told = view_of(head.angles_deg[0]), shares[np.isfinite(shares)]
+    if view != "frontal" and told.size and (told < LEAST_SHOWN).all():  # from in front, light and nearness still change
         raise InputRefused("not_seen_from_here", f"Nothing of this plan shows in a {view} photo: it moves the skin "
                            "towards the camera, or on the far side.",
                            "Take the photo from another side, or film the head turning.")

@@ -34,10 +34,10 @@ from recon.landmark_net import FaceBox
 from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, Observations
 from recon.texture import TextureOptions, gather
 
-USUAL_MM, USUAL_SD = 800.0, 0.5
+USUAL_MM, USUAL_SD = 800.0, 0.4
 """Distance at which faces are photographed: from selfies (350 mm) to studio portraits (1.5 to 2 m); spread of its
 logarithm."""
-CROPPED_SD = 0.35
+CROPPED_SD = 0.5
 """Spread of ln(focal / diagonal) of a photo that may have been cropped."""
 FACE_MM = 190.0
 """Height of the 478 points' extent on the model's average face."""

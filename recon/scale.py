@@ -37,6 +37,8 @@ the six heads."""
 LIMBUS_NOISE, NETWORK_NOISE = 0.01, 0.02
 """What all readings of one film share: gaze past the camera (2 % at 12 degrees), and the landmark network's own error
 where the limbus cannot be read."""
+FEW_NOISE = 0.02
+"""Of a limbus read in a photo or two: within 1 % when a photo is turned, but one lid or lash counts fully."""
 NEAR_FRONTAL_RAD = np.radians([6.0, 12.0, 20.0])
 """Near-frontal: within the first angle; within the next where that leaves fewer than `LEAST_READINGS`."""
 LEAST_READINGS = 6
@@ -65,11 +67,10 @@ def iris_cue(points_px: Float[np.ndarray, "n 478 2"], cameras: list[Camera], lan
             break
     if len(seen) < 2:
         return None
-    read, noise = np.full(len(seen), np.nan), LIMBUS_NOISE
-    if len(seen) >= LEAST_READINGS:
-        found = [limbus(picture(k), points_px[k], eye) for k, eye in seen]
-        read = np.array([np.nan if one is None else 2 * one.radius_px for one in found])
-    if np.isfinite(read).sum() < LEAST_READINGS:
+    found = [limbus(picture(k), points_px[k], eye) for k, eye in seen]
+    read = np.array([np.nan if one is None else 2 * one.radius_px for one in found])
+    noise = LIMBUS_NOISE if len(seen) >= LEAST_READINGS else FEW_NOISE
+    if np.isfinite(read).sum() < (LEAST_READINGS if len(seen) >= LEAST_READINGS else 1):
         ends = [IRISES[eye][:2] for _, eye in seen]
         read = np.array([np.linalg.norm(points_px[k, a] - points_px[k, b]) for (k, _), (a, b) in
                          zip(seen, ends, strict=True)])
