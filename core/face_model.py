@@ -87,6 +87,6 @@ class Posed:
 
 
 def blend(strength: Float[np.ndarray, "k"], basis_mm: Float[np.ndarray, "k v 3"]) -> Float[np.ndarray, "v 3"]:
-    """The sum of a basis's displacements, each so strong; zeros at the end, of modes that are not used, cost nothing."""
+    """The sum of a basis's displacements, each so strong; zeros at its end, modes not used, cost nothing."""
     used = int(np.max(np.flatnonzero(strength), initial=-1)) + 1
     return np.asarray(np.tensordot(strength[:used], basis_mm[:used], 1))

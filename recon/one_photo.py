@@ -4,8 +4,8 @@ A single view shows shape across, hardly along, the line of sight; what it canno
 length nor distance can be read off it either, only their ratio, which is all that a change in millimetres needs. A crop
 hides the lens, so distance has its own prior beside that of the lens: the same face, cropped, keeps its millimetres.
 
-After a whole fit the head is drawn to the landmarks themselves: what a landmark lies off the model (`Bundle.own`) spreads
-over the skin around it as a Gaussian of `REACH_MM`.
+After a whole fit the head is drawn to the landmarks themselves: what a landmark lies off the model (`Bundle.own`)
+spreads over the skin around it as a Gaussian of `REACH_MM`.
 """
 
 import functools
