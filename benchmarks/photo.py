@@ -50,6 +50,8 @@ JOWLS, MOUTH = (172, 397), (61, 291)
 STEPS = (20, 40, 60, 80, 100)
 FRONTAL = ("portraits_public_domain/obama.jpg", "portraits_public_domain/biden.jpg",
            "portraits_synthetic_dynaface/img4-1024-frontal.jpg")
+FLOW_PX = 1000.0
+"""Flow is sought with the face so high, so that its patches are as small a part of every face."""
 LEAST_PX = 1.0
 """Motions asked that are smaller are not measured by flow."""
 
@@ -168,13 +170,16 @@ def flow_at(made: Made, rows: np.ndarray) -> np.ndarray:
     """Motion (px) from before to after at landmarks; DIS, to its finest scale."""
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setFinestScale(0)
-    low, high = made.start.min(0) - 60, made.start.max(0) + 60
-    x, y = np.maximum(low, 0).astype(int)
-    right, bottom = np.minimum(high, made.before.shape[1::-1]).astype(int)
-    flow = finder.calc(*(cv2.cvtColor(np.ascontiguousarray(p[y:bottom, x:right]), cv2.COLOR_RGB2GRAY)
-                         for p in (made.before, made.after)), None)
-    at = np.clip(made.start[rows] - [x, y], 0, np.array(flow.shape[1::-1]) - 1).astype(np.float32)
-    return cv2.remap(flow, at[None], None, cv2.INTER_LINEAR)[0]
+    room = 0.2 * np.ptp(made.start[:, 1])
+    x, y = np.maximum(made.start.min(0) - room, 0).astype(int)
+    right, bottom = np.minimum(made.start.max(0) + room, made.before.shape[1::-1]).astype(int)
+    zoom = FLOW_PX / float(np.ptp(made.start[:, 1]))
+    size = (round((right - x) * zoom), round((bottom - y) * zoom))
+    how = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
+    flow = finder.calc(*(cv2.resize(cv2.cvtColor(np.ascontiguousarray(p[y:bottom, x:right]), cv2.COLOR_RGB2GRAY), size,
+                                    interpolation=how) for p in (made.before, made.after)), None)
+    at = np.clip((made.start[rows] - [x, y] + 0.5) * zoom - 0.5, 0, np.array(size) - 1).astype(np.float32)
+    return cv2.remap(flow, at[None], None, cv2.INTER_LINEAR)[0] / zoom
 
 
 def landed(made: Made, rows: np.ndarray | None = None) -> tuple[float, float]:

@@ -293,7 +293,7 @@ def inverted(bend: Float[np.ndarray, "gh gw 2"], filtered: Float[np.ndarray, "gh
     near = cv2.dilate((np.abs(bend).max(-1) > tolerance_px / 5).astype(np.uint8), np.ones(size, np.uint8)) > 0
     y = node[near]
     slopes = np.stack([*np.gradient(bend[..., 0])[::-1], *np.gradient(bend[..., 1])[::-1]], -1) / step_px
-    x = y - newton(slopes[near].T, bend[near] / step_px, 0.3)
+    x = y - newton(list(slopes[near].T), bend[near] / step_px, 0.3)
     open_ = np.arange(len(y))
     for _ in range(30):
         here = x[open_]
