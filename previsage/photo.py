@@ -33,6 +33,7 @@ from synth.guard import Verdict
 from synth.photo_file import PhotoFile, read_photo_file
 
 View = Literal["frontal", "left three-quarter", "right three-quarter", "left profile", "right profile"]
+Number = float | int
 FRONTAL_DEG, PROFILE_DEG = 12.0, 65.0
 """Up to the first a view is frontal, beyond the second a profile."""
 LEAST_EYES_PX = 60.0
@@ -128,9 +129,9 @@ class PhotoResult:
                 "warnings": list(self.prediction.warnings), "notes": list(self.notes), "ran": self.ran}
 
 
-def predict_photo(photo: Path | PhotoFile, procedure: str | None = None, intensity: float = INTENSITY,
+def predict_photo(photo: Path | PhotoFile, procedure: str | None = None, intensity: Number = INTENSITY,
                   mode: str = "warp3d", *, plan: Plan | None = None, face: int | None = None,
-                  ipd_mm: float | None = None, band: Band = "mean", progress: Progress = silent,
+                  ipd_mm: Number | None = None, band: Band = "mean", progress: Progress = silent,
                   **options: Any) -> PhotoResult:
     """Before and after of one photo, in millimetres of the person's own face.
 
@@ -143,18 +144,22 @@ def predict_photo(photo: Path | PhotoFile, procedure: str | None = None, intensi
     UsageError: an unknown procedure, step, mode or option; a value beyond its clamp. PrevisageError: weights missing.
     """
     plan = asked_plan(procedure, intensity, plan)
-    study = begin(photo, face, ipd_mm)
+    study = begin(photo, face, None if ipd_mm is None else float(ipd_mm))
     return carried_out(study, plan, mode, band, progress, **options)
 
 
-def asked_plan(procedure: str | None, intensity: float, plan: Plan | None) -> Plan:
+def asked_plan(procedure: str | None, intensity: Number, plan: Plan | None) -> Plan:
     """The plan, checked. UsageError: neither or both given, or it is wrong."""
     if (procedure is None) == (plan is None):
         raise UsageError("which_plan", "Give a procedure or a plan.", "See `previsage procedures`.")
-    if plan is None:
+    if procedure is not None:
         if not 0 <= intensity <= 100:
             raise UsageError("bad_intensity", f"The intensity is {intensity:g}.", "Give 0 to 100 per cent.")
-        plan = Plan(id=str(procedure), procedures=[PlannedProcedure(procedure=str(procedure), intensity=intensity)])
+        if procedure not in catalogue():
+            raise UsageError("unknown_procedure", f"There is no procedure called {procedure!r}.",
+                             f"Known: {', '.join(sorted(catalogue()))}.")
+        plan = Plan(id=procedure, procedures=[PlannedProcedure(procedure=procedure, intensity=intensity)])
+    assert plan is not None
     planned(plan, catalogue(), known_flags())
     return plan
 
@@ -218,7 +223,7 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
         notes=tuple(notes), ran=made.ran)
 
 
-def view_of(yaw_deg: float) -> View:
+def view_of(yaw_deg: Number) -> View:
     """A person's word for a turn of the head; a head that turns to the patient's left shows the right side."""
     if abs(yaw_deg) <= FRONTAL_DEG:
         return "frontal"

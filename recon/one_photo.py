@@ -48,6 +48,7 @@ REACH_MM, RIDGE = 12.0, 0.3
 SKIN = TextureOptions(side=1024, views=1)
 OUTSIDE_SHARE = 0.08
 """Share of the face's points beyond the picture's edge above which half a face is missing."""
+TOLD_MODES = 30
 SMILING_SD = 0.3
 """Spread of the facial actions: people in photos smile."""
 QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_every=3)
@@ -75,12 +76,13 @@ class PhotoHead:
     reprojection_px: float
     facial: Float[np.ndarray, "e"]
     identity: Float[np.ndarray, "k"]
+    identity_cov: Float[np.ndarray, "k k"]
     sd_mm: Float[np.ndarray, "v"]
     model: str
 
     def __post_init__(self) -> None:
         freeze(self, visible=(self.visible, float), facial=(self.facial, float), identity=(self.identity, float),
-               sd_mm=(self.sd_mm, float))
+               identity_cov=(self.identity_cov, float), sd_mm=(self.sd_mm, float))
 
     @property
     def angles_deg(self) -> tuple[float, float, float]:
@@ -223,7 +225,16 @@ def one_head(model: FaceModel, bundle: Bundle, view: int, face: Face, camera: Ca
     return PhotoHead(face=face, camera=camera, mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
                      cues=cues, visible=seen.visible[view] * face.landmarks().confidence,
                      facial=bundle.expression[view], reprojection_px=float(bundle.reprojection_px[view]),
-                     identity=bundle.identity, sd_mm=sd_mm, model=model.name)
+                     identity=bundle.identity, identity_cov=bundle.identity_cov, sd_mm=sd_mm, model=model.name)
+
+
+def apart(a: PhotoHead, b: PhotoHead) -> float:
+    """How far two fitted heads differ, in what both photos can tell of a person: the mean squared difference of the
+    first modes over its expected variance. In 24 pairs of photos of eight people 0.15 to 1.03 (median 0.57), of two
+    people 0.37 to 5.9 (median 1.4)."""
+    off = (a.identity - b.identity)[:TOLD_MODES]
+    expected = (a.identity_cov + b.identity_cov)[:TOLD_MODES, :TOLD_MODES]
+    return float(off @ np.linalg.solve(expected, off) / TOLD_MODES)
 
 
 def drawn_to(model: FaceModel, own_mm: Float[np.ndarray, "478 3"], trusted: Bool[np.ndarray, "478"]) -> Float[

@@ -1,4 +1,4 @@
-"""One photo: faces are found and told apart; the fitted head has the photo's pose and millimetres, whatever the crop."""
+"""One photo: faces are found and told apart; the fitted head has the photo's pose and millimetres, however cropped."""
 
 from pathlib import Path
 
@@ -100,7 +100,8 @@ def test_the_head_is_drawn_to_the_landmarks(model: FaceModel, found: Face, optio
     assert np.median(off) < np.median(bare)
 
 
-def test_several_photos_share_one_person(model: FaceModel, detector: Detector, demo_video: Path, tmp_path: Path) -> None:
+def test_several_photos_share_one_person(model: FaceModel, detector: Detector, demo_video: Path,
+                                         tmp_path: Path) -> None:
     pictures = [cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB)
                 for p, _ in stills(demo_video, (-35.0, 0.0, 35.0), tmp_path)]
     faces = [faces_in(p, detector)[0][0] for p in pictures]
