@@ -244,8 +244,8 @@ SPEED = """The machine was shared, so wall times say what the load made of them;
 `peer / ours` is the ratio of the least processor times. Peer beyond 512 px: its own functions at that size, once; its
 program does not offer that (it squeezes every photo to 512 x 512). Ours finds the face, fits the head and checks the
 result."""
-SIDES = """Mouth corner: the peer's `orthognathic`; ours moves the maxilla up by 3.6 mm, since advancement shows little from
-the front. Astronaut and obama smile: the teeth are held, and what lies beside them moves less."""
+SIDES = """Mouth corner: the peer's `orthognathic`; ours moves the maxilla up by 3.6 mm, since advancement shows little
+from the front. Astronaut and obama smile: the teeth are held, and what lies beside them moves less."""
 SLIDER = """In brackets: less than 1 px is asked, which flow cannot judge. Ours: maxilla up by 3.6 mm and chin longer by
 4 mm at 100 per cent, which show from the front."""
 FRAMING = "Frames made by resampling one photo (face 290 px high); the peer sees all of them at 512 x 512."

@@ -118,7 +118,8 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     shift = eased(start, asked)
     moving = np.linalg.norm(shift, axis=1) > STILL_MM * head.px_per_mm
     window, corner = window_around(start[moving], REACH_MM * head.px_per_mm, head.face.height_px, picture.shape)
-    part_, shape = np.ascontiguousarray(picture[window]), (window[0].stop - window[0].start, window[1].stop - corner[0])
+    part_ = np.ascontiguousarray(picture[window])
+    shape = (part_.shape[0], part_.shape[1])
     region = region_around(start[moving] - corner, REACH_MM * head.px_per_mm, head.face.height_px, shape)
     still = rigid_parts(head.face.points_px[:, :2] - corner, shape)
     warp = find(shape[::-1], start - corner, start - corner + shift, region, still)
