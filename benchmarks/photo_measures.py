@@ -132,10 +132,13 @@ def flow_at(made: Made, rows: np.ndarray) -> np.ndarray:
 
 
 def landed(made: Made, rows: np.ndarray | None = None) -> tuple[float, float]:
-    """Motion asked (px, root mean square) and the share that flow finds; of the strongest of some landmarks."""
+    """Motion asked (px, root mean square) and the share that flow finds; of the strongest of some landmarks.
+
+    Without the face's outline, where flow cannot tell skin from what lies behind it.
+    """
     asked = made.end - made.start
     size = np.linalg.norm(asked[:468], axis=1)
-    chosen = np.arange(468) if rows is None else rows
+    chosen = np.setdiff1d(np.arange(468) if rows is None else rows, topology().outline)
     chosen = chosen[size[chosen] >= 0.5 * size[chosen].max()]
     if size[chosen].max() < 1e-6:
         return 0.0, float("nan")

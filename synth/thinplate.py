@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy.interpolate import CubicSpline
 from scipy.linalg import cho_factor, cho_solve
 from scipy.ndimage import map_coordinates, spline_filter
@@ -87,14 +87,14 @@ class Warp:
 
 
 def warped(picture: UInt8[np.ndarray, "h w c"], from_px: Float[np.ndarray, "l 2"], to_px: Float[np.ndarray, "l 2"],
-           region: Float[np.ndarray, "h w"] | None = None, still: Float[np.ndarray, "h w"] | None = None,
+           region: Shaped[np.ndarray, "h w"] | None = None, still: Shaped[np.ndarray, "h w"] | None = None,
            options: ThinPlateOptions = THIN_PLATE) -> UInt8[np.ndarray, "h w c"]:
     """The picture with its landmarks moved; `find` and `apply` in one."""
     return apply(picture, find((picture.shape[1], picture.shape[0]), from_px, to_px, region, still, options), options)
 
 
 def find(size_wh: tuple[int, int], from_px: Float[np.ndarray, "l 2"], to_px: Float[np.ndarray, "l 2"],
-         region: Float[np.ndarray, "h w"] | None = None, still: Float[np.ndarray, "h w"] | None = None,
+         region: Shaped[np.ndarray, "h w"] | None = None, still: Shaped[np.ndarray, "h w"] | None = None,
          options: ThinPlateOptions = THIN_PLATE) -> Warp:
     """The bend that takes landmarks of the picture to their new places; landmarks that stay hold the skin.
 
