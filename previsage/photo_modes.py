@@ -121,7 +121,7 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     part_ = np.ascontiguousarray(picture[window])
     shape = (part_.shape[0], part_.shape[1])
     region = region_around(start[moving] - corner, REACH_MM * head.px_per_mm, head.face.height_px, shape)
-    still = rigid_parts(head.face.points_px[:, :2] - corner, shape)
+    still = rigid_parts(head.face.points_px[:, :2] - corner, shape, head.visible > 0)
     warp = find(shape[::-1], start - corner, start - corner + shift, region, still)
     after, mask = picture.copy(), np.zeros(picture.shape[:2], np.float32)
     after[window], mask[window] = apply(part_, warp), region & ~still

@@ -11,6 +11,7 @@ from core.plan import Plan
 from previsage.photo import asked_plan, begin, carried_out
 from previsage.photo_study import Study
 from previsage.portrait import portrait
+from synth.rigid_parts import EYES, rigid_parts
 
 MODES = ("tps", "warp3d")
 JOWLS = (172, 397)
@@ -115,3 +116,13 @@ def test_the_same_millimetres_in_every_frame(frame: str) -> None:
     assert wanted == pytest.approx(1, abs=0.05)
     if frame != "0.25 x the pixels":  # a face of 73 px: flow cannot tell so little
         assert moved / start[1] == pytest.approx(1, abs=0.05)
+
+
+def test_a_hidden_eye_holds_nothing() -> None:
+    points, seen = study().face.points_px[:, :2], np.ones(478, bool)
+    both = rigid_parts(points, face().shape[:2])
+    assert np.array_equal(rigid_parts(points, face().shape[:2], seen), both)
+    seen[list(EYES[0])] = False
+    one = rigid_parts(points, face().shape[:2], seen)
+    x, y = points[list(EYES[0])].mean(0).astype(int)
+    assert both[y, x] and not one[y, x] and one.any()
