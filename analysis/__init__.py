@@ -1,1 +1,1 @@
-"""Measures of a face, accuracy against the truth; symmetry, skin type and norms come with later issues."""
+"""Measures of a face, its symmetry and skin tone, and accuracy against the truth; norms come with a later issue."""

@@ -129,7 +129,7 @@ class PhotoResult:
                 "warnings": list(self.prediction.warnings), "notes": list(self.notes), "ran": self.ran}
 
 
-def predict_photo(photo: Path | PhotoFile, procedure: str | None = None, intensity: Number = INTENSITY,
+def predict_photo(photo: Path | str | PhotoFile, procedure: str | None = None, intensity: Number = INTENSITY,
                   mode: str = "warp3d", *, plan: Plan | None = None, face: int | None = None,
                   ipd_mm: Number | None = None, band: Band = "mean", progress: Progress = silent,
                   **options: Any) -> PhotoResult:
@@ -164,10 +164,10 @@ def asked_plan(procedure: str | None, intensity: Number, plan: Plan | None) -> P
     return plan
 
 
-def begin(photo: Path | PhotoFile, face: int | None = None, ipd_mm: float | None = None) -> Study:
+def begin(photo: Path | str | PhotoFile, face: int | None = None, ipd_mm: float | None = None) -> Study:
     """Open a photo and find the face that is meant. InputRefused: see `predict_photo`."""
     check_length("ipd_mm", ipd_mm, IPD_MM, "Measure between the pupils, in millimetres; adults have 51 to 77.")
-    opened = read_photo_file(photo) if isinstance(photo, Path) else photo
+    opened = photo if isinstance(photo, PhotoFile) else read_photo_file(Path(photo))
     srgb = opened.srgb()
     faces, small = faces_in(srgb, tools().detector)
     chosen = the_face(faces, len(small), face, opened)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.errors import InputRefused, UsageError
-from core.progress import Progress
+from core.errors import InputRefused, PrevisageError, UsageError
+from core.progress import Progress, part
 from previsage.options import IPD_MM
 from viewer.common import Band, Json
 from viewer.photoreal_cli import Device
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from previsage.photo_visit import Visit
 
 INTENSITY = 55.0
+PAINTED = ("img2img", "controlnet", "controlnet_ip")
 
 
 class PhotoMode(StrEnum):
@@ -182,8 +183,17 @@ def made_from(work: Work, photo_: Path, folder: Path, plan: "Plan | None", perce
     if sweep is not None:
         results = swept(study, plan.procedures[0].procedure, sweep, work.mode, work.band, progress)
         return results, save_sweep(results, folder, f"{Path(study.photo.name).stem}_{plan.id}_{work.mode}")
-    result = carried_out(study, plan, work.mode, work.band, progress, **work.options)
-    return [result], save_result(result, folder, work.form, work.details)
+    first: list[Path] = []
+    if work.mode in PAINTED:  # whatever comes of painting, the bent photo is there
+        first = save_result(carried_out(study, plan, "warp3d", work.band, part(progress, 0.0, 0.2)), folder, work.form)
+    try:
+        result = carried_out(study, plan, work.mode, work.band, part(progress, 0.2 if first else 0.0, 1.0),
+                             **work.options)
+    except PrevisageError as error:
+        if first:
+            error.hint = f"{error.hint} The photo bent by warp3d is {first[0]}."
+        raise
+    return [result], [*first, *save_result(result, folder, work.form, work.details)]
 
 
 def shown_one(work: Work, photo_: Path, plan: "Plan | None", percent: float, sweep: int | None,

@@ -22,7 +22,7 @@ from viewer import terminal
 from viewer.plans import plan_from
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "reconstruct", "predict", "render", "metrics", "view", "serve", "procedures", "models", "bench",
+COMMANDS = ("demo", "reconstruct", "predict", "render", "photo", "metrics", "view", "serve", "procedures", "models", "bench",
             "doctor")
 
 Call = Callable[..., tuple[int, str, str]]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core import added
 from tests.previsage.photos import face, portrait_file
 
 Call = Callable[..., tuple[int, str, str]]
@@ -91,3 +92,12 @@ def test_a_text_named_jpg_is_refused(call: Call, tmp_path: Path) -> None:
     (tmp_path / "letter.jpg").write_text("Dear doctor")
     code, _, err = call("photo", str(tmp_path / "letter.jpg"), "--procedure", "rhinoplasty", "-o", str(tmp_path))
     assert code == 3 and "no photo" in err
+
+
+def test_missing_weights_are_named_and_the_bent_photo_is_left(call: Call, anna: Path, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(added.WHERE, str(tmp_path / "added"))
+    code, _, err = call("photo", str(anna), "--procedure", "rhinoplasty", "--mode", "img2img", "-o",
+                        str(tmp_path / "out"))
+    assert code in (1, 2) and "sd15" in err and "bent by warp3d" in err
+    assert (tmp_path / "out" / "anna_rhinoplasty_warp3d_after.png").is_file()
