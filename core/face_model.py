@@ -46,7 +46,7 @@ class FaceModel:
 
     def shape(self, identity: Float[np.ndarray, "k"]) -> "Shaped":
         """Fix the identity: K unit-variance coefficients."""
-        neutral = self.template_mm + np.tensordot(identity, self.identity_basis_mm, 1)
+        neutral = self.template_mm + blend(identity, self.identity_basis_mm)
         return Shaped(model=self, neutral_mm=neutral)
 
     def mean_mesh(self) -> Mesh:
@@ -67,7 +67,7 @@ class Shaped:
     def pose(self, expression: Float[np.ndarray, "e"]) -> "Posed":
         """Fix the expression: E action strengths."""
         return Posed(model=self.model,
-                     vertices_mm=self.neutral_mm + np.tensordot(expression, self.model.expression_basis_mm, 1))
+                     vertices_mm=self.neutral_mm + blend(expression, self.model.expression_basis_mm))
 
 
 @record
@@ -84,3 +84,9 @@ class Posed:
         """The surface, with the model's topology and texture coordinates."""
         m = self.model
         return Mesh(vertices_mm=self.vertices_mm, faces=m.faces, uv=m.uv, faces_uv=m.faces_uv)
+
+
+def blend(strength: Float[np.ndarray, "k"], basis_mm: Float[np.ndarray, "k v 3"]) -> Float[np.ndarray, "v 3"]:
+    """The sum of a basis's displacements, each so strong; zeros at its end, modes not used, cost nothing."""
+    used = int(np.max(np.flatnonzero(strength), initial=-1)) + 1
+    return np.asarray(np.tensordot(strength[:used], basis_mm[:used], 1))

@@ -10,7 +10,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy.spatial.distance import cdist
 
 from core.errors import UsageError
 from core.evidence import Band
@@ -107,7 +108,6 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     """The thin plate. UsageError: an option; the plan moves what has no landmarks."""
     no_options(options, "tps")
     head, picture = study.quick, study.photo.picture
-    shape = (picture.shape[0], picture.shape[1])
     average = average_moves(planned.plan.model_dump_json(), planned.band)
     moves = average.by_step_mm.sum(0)
     if np.linalg.norm(moves, axis=1).max() < FLAT_SHARE * average.most_mm:
@@ -117,15 +117,29 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     start, asked = head.face.points_px[rows, :2], shift_px(head, moves)[rows]
     shift = eased(start, asked)
     moving = np.linalg.norm(shift, axis=1) > STILL_MM * head.px_per_mm
-    region = region_around(start[moving], REACH_MM * head.px_per_mm, head.face.height_px, shape)
-    still = rigid_parts(head.face.points_px[:, :2], shape)
-    warp = find((picture.shape[1], picture.shape[0]), start, start + shift, region.astype(float), still.astype(float))
-    after = apply(picture, warp)
-    mask = (region & ~still).astype(np.float32)
-    went = warp.landed_px - start
-    verdict = Verdict(checks=(unchanged(picture, after, mask > 0), *landing(asked, went, head, rows)))
+    window, corner = window_around(start[moving], REACH_MM * head.px_per_mm, head.face.height_px, picture.shape)
+    part_ = np.ascontiguousarray(picture[window])
+    shape = (part_.shape[0], part_.shape[1])
+    region = region_around(start[moving] - corner, REACH_MM * head.px_per_mm, head.face.height_px, shape)
+    still = rigid_parts(head.face.points_px[:, :2] - corner, shape, head.visible > 0)
+    warp = find(shape[::-1], start - corner, start - corner + shift, region, still)
+    after, mask = picture.copy(), np.zeros(picture.shape[:2], np.float32)
+    after[window], mask[window] = apply(part_, warp), region & ~still
+    went = warp.landed_px - (start - corner)
+    verdict = Verdict(checks=(unchanged(part_, after[window], region & ~still), *landing(asked, went, head, rows)))
     return Drawn(picture=after, raw=after, warp=after, mask=mask, moves_mm=moves, prediction=average.prediction,
                  verdict=verdict, shown=True, reason="", ran={"mode": "tps", "share": warp.share})
+
+
+def window_around(points_px: Float[np.ndarray, "n 2"], reach_px: float, face_px: float, shape: tuple[int, ...],
+                  ) -> tuple[tuple[slice, slice], Int[np.ndarray, "2"]]:
+    """Rows and columns in which `region_around` lies, with room for resampling, and the upper left pixel (x, y)."""
+    size, room = np.array(shape[1::-1]), reach_px + 2 * max(1.0, face_px / REGION_PX) + 8
+    if not len(points_px):
+        return (slice(0, 1), slice(0, 1)), np.zeros(2, int)
+    low = np.clip(np.floor(points_px.min(0) - room), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(points_px.max(0) + room), low + 1, size).astype(int)
+    return (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))), low
 
 
 def region_around(points_px: Float[np.ndarray, "n 2"], reach_px: float, face_px: float, shape: tuple[int, int]) -> Bool[
@@ -148,15 +162,11 @@ def eased(start_px: Float[np.ndarray, "n 2"], move_px: Float[np.ndarray, "n 2"])
     must let the still one follow. The strongest motions stay as they are (a cone of slope `STEEPEST` under each).
     """
     out, size = move_px.copy(), np.linalg.norm(move_px, axis=1)
-    far = np.linalg.norm(start_px[:, None] - start_px[None], axis=2)
-    apart = np.linalg.norm(out[:, None] - out[None], axis=2)
-    if not (apart > STEEPEST * far + 1e-9).any():
-        return out
-    for k in np.argsort(-size, kind="stable"):
-        lag = out[k] - out
-        excess = np.linalg.norm(lag, axis=1) - STEEPEST * far[k]
-        follow = (excess > 0) & (size < size[k])
-        out[follow] += (excess[follow] / np.linalg.norm(lag[follow], axis=1))[:, None] * lag[follow]
+    most = STEEPEST * cdist(start_px, start_px)
+    for k in np.argsort(-size, kind="stable")[:np.count_nonzero(size)]:
+        apart = cdist(out[k][None], out)[0]
+        row = np.flatnonzero((apart > most[k] + 1e-9) & (size < size[k]))
+        out[row] += (1 - most[k, row] / apart[row])[:, None] * (out[k] - out[row])
     return out
 
 

@@ -8,6 +8,7 @@ over their spread; Cauchy weights. The d_l are eliminated (3x3 Schur complements
 Gauss-Newton with Levenberg's damping (Triggs et al., Bundle Adjustment: A Modern Synthesis, 2000, section 6).
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,8 +92,8 @@ class Problem:
         pins = model.anatomy.pins478
         self.model, self.seen, self.options = model, seen, options
         self.mean = pins.on(model.template_mm, model.faces)
-        self.identity = np.stack([pins.on(b, model.faces) for b in model.identity_basis_mm[:options.modes]])
-        self.expression = np.stack([pins.on(b, model.faces) for b in model.expression_basis_mm])
+        identity, self.expression = bases_at_pins(model)
+        self.identity = identity[:options.modes]
         height = np.ptp(seen.points_px[..., 1], axis=1)
         self.noise_px = options.noise_share * height
         visible = seen.visible.copy()
@@ -110,6 +111,16 @@ class Problem:
         return offset, np.maximum(self.model.view_sd_mm[low], self.model.view_sd_mm[low + 1])
 
 
+@functools.lru_cache(maxsize=2)
+def bases_at_pins(model: FaceModel) -> tuple[Float[np.ndarray, "k 478 3"], Float[np.ndarray, "e 478 3"]]:
+    """The model's identity and expression bases at its 478 pins."""
+    pins = model.anatomy.pins478
+    identity, expression = (np.stack([pins.on(b, model.faces) for b in basis])
+                            for basis in (model.identity_basis_mm, model.expression_basis_mm))
+    return identity, expression
+
+
+@functools.lru_cache(maxsize=2)
 def trusted_offsets(model: FaceModel) -> Float[np.ndarray, "y 478 3"]:
     """The model's view offsets, shrunk by how consistent they were over heads: offset^2 / (offset^2 + scatter^2)."""
     size2 = (model.view_offset_mm**2).sum(2)

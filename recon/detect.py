@@ -7,7 +7,10 @@ MediaPipe had 1.50 (static) and 1.45 (tracking). Beyond 25 degrees the points sl
 help: 4.1, 6.7 and 9.3 px at 25 to 40, 40 to 55 and over 55 degrees. `expected_error` carries that to whoever fits.
 """
 
+import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -24,6 +27,10 @@ LOOKS = ((1.00, 0.00, 0.00, 0.00, False), (1.00, 0.00, 0.00, 0.00, True),
          (1.08, 0.06, 0.02, 0.00, False), (0.94, -0.06, -0.02, 0.01, True),
          (1.04, -0.10, 0.01, 0.02, False), (0.97, 0.10, 0.00, -0.02, True))
 """Crops of one face: scale, turn (rad), shift (of the side) and whether mirrored."""
+
+
+AT_ONCE = 2
+"""Looks that are taken side by side, each by a network of its own; which one takes it changes nothing."""
 
 
 @record
@@ -71,6 +78,10 @@ class Face:
 
     def landmarks(self) -> Landmarks2D:
         """The points with their confidence."""
+        return self._landmarks
+
+    @functools.cached_property
+    def _landmarks(self) -> Landmarks2D:
         return Landmarks2D(scheme=MEDIAPIPE478, points=self.points_px[:, :2], confidence=confidence(self))
 
 
@@ -102,7 +113,10 @@ class Detector:
 
     def __init__(self, options: DetectOptions = DEFAULTS) -> None:
         self.options = options
-        self._net = LandmarkNet()
+        self._nets: SimpleQueue[LandmarkNet] = SimpleQueue()
+        for _ in range(AT_ONCE):
+            self._nets.put(LandmarkNet())
+        self._pool = ThreadPoolExecutor(AT_ONCE)
         self.boxes = FaceFinder()
 
     def look(self, patch: Patch, region: Region, mirrored: bool = False,
@@ -110,7 +124,11 @@ class Detector:
         """The 478 points seen in one crop and the presence; points and region are in the picture's pixels."""
         region = patch.region(region)
         crop = cut(patch, region)
-        points, presence = self._net(crop[:, ::-1] if mirrored else crop)
+        net = self._nets.get()
+        try:
+            points, presence = net(crop[:, ::-1] if mirrored else crop)
+        finally:
+            self._nets.put(net)
         if points is None:
             return None, presence
         if mirrored:
@@ -128,19 +146,18 @@ class Detector:
         if points is None or presence < self.options.least_presence:
             return None
         base = region_of(points)
-        seen, scores = [], []
-        for scale, turn, dx, dy, mirrored in LOOKS[:looks or self.options.looks]:
+
+        def again(scale: float, turn: float, dx: float, dy: float, mirrored: bool) -> tuple[np.ndarray | None, float]:
             moved = Region(center_px=base.center_px + np.array([dx, dy]) * base.side_px, side_px=base.side_px * scale,
                            roll_rad=base.roll_rad + turn)
-            points, presence = self.look(patch, moved, mirrored)
-            scores.append(presence)
-            if points is not None:
-                seen.append(points)
+            return self.look(patch, moved, mirrored)
+
+        found = list(self._pool.map(again, *zip(*LOOKS[:looks or self.options.looks], strict=True)))
+        seen = np.array([points for points, _ in found if points is not None])
         if len(seen) < 2:
             return None
-        stack = np.array(seen)
-        face = Face(points_px=stack.mean(0), spread_px=np.linalg.norm(stack.std(0)[:, :2], axis=1),
-                    presence=float(np.mean(scores)))
+        face = Face(points_px=seen.mean(0), spread_px=np.linalg.norm(seen.std(0)[:, :2], axis=1),
+                    presence=float(np.mean([presence for _, presence in found])))
         return face if self.believable(face) else None
 
     def believable(self, face: Face) -> bool:

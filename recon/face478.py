@@ -130,9 +130,8 @@ def facing(points_px: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "478"]:
     t = topology().triangles
     a, b, c = (points_px[t[:, k]] for k in range(3))
     area_normal = np.cross(b - a, c - a)
-    normal = np.zeros_like(points_px)
-    for k in range(3):
-        np.add.at(normal, t[:, k], area_normal)
+    corners, count = t.T.ravel(), len(points_px)
+    normal = np.stack([np.bincount(corners, np.tile(area_normal[:, k], 3), count) for k in range(3)], 1)
     cosine = -normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-9)  # a point without area has no normal
     for rows, (outer, inner) in ((slice(468, 473), EYE_WIDTH[0]), (slice(473, 478), EYE_WIDTH[1])):
         cosine[rows] = (cosine[outer] + cosine[inner]) / 2

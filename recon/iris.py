@@ -23,6 +23,8 @@ NEAR, FAR = 0.6, 1.5
 LEAST_RISE = 10.0
 """Grey levels by which the white must be brighter than the iris."""
 LEAST_RADIUS_PX = 5.0
+AROUND = 0.6
+"""Room for the blur beyond the farthest place, in radii."""
 
 
 @record
@@ -47,8 +49,9 @@ def limbus(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "47
     angle = np.concatenate([fan, fan + np.pi])
     ray = np.column_stack([np.cos(angle), np.sin(angle)])
     steps = np.arange(NEAR * radius, FAR * radius, 0.25)
-    grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.06 * radius)
-    at = points_px[centre] + steps[None, :, None] * ray[:, None]
+    part, corner = around_eye(picture, points_px[centre], (FAR + AROUND) * radius)
+    grey = cv2.GaussianBlur(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.06 * radius)
+    at = points_px[centre] - corner + steps[None, :, None] * ray[:, None]
     read = cv2.remap(grey, at.astype(np.float32), None, cv2.INTER_LINEAR)
     rise = np.gradient(read, axis=1)
     top = (rise * np.exp(-((steps / radius - 1) / 0.3) ** 2)).argmax(1)  # the network's radius says which rise it is,
@@ -66,6 +69,15 @@ def limbus(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "47
     edge = ray[sure] * (steps[top[sure]] + 0.25 * shift[sure])[:, None]
     found = circle(edge, radius)
     return None if found is None else Limbus(centre_px=points_px[centre] + found[:2], radius_px=float(found[2]))
+
+
+def around_eye(picture: UInt8[np.ndarray, "h w 3"], centre_px: Float[np.ndarray, "2"], reach_px: float) -> tuple[
+        UInt8[np.ndarray, "a b 3"], Float[np.ndarray, "2"]]:
+    """The part of a picture within reach of a place, and where its upper left pixel lies."""
+    size = np.array(picture.shape[1::-1])
+    low = np.clip(np.floor(centre_px - reach_px), 0, size - 2).astype(int)
+    high = np.clip(np.ceil(centre_px + reach_px) + 1, low + 2, size).astype(int)
+    return np.ascontiguousarray(picture[low[1]:high[1], low[0]:high[0]]), low.astype(float)
 
 
 def circle(points: Float[np.ndarray, "n 2"], first: float) -> Float[np.ndarray, "3"] | None:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -142,13 +143,15 @@ class FaceFinder:
             from mediapipe.python.solutions.face_detection import FaceDetection
 
             self._networks = [FaceDetection(model_selection=k, min_detection_confidence=least_score) for k in (0, 1)]
+            self._pool = ThreadPoolExecutor(len(self._networks))
             self(np.zeros((CROP_PX, CROP_PX, 3), np.uint8))
 
     def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> list[FaceBox]:
         """Boxes, the largest first; one per face."""
         found: list[FaceBox] = []
-        for network in self._networks:
-            for detection in network.process(np.ascontiguousarray(picture)).detections or []:
+        picture = np.ascontiguousarray(picture)
+        for answer in self._pool.map(lambda network: network.process(picture), self._networks):
+            for detection in answer.detections or []:
                 box = face_box(detection, picture.shape[1], picture.shape[0])
                 if not any(same_face(box, other) for other in found):
                     found.append(box)

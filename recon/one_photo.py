@@ -4,8 +4,8 @@ A single view shows shape across, hardly along, the line of sight; what it canno
 length nor distance can be read off it either, only their ratio, which is all that a change in millimetres needs. A crop
 hides the lens, so distance has its own prior beside that of the lens: the same face, cropped, keeps its millimetres.
 
-After the fit the head is drawn to the landmarks themselves: what a landmark lies off the model (`Bundle.own`) spreads
-over the skin around it as a Gaussian of `REACH_MM`.
+After a whole fit the head is drawn to the landmarks themselves: what a landmark lies off the model (`Bundle.own`)
+spreads over the skin around it as a Gaussian of `REACH_MM`.
 """
 
 import functools
@@ -20,7 +20,7 @@ from core.anatomy import Anatomy
 from core.camera import Camera
 from core.certainty import seen_at
 from core.errors import InputRefused
-from core.face_model import FaceModel
+from core.face_model import FaceModel, blend
 from core.fragments import Rasterize
 from core.landmarks import MEDIAPIPE478, Landmarks3D
 from core.mesh import Mesh
@@ -208,18 +208,19 @@ def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], f
     views = Views(model, seen, lambda k: pictures[k], rasterize)
     scale, cues = true_scale(views, bundle, HeadOptions(ipd_mm=ipd_mm))
     neutral, cameras = metric(views, views.neutral(bundle), model.anatomy, bundle, scale)
-    sd = vertex_sd(model, bundle, neutral, scale) if options is WHOLE else np.full(len(neutral.vertices_mm), 2.0)
-    return [one_head(model, bundle, k, face, cameras[k], neutral, scale, cues, seen, sd)
+    whole = options is WHOLE
+    sd = vertex_sd(model, bundle, neutral, scale) if whole else np.full(len(neutral.vertices_mm), 2.0)
+    return [one_head(model, bundle, k, face, cameras[k], neutral, scale, cues, seen, sd, whole)
             for k, face in enumerate(faces)]
 
 
 def one_head(model: FaceModel, bundle: Bundle, view: int, face: Face, camera: Camera, neutral: Mesh, scale: Scale,
-             cues: dict, seen: Observations, sd_mm: Float[np.ndarray, "v"]) -> PhotoHead:
-    """The head of one view: with its expression, and drawn to the landmarks."""
-    expression = np.tensordot(bundle.expression[view], model.expression_basis_mm, 1) * scale.mm_per_unit
-    laid = neutral.moved(expression)
-    trusted = (seen.visible[view] > 0) & (np.arange(478) < IRIS_ROWS.start)
-    drawn = laid.moved(drawn_to(model, bundle.own * scale.mm_per_unit, trusted))
+             cues: dict, seen: Observations, sd_mm: Float[np.ndarray, "v"], whole: bool) -> PhotoHead:
+    """The head of one view: with its expression, and (whole) drawn to the landmarks."""
+    drawn = neutral.moved(blend(bundle.expression[view], model.expression_basis_mm) * scale.mm_per_unit)
+    if whole:
+        trusted = (seen.visible[view] > 0) & (np.arange(478) < IRIS_ROWS.start)
+        drawn = drawn.moved(drawn_to(model, bundle.own * scale.mm_per_unit, trusted))
     return PhotoHead(face=face, camera=camera, mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
                      cues=cues, visible=seen.visible[view] * face.landmarks().confidence,
                      facial=bundle.expression[view], reprojection_px=float(bundle.reprojection_px[view]),

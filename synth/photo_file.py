@@ -54,6 +54,8 @@ class PhotoFile:
 
     def srgb(self) -> UInt8[np.ndarray, "h w 3"]:
         """The picture in sRGB; a broken profile counts as none."""
+        if self.profile is None:
+            return self.picture
         return in_srgb(Image.fromarray(self.picture), self.profile)
 
     def from_srgb(self, picture: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:

@@ -14,10 +14,14 @@ FRACTION = 4
 """cv2 counts polygon corners in 2^-FRACTION px."""
 
 
-def rigid_parts(points_px: Float[np.ndarray, "478 2"], shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    """Sclera and iris between the lids, and the mouth's opening where the lips part, in a picture of `shape` (h, w)."""
+def rigid_parts(points_px: Float[np.ndarray, "478 2"], shape: tuple[int, int],
+                seen: Bool[np.ndarray, "478"] | None = None) -> Bool[np.ndarray, "h w"]:
+    """Sclera and iris between the lids, and the mouth's opening where the lips part, in a picture of `shape` (h, w).
+
+    seen: landmarks that are not hidden; an eye of which less than half is seen holds nothing.
+    """
     mask = np.zeros(shape, np.uint8)
-    outlines: list[tuple[int, ...]] = list(EYES)
+    outlines = [eye for eye in EYES if seen is None or seen[list(eye)].mean() >= 0.5]
     if mouth_open(points_px):
         outlines.append(INNER_LIPS)
     for outline in outlines:

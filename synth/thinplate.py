@@ -10,11 +10,11 @@ u is known on a grid of nodes, and cubic splines (C2) between them. A point x of
 picture is drawn backwards, so x(y) is found at the nodes by Newton's method.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from scipy.interpolate import CubicSpline
 from scipy.linalg import cho_factor, cho_solve
 from scipy.ndimage import map_coordinates, spline_filter
@@ -87,14 +87,14 @@ class Warp:
 
 
 def warped(picture: UInt8[np.ndarray, "h w c"], from_px: Float[np.ndarray, "l 2"], to_px: Float[np.ndarray, "l 2"],
-           region: Float[np.ndarray, "h w"] | None = None, still: Float[np.ndarray, "h w"] | None = None,
+           region: Shaped[np.ndarray, "h w"] | None = None, still: Shaped[np.ndarray, "h w"] | None = None,
            options: ThinPlateOptions = THIN_PLATE) -> UInt8[np.ndarray, "h w c"]:
     """The picture with its landmarks moved; `find` and `apply` in one."""
     return apply(picture, find((picture.shape[1], picture.shape[0]), from_px, to_px, region, still, options), options)
 
 
 def find(size_wh: tuple[int, int], from_px: Float[np.ndarray, "l 2"], to_px: Float[np.ndarray, "l 2"],
-         region: Float[np.ndarray, "h w"] | None = None, still: Float[np.ndarray, "h w"] | None = None,
+         region: Shaped[np.ndarray, "h w"] | None = None, still: Shaped[np.ndarray, "h w"] | None = None,
          options: ThinPlateOptions = THIN_PLATE) -> Warp:
     """The bend that takes landmarks of the picture to their new places; landmarks that stay hold the skin.
 
@@ -290,10 +290,10 @@ def inverted(bend: Float[np.ndarray, "gh gw 2"], filtered: Float[np.ndarray, "gh
     node = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(float)
     reach = int(np.ceil(np.abs(bend).max() / step_px)) + 1
     size = (2 * reach + 1, 2 * reach + 1)
-    near = cv2.dilate((np.abs(bend).max(-1) > 0).astype(np.uint8), np.ones(size, np.uint8)) > 0
+    near = cv2.dilate((np.abs(bend).max(-1) > tolerance_px / 5).astype(np.uint8), np.ones(size, np.uint8)) > 0
     y = node[near]
-    x = y - bend[near] / step_px
     slopes = np.stack([*np.gradient(bend[..., 0])[::-1], *np.gradient(bend[..., 1])[::-1]], -1) / step_px
+    x = y - newton(list(slopes[near].T), bend[near] / step_px, 0.3)
     open_ = np.arange(len(y))
     for _ in range(30):
         here = x[open_]
@@ -303,14 +303,23 @@ def inverted(bend: Float[np.ndarray, "gh gw 2"], filtered: Float[np.ndarray, "gh
         if not len(open_):
             break
         at = here.T[::-1]
-        xx, xy, yx, yy = (map_coordinates(slopes[..., k], at, order=1, mode="nearest") for k in range(4))
-        xx, yy = xx + 1, yy + 1
-        det = np.maximum(xx * yy - xy * yx, 0.05)  # a smaller one would throw the step out of the grid
-        move = np.stack([yy * wrong[:, 0] - xy * wrong[:, 1], xx * wrong[:, 1] - yx * wrong[:, 0]], -1)
-        x[open_] = here - move / det[:, None]
+        there = [map_coordinates(slopes[..., k], at, order=1, mode="nearest") for k in range(4)]
+        x[open_] = here - newton(there, wrong, 0.05)
     back = np.zeros(bend.shape)
     back[near] = (x - y) * step_px
     return back
+
+
+def newton(slopes: Sequence[Float[np.ndarray, "n"]], wrong: Float[np.ndarray, "n 2"], least: float) -> Float[
+        np.ndarray, "n 2"]:
+    """The step (I + grad u)^-1 wrong; a determinant below `least` would throw it out of the grid.
+
+    slopes: du_x/dx, du_x/dy, du_y/dx, du_y/dy.
+    """
+    xx, xy, yx, yy = slopes
+    det = np.maximum((xx + 1) * (yy + 1) - xy * yx, least)
+    return np.stack([(yy + 1) * wrong[:, 0] - xy * wrong[:, 1], (xx + 1) * wrong[:, 1] - yx * wrong[:, 0]],
+                    -1) / det[:, None]
 
 
 def apply(picture: UInt8[np.ndarray, "h w c"], warp: Warp, options: ThinPlateOptions = THIN_PLATE) -> UInt8[
