@@ -25,8 +25,9 @@ from deform3d import catalogue, planned
 from deform3d import clinical_flags as known_flags
 from previsage.options import IPD_MM, check_length
 from previsage.photo_modes import MODES, Drawn, Planned, average_moves, shift_px
-from previsage.photo_study import Study, tools
+from previsage.photo_study import Study, side_on, tools
 from recon.detect import Face
+from recon.landmark_net import FaceBox
 from recon.one_photo import PhotoHead, eye_span_px, faces_in, outside_share
 from render.conditions import control_picture
 from synth.guard import Verdict
@@ -44,6 +45,8 @@ LEAST_SHOWN, LITTLE_SHOWN = 0.1, 0.35
 """Share of a step's motion that this view shows: below the first nothing, below the second little."""
 ALONE = 0.6
 """A face is meant without being named when every other is smaller than this share of it."""
+LEAST_BOX_PX = 64.0
+"""Side of the finder's box below which no profile is sought."""
 CUT_OFF = 0.06
 """Share of the face's points beyond the picture's edge above which the face is not whole."""
 INTENSITY = 55.0
@@ -170,15 +173,34 @@ def begin(photo: Path | str | PhotoFile, face: int | None = None, ipd_mm: float 
     opened = photo if isinstance(photo, PhotoFile) else read_photo_file(Path(photo))
     srgb = opened.srgb()
     faces, small = faces_in(srgb, tools().detector)
-    chosen = the_face(faces, len(small), face, opened)
-    study = Study(opened, chosen, ipd_mm, opened.focal_px)
+    study = None
+    if not faces and small and face in (None, 1):
+        study = from_the_side(opened, srgb, small, ipd_mm)
+    if study is None:
+        study = Study(opened, the_face(faces, len(small), face, opened), ipd_mm, opened.focal_px)
     study.__dict__["srgb"] = srgb
     return study
 
 
+def from_the_side(photo: PhotoFile, srgb: UInt8[np.ndarray, "h w 3"], boxes: Sequence[FaceBox],
+                  ipd_mm: float | None) -> Study | None:
+    """A face that the landmarks do not fit may be a profile: the largest, if the others are small. None: it is not.
+
+    InputRefused: part of it lies beyond the picture's edge.
+    """
+    sides = [b.side_px for b in boxes]
+    if sum(s > ALONE * max(sides) for s in sides) > 1 or max(sides) < LEAST_BOX_PX:
+        return None
+    try:
+        head = side_on(srgb, None, boxes[int(np.argmax(sides))], photo.focal_px, ipd_mm)
+    except InputRefused:
+        return None
+    check_whole(head.face, photo)
+    return Study(photo, head.face, ipd_mm, photo.focal_px, head)
+
+
 def the_face(faces: Sequence[Face], small: int, number: int | None, photo: PhotoFile) -> Face:
     """The face that is meant. InputRefused: none, several, or half of one."""
-    size = (photo.picture.shape[1], photo.picture.shape[0])
     if not faces:
         raise InputRefused(
             "no_face", f"No face was found in {photo.name}." if not small else
@@ -196,10 +218,15 @@ def the_face(faces: Sequence[Face], small: int, number: int | None, photo: Photo
                            f"Say which with --face 1 to {len(faces)}, counted from the left"
                            f" (the largest is {largest + 1}).")
     face = faces[largest if number is None else number - 1]
-    if outside_share(face, size) > CUT_OFF:
+    check_whole(face, photo)
+    return face
+
+
+def check_whole(face: Face, photo: PhotoFile) -> None:
+    """InputRefused: half a face."""
+    if outside_share(face, (photo.picture.shape[1], photo.picture.shape[0])) > CUT_OFF:
         raise InputRefused("half_face", f"Part of the face lies beyond the edge of {photo.name}.",
                            "Give a photo with the whole face in it.")
-    return face
 
 
 def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "mean", progress: Progress = silent,
@@ -210,7 +237,7 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
         raise UsageError("bad_band", f"There is no band {band!r}.", f"Bands: {', '.join(BANDS)}.")
     head = study.quick if mode == "tps" else study.head
     average = average_moves(plan.model_dump_json(), band)
-    notes = [*study.photo.notes, *seen_from_here(study, head, average.by_step_mm, average.prediction)]
+    notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction)]
     made: Drawn = make(study, Planned(plan=plan, band=band), {**options, "mode": mode}, progress)
     start = study.face.points_px[:, :2]
     if not made.verdict.passed and made.shown and mode == "tps":

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from core.camera import Camera
+from core.errors import InputRefused
 from core.face_model import FaceModel
 from core.plan import Plan
 from core.prediction import Prediction
@@ -25,8 +26,10 @@ from previsage.studio import Studio
 from recon.bundle import BundleOptions
 from recon.detect import Detector, Face
 from recon.foreground import Foreground
+from recon.landmark_net import FaceBox
 from recon.models import load_model
 from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, with_skin
+from recon.profile import beyond, fit_profile
 from render.flow import windowed
 from synth.photo_file import PhotoFile
 
@@ -57,6 +60,7 @@ class Study:
     def __init__(self, photo: PhotoFile, face: Face, ipd_mm: float | None = None, focal_px: float | None = None,
                  head: PhotoHead | None = None) -> None:
         self.photo, self.face, self.ipd_mm, self.focal_px = photo, face, ipd_mm, focal_px
+        self.doubts: list[str] = []
         self.window = window_around(face, photo.picture.shape)
         if head is not None:
             self.wear(head)
@@ -81,9 +85,18 @@ class Study:
         return self.fitted(WHOLE)
 
     def fitted(self, options: BundleOptions) -> PhotoHead:
-        """The head by one way of fitting."""
-        return fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
+        """The head by the landmarks; by the outline, too, where it is turned farther than they can tell."""
+        head = fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
                           options)[0]
+        if not beyond(head):
+            return head
+        try:
+            self.wear(side_on(self.srgb, self.face, None, self.focal_px, self.ipd_mm))
+        except InputRefused as error:
+            self.doubts.append(f"{error.message} The turn of {abs(head.angles_deg[0]):.0f}° is the landmarks' word, "
+                               "which is too little beyond 50°.")
+            return head
+        return self.quick
 
     @property
     def part(self) -> UInt8[np.ndarray, "h w 3"]:
@@ -119,6 +132,14 @@ class Study:
         """What draws a plan on the window."""
         picture = np.ascontiguousarray(self.srgb[self.window]) if srgb else self.part
         return PhotoStudio(self, picture, displacement_mm, procedures)
+
+
+def side_on(srgb: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | None, focal_px: float | None,
+            ipd_mm: float | None) -> PhotoHead:
+    """The head in a photo from the side. InputRefused `profile_lost`: its outline explains no head."""
+    shared = tools()
+    return fit_profile(shared.model, srgb, face, box, focal_px, shared.detector, shared.foreground, rasterizer(),
+                       ipd_mm)
 
 
 class PhotoStudio(Studio):

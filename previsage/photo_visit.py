@@ -22,6 +22,7 @@ from previsage.photoreal_stage import CELL_WH, cut, cut_box
 from previsage.rasterizer import rasterizer
 from recon.one_photo import apart, eye_span_px, fit_photos
 from recon.photo_verdict import STANDARD_DEG, PhotoVerdict, judge_photo
+from recon.profile import beyond
 from render.heat import heat_map
 from render.rasterize import Rasterizer
 from render.sheets import Views, contact_sheet
@@ -108,6 +109,10 @@ def one_head(studies: Sequence[Study], ipd_mm: float | None) -> tuple[bool, list
     """Give all studies one head, if one explains their photos as well as a head of its own; what to tell of it."""
     if len(studies) < 2:
         return False, ["One photo could be used: what it does not show stays the head model's."]
+    notes = [f"{s.photo.name} was fitted alone, by its outline: it is a profile." for s in studies if beyond(s.head)]
+    studies = [s for s in studies if not beyond(s.head)]
+    if len(studies) < 2:
+        return False, notes
     alone = [s.head for s in studies]
     strange = [s.photo.name for s, own in zip(studies, alone, strict=True)
                if min([apart(own, other) for other in alone if other is not own]) > APART]
@@ -119,9 +124,9 @@ def one_head(studies: Sequence[Study], ipd_mm: float | None) -> tuple[bool, list
     if together and not strange:
         for study, head in zip(studies, together, strict=True):
             study.wear(head)
-        return True, []
-    return False, [f"One head does not explain these photos ({', '.join(strange) or 'all'} stand apart): different "
-                   "people, or different expressions. Each photo was fitted alone, so the views need not agree."]
+        return True, notes
+    return False, [*notes, f"One head does not explain these photos ({', '.join(strange) or 'all'} stand apart): "
+                   "different people, or different expressions. Each photo was fitted alone: the views need not agree."]
 
 
 def save_visit(made: Visit, plan: Plan, mode: str, folder: Path, form: str = "png", details: bool = False) -> list[

@@ -166,7 +166,7 @@ def assembled(scene: Scene, basis: Basis, laid: Laid, seen: Seen, size_wh: tuple
                      cues={c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues}, visible=visible,
                      reprojection_px=float(np.median(off_px)), facial=np.zeros(len(model.expression_names)),
                      identity=np.concatenate([laid.identity, unused]),
-                     sd_mm=sd, model=model.name)
+                     identity_cov=np.eye(len(model.identity_basis_mm)), sd_mm=sd, model=model.name)
 
 
 def trusted(head: Mesh, pins: SurfacePoints, camera: Camera, points_px: Float[np.ndarray, "478 3"], scale: float,
