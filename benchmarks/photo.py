@@ -241,8 +241,8 @@ HEAD = """# One photo, beside the open 2D peer
 Made by `python benchmarks/photo.py --peer FOLDER -o benchmarks/photo.md`; that file says how everything is measured.
 Bold: a bar that is missed. {machine}. Peer: {peer}.
 """
-SPEED = """The machine was shared, so wall times say what the load made of them; processor time counts all cores. Of nine
-runs after one that warms up; three of warp3d beyond 512 px. `peer / ours` is the ratio of the least processor times.
+SPEED = """The machine was shared, so wall times say what the load made of them; processor time counts all cores. Nine
+runs after one that warms up, three of warp3d beyond 512 px. `peer / ours` is the ratio of the least processor times.
 Peer beyond 512 px: its own functions at that size, once; its program does not offer that (it squeezes every photo to
 512 x 512). Ours finds the face, fits the head and checks the result."""
 SIDES = """Mouth corner: the peer's `orthognathic`; ours moves the maxilla up by 3.6 mm, since advancement shows little

@@ -21,7 +21,7 @@ def rigid_parts(points_px: Float[np.ndarray, "478 2"], shape: tuple[int, int],
     seen: landmarks that are not hidden; an eye of which less than half is seen holds nothing.
     """
     mask = np.zeros(shape, np.uint8)
-    outlines = [eye for eye in EYES if seen is None or seen[list(eye)].mean() >= 0.5]
+    outlines: list[tuple[int, ...]] = [eye for eye in EYES if seen is None or seen[list(eye)].mean() >= 0.5]
     if mouth_open(points_px):
         outlines.append(INNER_LIPS)
     for outline in outlines:
