@@ -28,6 +28,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+from benchmarks import symmetry as symmetric_heads  # noqa: E402
 from benchmarks.photo_measures import (  # noqa: E402  (the repository need not be installed)
     PEER_NAMES,
     Maker,
@@ -39,10 +40,12 @@ from benchmarks.photo_measures import (  # noqa: E402  (the repository need not 
     frontal,
     landed,
     maker,
+    peer_symmetry,
     sized,
     symmetric,
 )
 from core.errors import PrevisageError  # noqa: E402
+from previsage.photo_study import tools  # noqa: E402
 from previsage.portrait import portrait  # noqa: E402
 
 MODES = ("tps", "warp3d")
@@ -50,6 +53,7 @@ SIZES = {"512 x 512": (512, 512), "2048 x 2048": (2048, 2048), "3024 x 4032": (3
 BARS = {"512 x 512": "0.060 s", "2048 x 2048": "0.6 s", "3024 x 4032": "2.5 s, 1.5 GB"}
 JOWLS, MOUTH = (172, 397), (61, 291)
 OPERATIONS = ("rhinoplasty", "rhytidectomy")
+YAWS = (0, 10, 20)
 STEPS = (20, 40, 60, 80, 100)
 LEAST_PX = 1.0
 """Motions asked that are smaller are not measured by flow."""
@@ -211,8 +215,19 @@ def stays(peer: Path | None, data: Path) -> str:
 
 
 def symmetry(peer: Path | None, data: Path) -> str:
-    """The score of a symmetric head that turns; waits for analysis.symmetry."""
-    return "## Symmetry of a turned head\n\nNot measured yet.\n"
+    """The score of a symmetric rendered head that turns."""
+    seen, rows = tools().detector, []
+    theirs = None if peer is None else peer_symmetry(peer)
+    for name, mesh, skin in symmetric_heads.heads(None, seen):
+        pictures = [symmetric_heads.picture(mesh, skin, symmetric_heads.camera(yaw, 0, 0)) for yaw in YAWS]
+        if theirs is not None:
+            rows.append((name, "peer", *(f"{theirs(p):.1f}" for p in pictures), ""))
+        found = [symmetric_heads.read(p, seen) for p in pictures]
+        scores = np.array([np.nan if f is None or f.score is None else f.score for f in found])
+        apart = float(np.ptp(scores))
+        rows.append((name, "ours", *(f"{s:.1f}" for s in scores), f"{apart:.1f}" if apart <= 2 else f"**{apart:.1f}**"))
+    return table("Symmetry: the score of a symmetric head that turns", (
+        "head", "who", *(f"yaw {y}°" for y in YAWS), "apart (2)"), rows, "More in `symmetry.md`.")
 
 
 def table(title: str, names: tuple[str, ...], rows: Rows, note: str) -> str:
@@ -241,9 +256,9 @@ HEAD = """# One photo, beside the open 2D peer
 Made by `python benchmarks/photo.py --peer FOLDER -o benchmarks/photo.md`; that file says how everything is measured.
 Bold: a bar that is missed. {machine}. Peer: {peer}.
 """
-SPEED = """The machine was shared, so wall times say what the load made of them; processor time counts all cores. Of
-nine runs after one that warms up; three of warp3d beyond 512 px. `peer / ours` is the ratio of the least processor
-times. Peer beyond 512 px: its own functions at that size, once; its program does not offer that (it squeezes every photo to
+SPEED = """The machine was shared, so wall times say what the load made of them; processor time counts all cores. Nine
+runs after one that warms up, three of warp3d beyond 512 px. `peer / ours` is the ratio of the least processor times.
+Peer beyond 512 px: its own functions at that size, once; its program does not offer that (it squeezes every photo to
 512 x 512). Ours finds the face, fits the head and checks the result."""
 SIDES = """Mouth corner: the peer's `orthognathic`; ours moves the maxilla up by 3.6 mm, since advancement shows little
 from the front. Astronaut and obama smile: the teeth are held, and what lies beside them moves less."""

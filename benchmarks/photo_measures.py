@@ -1,6 +1,7 @@
 """What benchmarks/photo.py measures with: our modes and the peer as makers of a before and an after, their motion by
 optical flow, and photos whose truth is known because they were made from others."""
 
+import ast
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,19 @@ class Peer:
         moved = i.apply_procedure_preset(face, PEER_NAMES[procedure], intensity, image_size=width)
         mask = i.generate_surgical_mask(face, PEER_NAMES[procedure], width, height)
         return i.mask_composite(i.warp_image_tps(bgr, face.pixel_coords, moved.pixel_coords), bgr, mask)
+
+
+def peer_symmetry(folder: Path) -> Callable[[np.ndarray], float]:
+    """The peer's score, from its demo's own functions (the demo itself needs Gradio)."""
+    landmarks = Peer(folder).inference
+    wanted = {"compute_symmetry_score", "SYMMETRY_PAIRS", "MIDLINE_TOP", "MIDLINE_BOTTOM"}
+    tree = ast.parse((folder / "scripts" / "hf_space" / "app.py").read_text("utf-8"))
+    tree.body = [node for node in tree.body if wanted & {getattr(node, "name", ""), *(
+        getattr(t, "id", "") for t in (*getattr(node, "targets", ()), getattr(node, "target", None)))}]
+    names: dict[str, Any] = {"np": np, "FaceLandmarks": Any}
+    exec(compile(tree, "app.py", "exec"), names)  # noqa: S102 (its own folder, given by the person who runs this)
+    return lambda picture: float(names["compute_symmetry_score"](landmarks.extract_landmarks(
+        np.ascontiguousarray(picture[..., ::-1])))[0])
 
 
 def offline(*_: Any) -> None:
