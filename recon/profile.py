@@ -42,6 +42,7 @@ from recon.profile_fit import (
     basis_of,
     mesh_of,
     outline_of,
+    resized,
     rough_pulls,
     rounds,
     scene_of,
@@ -62,6 +63,11 @@ FOLLOWED = 0.025
 """Where the contour lies within this share of the face's height of the outline, the outline follows it."""
 DRAWN_MM = 6.0
 """The skin is drawn to the contour where that lies so near: farther off is hair or a beard."""
+USUAL_FACE_MM, FACE_SD_MM, FACE_WEIGHT = 119.0, 6.0, 3.0
+"""From nasion to menton: the model's average (16 people from in front: 116 to 123), and how far people differ."""
+GROW, ODD, OTHER_SIZES = 1.17, 10.0, (0.86, 1.0, 1.3)
+"""A start a little too large keeps chin and lips apart; one too small lays the chin on the lips and stays there. Other
+sizes are tried where the fit costs more than `ODD` (right ones cost -30 to 25, wrong ones from 50 on)."""
 MOST_SIZE, LEAST_YAW, MOST_YAW = 0.3, np.radians(40.0), np.radians(115.0)
 SPREAD_MM, UNSEEN_MM, BEHIND_MM = 1.5, 1.5, 4.0
 """One sd of the landmarks of a fitted profile; of the skin where one view from the side says little; a point so far
@@ -89,21 +95,30 @@ def fit_profile(model: FaceModel, picture: UInt8[np.ndarray, "h w 3"], face: Fac
     seen_too = face is not None or detector.face_in(picture, region_of_box(box), looks=2) is not None
     scene = scene_of(picture, box, seen_too, focal_px, foreground)
     basis = basis_of(model)
-    tried = []
-    for start in starts(scene, basis, rasterize):
-        pulls = rough_pulls(scene)
-        for _ in range(4):
-            start = step(scene, basis, start, pulls, 8.0, 6.0, rasterize)
-        laid, seen = rounds(scene, basis, start, (6.0,) * 4, detector, rasterize)
-        tried.append((worth(laid, seen), laid, seen))
-    if not tried:
+    first = starts(scene, basis, rasterize)
+    if not first:
         raise InputRefused("profile_lost", LOST + "no outline is seen near the face.", HINT)
+    tried = [laid_from(resized(start, basis, GROW), scene, basis, detector, rasterize) for start in first]
+    if min(tried, key=lambda t: t[0])[0] > ODD:
+        tried += [laid_from(resized(start, basis, grow), scene, basis, detector, rasterize)
+                  for start in first for grow in OTHER_SIZES]
     _, laid, seen = min(tried, key=lambda t: t[0])
     for _ in range(2):
         laid, seen = rounds(scene, basis, laid, (4.0,) * 3, detector, rasterize)
     check(laid, seen, scene, basis)
     assert seen is not None
     return assembled(scene, basis, laid, seen, (picture.shape[1], picture.shape[0]), ipd_mm, rasterize)
+
+
+def laid_from(start: Laid, scene: Scene, basis: Basis, detector: Detector, rasterize: Rasterize) -> tuple[
+        float, Laid, Seen | None]:
+    """The fit from one start: what it costs, the network's doubt and a strange face's height included."""
+    pulls = rough_pulls(scene)
+    for _ in range(4):
+        start = step(scene, basis, start, pulls, 8.0, 6.0, rasterize)
+    laid, seen = rounds(scene, basis, start, (6.0,) * 4, detector, rasterize)
+    tall = (face_mm(basis, mesh_of(basis, laid)) - USUAL_FACE_MM) / FACE_SD_MM
+    return worth(laid, seen) + FACE_WEIGHT * tall**2, laid, seen
 
 
 def box_of(picture: UInt8[np.ndarray, "h w 3"], face: Face | None, detector: Detector) -> FaceBox | None:
@@ -125,6 +140,7 @@ def check(laid: Laid, seen: Seen | None, scene: Scene, basis: Basis) -> None:
         (seen is None or seen.presence < LEAST_PRESENCE, "turned to the front, it does not look like a face."),
         (not len(laid.off_mm) or np.median(laid.off_mm) > MOST_OFF * height or
          (laid.off_mm < FOLLOWED * height).mean() < LEAST_SHARE, "the outline of the face is covered or not clear."),
+        (abs(height - USUAL_FACE_MM) > 2.6 * FACE_SD_MM, "chin and lips are not told apart."),
         (abs(np.log(size)) > MOST_SIZE, "no head of that size fits."),
         (max(pitch, roll) > MOST_TILT or not LEAST_YAW < yaw < MOST_YAW or np.abs(laid.identity).max() > MOST_MODE,
          "no usual head fits.")]

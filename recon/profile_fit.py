@@ -33,7 +33,7 @@ FLATTER = 0.13
 rendered heads of another model, seen from 60 to 90 degrees, are read as turned 3 to 10 degrees less without it."""
 AROUND, BOX_PX = 1.5, 240
 """The photo is cut so many boxes around the box's middle and reduced until the box has so many pixels."""
-BOX_MM, BOX_SD = 147.0, 0.06
+BOX_MM, BOX_SD = 147.0, 0.12
 """Side of the finder's box on a head seen from the side (rendered heads: 129 to 173), and its spread for choosing."""
 MODES = 40
 SEEN_TURNS_DEG, UNSEEN_TURNS_DEG = (58.0, 72.0), (72.0, 88.0)
@@ -268,6 +268,13 @@ def started(scene: Scene, basis: Basis, R: Float[np.ndarray, "3 3"], tilt_rad: f
                 usual_yaw_rad=scene.usual_yaw_rad)
 
 
+def resized(laid: Laid, basis: Basis, grow: float) -> Laid:
+    """The same start with the head larger in the photo, its nose's tip where it was."""
+    tip = laid.R @ basis.model.anatomy.pin("prn").on(basis.model.template_mm, basis.model.faces)[0]
+    shifted = (tip[:2] + laid.t[:2]) * (tip[2] + laid.t[2] / grow) / (tip[2] + laid.t[2]) - tip[:2]
+    return dataclasses.replace(laid, t=np.append(shifted, laid.t[2] / grow), usual_mm=laid.usual_mm / grow)
+
+
 # ---- the fit ----
 
 
@@ -291,14 +298,28 @@ def outline_of(basis: Basis, mesh: Mesh, camera: Camera, rasterize: Rasterize) -
     return Outline(on=on[rows], points_mm=points[rows], px=px[rows], out=out[rows])
 
 
-def front_of(scene: Scene, basis: Basis, mesh: Mesh, camera: Camera) -> Int[np.ndarray, "m"]:
-    """The contour's points between the forehead's middle, the nose's tip and the chin."""
+LOWER_FACE = ("prn", "sn", "ls", "sto", "li", "sl", "pg", "me")
+"""Down the profile, from the nose's tip to below the chin."""
+
+
+def front_of(scene: Scene, basis: Basis, mesh: Mesh, camera: Camera, px_per_mm: float) -> Int[np.ndarray, "m"]:
+    """The contour's points between the forehead's middle, the nose's tip and the chin.
+
+    The chin's end is as far down the contour as the average head's, not where this head's chin is: a head whose chin
+    was laid on the lips would ask for no more.
+    """
     g, tr, prn, me = (mesh.points(basis.model.anatomy.pin(n))[0] for n in ("g", "tr", "prn", "me"))
     ends = cKDTree(scene.contour.px).query(camera.px_from_points(np.stack([(g + tr) / 2, prn, me])))[1]
     count, parts = len(scene.contour.px), []
     for a, b in ((ends[0], ends[1]), (ends[1], ends[2])):
         low, high = min(a, b), max(a, b)
         parts.append(np.arange(low, high + 1) if high - low < count / 2 else np.r_[high:count, 0:low + 1])
+    way = np.stack([basis.model.anatomy.pin(n).on(basis.model.template_mm, basis.model.faces)[0] for n in LOWER_FACE])
+    length = px_per_mm * np.linalg.norm(np.diff(way, axis=0), axis=1).sum()
+    down = 1 if (ends[2] - ends[1]) % count < count / 2 else -1
+    walk = (ends[1] + down * np.arange(count // 2)) % count
+    gone = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(scene.contour.px[walk], axis=0), axis=1))])
+    parts.append(walk[gone < length])
     return np.unique(np.concatenate(parts))[::2]
 
 
@@ -377,7 +398,7 @@ def step(scene: Scene, basis: Basis, laid: Laid, pulls: Callable[[Basis, Mesh], 
     if len(outline.px) >= 10:
         _, J = projected(laid, scene, outline.points_mm, np.stack([outline.on.on(m, mesh.faces) for m in basis.modes]))
         head = placed(outline.px, outline.out, per_mm, TURN_MM)
-        arc = front_of(scene, basis, mesh, camera)
+        arc = front_of(scene, basis, mesh, camera, per_mm)
         back = cKDTree(head).query(placed(contour.px[arc], contour.out[arc], per_mm, TURN_MM))[1]
         for on, to in ((np.arange(len(head)), contour.tree(per_mm, TURN_MM).query(head)[1]), (back, arc)):
             gap, out = (outline.px[on] - contour.px[to]) / per_mm, contour.out[to]
