@@ -204,7 +204,7 @@ def the_face(faces: Sequence[Face], small: int, number: int | None, photo: Photo
     if not faces:
         raise InputRefused(
             "no_face", f"No face was found in {photo.name}." if not small else
-            f"The face in {photo.name} is too small, covered or turned away: the landmarks do not fit it.",
+            f"No face can be read in {photo.name}: what looks like one is too small, covered or turned away.",
             "Give a photo of one face, upright, that fills a third of its height; a full profile is often lost: turn "
             "a little towards the camera.")
     if number is not None and not 1 <= number <= len(faces):

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float
 EYES = ((33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
         (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249))
 """The lids' edges round the right and the left eye (MediaPipe's numbers)."""
-INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+INNER_LIPS = (80, 81, 82, 13, 312, 311, 310, 318, 402, 317, 14, 87, 178, 88)
+"""Where teeth show: the inner edge of the lips without the corners, which are skin and move with it."""
 OPEN_SHARE = 0.06
 """Of the mouth's width: lips that part by less show no teeth."""
 FRACTION = 4

@@ -13,6 +13,8 @@ def points(gap: float) -> np.ndarray:
         out[list(outline)] = np.array(centre) + 12 * np.stack([np.cos(turn), np.sin(turn)], 1)
     turn = np.linspace(np.pi, 3 * np.pi, len(INNER_LIPS), endpoint=False)
     out[list(INNER_LIPS)] = np.array((100, 140)) + np.stack([20 * np.cos(turn), gap / 2 * np.sin(turn)], 1)
+    out[13], out[14] = (100, 140 - gap / 2), (100, 140 + gap / 2)
+    out[78], out[308] = (80, 140), (120, 140)
     return out
 
 
