@@ -21,14 +21,14 @@ from deform3d.field import DEFAULT, Field, FieldOptions, field_of
 from deform3d.flags import Effects, Flags, check_overrides, clinical_flags, consequences, locked_side, unlocked
 from deform3d.free import free_field, topology
 from deform3d.globe import Globes
-from deform3d.handles import asked_mm
+from deform3d.handles import Context
 from deform3d.healing import MONTHS, swelling_mm
 from deform3d.together import Done, limited
 from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 5"
+METHOD = "joint geodesic kernels, 6"
 """Name and number of the deformation method; the number rises when results change."""
 STOPPED_MM = 0.25
 """A globe that takes more than this from a handle is told."""
@@ -76,9 +76,10 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
     field = field_of(mesh, anatomy, wider, options, locked_side(plan))
     globes = Globes(mesh, anatomy) if procedure.lids_slide else None
     stopped: tuple[str, ...] = ()
+    context = Context(mesh, anatomy, procedure, field.points)
     for amount in [a for a in amounts if a.value] or amounts:
-        asked = {band: asked_mm(mesh, anatomy, procedure, amount.step, amount.value * effects.response, field.points,
-                                amount.side, band) for band in BANDS}
+        asked = {band: context.asked_mm(amount.step, amount.value * effects.response, amount.side, band)
+                 for band in BANDS}
         for band in ("low", "high"):
             asked[band] = asked["mean"] + effects.band * (asked[band] - asked["mean"])
         moves = {band: field.displaced(wish) for band, wish in asked.items()}

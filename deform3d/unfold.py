@@ -27,12 +27,18 @@ def unfolded(mesh: Mesh, cardinal: Float[np.ndarray, "v h"], held: Bool[np.ndarr
 
     held: vertices whose values do not change: what must be still, and the handles' own triangles.
     """
-    moving = np.flatnonzero(cardinal.any(1)[mesh.faces].any(1) & seen(mesh))
+    moves = np.flatnonzero(~held | cardinal.any(1))
+    inside = np.zeros(len(cardinal), bool)
+    inside[moves] = True
+    moving = np.flatnonzero(inside[mesh.faces].any(1) & seen(mesh))
+    together = np.concatenate(asked_mm, axis=1) if len(asked_mm) else np.zeros((cardinal.shape[1], 0))
     best, fewest, chosen = cardinal, len(moving), np.zeros(len(cardinal), bool)
     for rings in range(1, ROUNDS + 1):
         bad = np.zeros(len(moving), bool)
-        for asked in asked_mm:
-            bad |= turned(mesh.vertices_mm, mesh.faces, moving, cardinal @ asked)
+        moved = np.zeros((len(cardinal), together.shape[1]))
+        moved[moves] = cardinal[moves] @ together
+        for k in range(len(asked_mm)):
+            bad |= turned(mesh.vertices_mm, mesh.faces, moving, moved[:, 3 * k:3 * k + 3])
         if bad.sum() < fewest:
             best, fewest = cardinal, int(bad.sum())
         if not bad.any():
