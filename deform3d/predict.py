@@ -23,7 +23,7 @@ from deform3d.free import free_field, topology
 from deform3d.globe import Globes
 from deform3d.handles import Context
 from deform3d.healing import MONTHS, swelling_mm
-from deform3d.together import Done, limited
+from deform3d.together import Done, limited, smoothed
 from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
@@ -57,6 +57,8 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
         limits += told
         done += [item.held_back(share) for item in made]
     done += list(by_hand(mesh, anatomy, plan, done))
+    if len(done) > 1:
+        done = smoothed(mesh, done)
     progress(1.0, "predicted")
     return put_together(mesh, anatomy, plan, catalogue, amounts, done, effects, limits)
 
@@ -90,7 +92,8 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
             stopped = stops(field, amount, wish, asked["mean"])
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
-                   landed=tuple(landing), told=stopped)
+                   landed=tuple(landing), told=stopped, held=tuple(
+                       int(field.points.face[row]) for row in moved_rows(field, amount.step)))
 
 
 def stops(field: Field, amount: Amount, wish: Float[np.ndarray, "h 3"], held: Float[np.ndarray, "h 3"]) -> tuple[
@@ -111,7 +114,7 @@ def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> I
         u = share[:, None] * np.array(move.move_mm, float)
         name = f"free.{count}"
         yield Done(name=name, label=move.label, value=float(np.linalg.norm(move.move_mm)), unit="mm",
-                   moves=dict.fromkeys(BANDS, u),
+                   moves=dict.fromkeys(BANDS, u), held=(int(point.face[0]),),
                    landed=(Landed(step=name, pin=move.at or move.label, asked_mm=triple(np.array(move.move_mm, float)),
                                   landed_mm=triple(point.on(u, mesh.faces)[0])),))
 

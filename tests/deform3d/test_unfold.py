@@ -54,7 +54,7 @@ def test_harmonic_values_are_their_neighbours_mean(flat):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(len(flat.vertices_mm), 2))
     chosen = (np.abs(flat.vertices_mm[:, :2] - 10) < 3.5).all(1)
-    out = harmonic(flat.faces, values, chosen)
+    out = harmonic(flat, values, chosen)
     assert np.array_equal(out[~chosen], values[~chosen])
     for vertex in np.flatnonzero(chosen):
         near = np.setdiff1d(flat.faces[(flat.faces == vertex).any(1)], vertex)
