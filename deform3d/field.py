@@ -68,7 +68,7 @@ class FieldOptions:
     support_per_falloff: float = 1.5
     ramp_per_falloff: float = 0.6
     setback_per_falloff: float = 0.3
-    ring_per_falloff: float = 0.4
+    ring_per_falloff: float = 0.5
     still_weight: float = 0.05
 
 
@@ -197,8 +197,10 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     away = away[:, :len(of)]
     of_moved = away[np.flatnonzero(moved[held])]
     w = window(edge[of], of_moved.min(0), ramp)
+    reached, pulls = np.nonzero(away < support), np.zeros(away.shape)
+    pulls[reached] = kernel(away[reached] / support)
     return Interpolant(vertices=len(ground.own), rows=rows, away_mm=of_moved,
-                       smooth=w[:, None] * (kernel(away / support).T @ weights))
+                       smooth=w[:, None] * (pulls.T @ weights))
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:

@@ -84,16 +84,28 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
                  for band in BANDS}
         for band in ("low", "high"):
             asked[band] = asked["mean"] + effects.band * (asked[band] - asked["mean"])
-        moves = {band: field.displaced(wish) for band, wish in asked.items()}
-        if globes is not None:
+        if globes is None:
+            moves = {band: field.displaced(wish) for band, wish in asked.items()}
+        else:
             normal = all(h.motion in ("outward", "follow") for h in amount.step.every_handle())
-            moves = {band: globes.held(u, normal) for band, u in moves.items()}
-            wish, asked = asked["mean"], {b: globes.held_at(field.points, w, normal) for b, w in asked.items()}
-            stopped = stops(field, amount, wish, asked["mean"])
+            wishes, asked = asked, {b: globes.held_at(field.points, w, normal) for b, w in asked.items()}
+            moves = {band: on_globes(mesh, globes, field, wish, asked[band], normal) for band, wish in wishes.items()}
+            stopped = stops(field, amount, wishes["mean"], asked["mean"])
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
                    landed=tuple(landing), told=stopped, held=tuple(
                        int(field.points.face[row]) for row in moved_rows(field, amount.step)))
+
+
+def on_globes(mesh: Mesh, globes: Globes, field: Field, wish: Float[np.ndarray, "h 3"], asked: Float[np.ndarray, "h 3"],
+              normal: bool) -> Float[np.ndarray, "v 3"]:
+    """The displacement of the lids, held on the globes. That bends it between the corners of a handle's triangle: what
+    the handle misses of what is asked is added to its wish, twice."""
+    moving, out = asked.any(1, keepdims=True), globes.held(field.displaced(wish), normal)
+    for _ in range(2):
+        wish = wish + moving * (asked - field.points.on(out, mesh.faces))
+        out = globes.held(field.displaced(wish), normal)
+    return out
 
 
 def stops(field: Field, amount: Amount, wish: Float[np.ndarray, "h 3"], held: Float[np.ndarray, "h 3"]) -> tuple[
