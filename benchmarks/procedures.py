@@ -156,8 +156,8 @@ def speed_table(name: str, names: list[str]) -> list[str]:
     """One row a procedure, on one head: the least of five, in processor time."""
     mesh, anatomy, _ = head_of(name)
     ground = ground_of(mesh)
-    lines = [f"Speed on `{Path(name).name}`, {len(mesh.vertices_mm)} vertices, one core, processor time, least of five. "
-             f"The head's ground ({len(ground.vertices_mm)} vertices) is made once a head, in "
+    lines = [f"Speed on `{Path(name).name}`, {len(mesh.vertices_mm)} vertices, one core, processor time, least of "
+             f"five. The head's ground ({len(ground.vertices_mm)} vertices) is made once a head, in "
              f"{least_ms(lambda: Ground(mesh)):.0f} ms, and serves all procedures:", "",
              "| procedure | handles | solve ms | applied again ms | dense solve ms | dense / ours |",
              "|---|---|---|---|---|---|"]

@@ -215,8 +215,8 @@ def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) 
 
 
 def still_scores(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s w"]:
-    """A vertex of the ground must be still where any of these is positive or zero: for lack of moving regions, or by weight of an
-    immobile one. Each is linear in the regions' weights, so that finer triangles have the same edge."""
+    """A vertex of the ground must be still where any of these is positive or zero: for lack of moving regions, or by
+    weight of an immobile one. Each is linear in the regions' weights, so that finer triangles have the same edge."""
     missing = sorted(r for r in {*procedure.regions, *procedure.immobile} if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "

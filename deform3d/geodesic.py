@@ -42,7 +42,7 @@ class Surface:
 
     def at(self, away_mm: Float[np.ndarray, "n c"], columns: Int[np.ndarray, "n 3"], points: SurfacePoints) -> Float[
             np.ndarray, "n n"]:
-        """Distances between points, from those to the vertices; columns: where those of their triangles' corners are."""
+        """Distances between points, from those to vertices; columns: where those of their triangles' corners are."""
         corners = self.vertices_mm[self.faces[points.face]]
         found = np.asarray(at_points(corners, away_mm, columns, points.bary))
         place = points.on(self.vertices_mm, self.faces)
@@ -58,7 +58,7 @@ class Surface:
 
 @record
 class Line:
-    """Points on the surface, and how far each is from the next one, to which the line goes on straight; 0 at its end."""
+    """Points on the surface, and how far it is straight on to the next one; 0 at the end of a line."""
 
     points: SurfacePoints
     links_mm: Float[np.ndarray, "n"]

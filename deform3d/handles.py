@@ -216,8 +216,8 @@ def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_r
 
 @compiled
 def normals_at(corners, middle, reach, position, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The outward unit normals (N, 3) of the skin about places (N, 3) on triangles `face`: the mean over all skin within
-    `NORMAL_MM` that faces the same way, whatever its triangles, taken at points `SAMPLE_MM` apart."""
+    """The outward unit normals (N, 3) of the skin about places (N, 3) on triangles `face`: the mean over all skin
+    within `NORMAL_MM` that faces the same way, whatever its triangles, taken at points `SAMPLE_MM` apart."""
     out = np.zeros((len(position), 3))
     for n in range(len(position)):
         own = np.cross(corners[face[n], 1] - corners[face[n], 0], corners[face[n], 2] - corners[face[n], 0])

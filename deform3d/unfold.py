@@ -64,7 +64,8 @@ def harmonic(mesh: Mesh, values: Float[np.ndarray, "v h"], chosen: Bool[np.ndarr
     ends = np.unique(np.sort(ends, axis=1), axis=0)
     one, two = np.concatenate([ends, ends[:, ::-1]]).T
     length = np.linalg.norm(mesh.vertices_mm[one] - mesh.vertices_mm[two], axis=1)
-    graph = coo_array((1 / np.maximum(length, SHORTEST_MM)**2, (one, two)), shape=(len(values), len(values))).tocsr()[rows]
+    stiff = 1 / np.maximum(length, SHORTEST_MM)**2
+    graph = coo_array((stiff, (one, two)), shape=(len(values), len(values))).tocsr()[rows]
     system = csc_array(diags(graph.sum(1)) - graph[:, rows])
     out = values.copy()
     out[rows] = 0

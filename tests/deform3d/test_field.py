@@ -11,8 +11,8 @@ from core.errors import PrevisageError
 from core.procedure import Procedure
 from deform3d import catalogue, field_of, predict
 from deform3d.catalogue import read_procedure
-from deform3d.ground import ground_of
 from deform3d.field import FieldOptions, solve, still_scores
+from deform3d.ground import ground_of
 from deform3d.kernels import wendland
 from deform3d.volume import spoiled
 from tests.deform3d.builders import every_step, mirrored, remeshed
