@@ -84,6 +84,8 @@ def edge_line(surface: Surface, scores: Float[np.ndarray, "s v"], step_mm: float
         for line in chains(edges):
             along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(place[line, 1] - place[line, 0], axis=1))])
             at = np.linspace(0, along[-1], max(int(np.ceil(along[-1] / step_mm)), 1) + 1)
+            if (edges[line[-1], 1] == edges[line[0], 0]).all():  # closed: chords begin where they do on a mirrored head
+                at = (at + start_of(place[line], along)) % along[-1]
             row = np.clip(np.searchsorted(along, at, side="right") - 1, 0, len(line) - 1)
             part = np.clip((at - along[row]) / np.maximum(along[row + 1] - along[row], 1e-12), 0, 1)[:, None]
             bary = ends[line[row], 0] + part * (ends[line[row], 1] - ends[line[row], 0])

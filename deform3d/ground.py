@@ -4,7 +4,7 @@ where it passes a value are known as well below the jaw as at the nose, and depe
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from core.anatomy import Anatomy
 from core.mesh import Mesh
@@ -24,10 +24,13 @@ class Ground:
 
     def __init__(self, mesh: Mesh) -> None:
         """Split, and ready to be measured along."""
-        vertices, faces, self.splits = mesh.vertices_mm, mesh.faces.astype(np.int64), list[Split]()
+        vertices, faces = mesh.vertices_mm, mesh.faces.astype(np.int64)
+        self.splits: list[tuple[Int[np.ndarray, "f 3"], Split]] = []
         while (long := edges_mm(vertices, faces) > LARGEST_MM).any():
-            self.splits.append(split(faces, len(vertices), long))
-            vertices, faces = self.splits[-1].values(vertices), self.splits[-1].faces.astype(np.int64)
+            turn = turns(vertices, faces, long)
+            one = split(np.take_along_axis(faces, turn, 1), len(vertices), np.take_along_axis(long, turn, 1))
+            self.splits.append((turn, one))
+            vertices, faces = one.values(vertices), one.faces.astype(np.int64)
         self.order = np.lexsort(np.floor(vertices / CELL_MM).T)
         place = np.empty(len(vertices), np.int64)
         place[self.order] = np.arange(len(vertices))
@@ -37,15 +40,29 @@ class Ground:
 
     def values(self, of_mesh: Float[np.ndarray, "v k"]) -> Float[np.ndarray, "w k"]:
         """Values known at the head's vertices and linear on its triangles, at the ground's vertices."""
-        for one in self.splits:
+        for _, one in self.splits:
             of_mesh = one.values(of_mesh)
         return of_mesh[self.order]
 
     def points(self, of_mesh: SurfacePoints) -> SurfacePoints:
         """The same points on the ground's triangles."""
-        for one in self.splits:
-            of_mesh = one.points(of_mesh)
+        for turn, one in self.splits:
+            bary = np.take_along_axis(of_mesh.bary, turn[of_mesh.face], 1)
+            of_mesh = one.points(SurfacePoints(face=of_mesh.face, bary=bary))
         return of_mesh
+
+
+def turns(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], halved: Bool[np.ndarray, "f 3"]) -> Int[
+        np.ndarray, "f 3"]:
+    """The order in which to name the corners of every triangle, so that one with two halved edges is cut along the
+    shorter diagonal, as on a mirrored head: `split` cuts from the first corner to the middle of the edge across."""
+    whole, start = np.argmin(halved, axis=1), np.zeros(len(faces), np.int64)
+    row = np.flatnonzero(halved.sum(1) == 2)
+    k = whole[row]
+    following, before, apex = (vertices_mm[faces[row, (k + n) % 3]] for n in (0, 1, 2))
+    first = ((before - (apex + following) / 2)**2).sum(1) < ((following - (apex + before) / 2)**2).sum(1)
+    start[row] = np.where(first, k + 1, k) % 3
+    return (start[:, None] + np.arange(3)) % 3
 
 
 def edges_mm(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3"]:
