@@ -27,8 +27,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.spatial import cKDTree
+from jaxtyping import Bool, Float, Int
 
 from core.anatomy import Anatomy
 from core.errors import PrevisageError
@@ -37,8 +36,9 @@ from core.procedure import Procedure
 from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
-from deform3d.geodesic import Surface, level_line, smoothstep, spaced
-from deform3d.handles import asked_mm, handle_points
+from deform3d.geodesic import edge_line, smoothstep, spaced
+from deform3d.ground import LARGEST_MM, ground_of, region_of, within
+from deform3d.handles import Context, handle_points
 from deform3d.kernels import KERNELS, wendland
 from deform3d.unfold import unfolded
 
@@ -50,8 +50,8 @@ BUMP_SIZES = 3.0
 """A hill reaches so many times as far as the corners of the handle's triangle on the mean, by their weights."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
-RING_MARGIN_EDGES = 3.0
-"""How many mean edges behind the ring the still part is closed to paths: so far the edge's distance is known too."""
+LEAST_BUMP_MM = 0.4
+"""A hill about a handle that lies at a corner of its triangle."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class FieldOptions:
     support_per_falloff: float = 1.5
     ramp_per_falloff: float = 0.6
     setback_per_falloff: float = 0.3
-    ring_per_falloff: float = 0.4
+    ring_per_falloff: float = 0.5
     still_weight: float = 0.05
 
 
@@ -110,10 +110,17 @@ def field_of(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, options: FieldO
     locked: a side of the head that does not move at all; only handles of the other side move then.
     PrevisageError when the anatomy lacks a pin or region, or a moving handle lies in a part that must be still.
     """
-    text = repr((anatomy.pin_names, anatomy.region_names, procedure, options, locked)).encode()
-    arrays = (mesh.vertices_mm, mesh.faces, anatomy.pin_points.face, anatomy.pin_points.bary, anatomy.region_weights)
-    digest = hashlib.sha256(b"".join([text, *(a.tobytes() for a in arrays)])).hexdigest()
+    text = repr((options, locked)).encode() + procedure.model_dump_json().encode()
+    digest = hashlib.sha256(text + head_digest(mesh, anatomy)).hexdigest()
     return solve(Problem(digest, mesh, anatomy, procedure, options, locked))
+
+
+@lru_cache(maxsize=4)
+def head_digest(mesh: Mesh, anatomy: Anatomy) -> bytes:
+    """Of everything in a head that a field depends on."""
+    arrays = (mesh.vertices_mm, mesh.faces, anatomy.pin_points.face, anatomy.pin_points.bary, anatomy.region_weights)
+    names = repr((anatomy.pin_names, anatomy.region_names)).encode()
+    return hashlib.sha256(b"".join([names, *(a.tobytes() for a in arrays)])).digest()
 
 
 @lru_cache(maxsize=8)
@@ -123,100 +130,100 @@ def solve(problem: Problem) -> Field:
     pins, points = handle_points(mesh, problem.anatomy, procedure)
     moved = np.isin(pins, [p for p in procedure.moved_pins() if problem.locked is None or side_of(p) not in (
         None, problem.locked)])
-    smooth, away, edge_mm = interpolant(problem, points, moved)
+    found = interpolant(problem, points, moved)
+    smooth = found.spread(found.smooth)
     missed = np.eye(int(moved.sum())) - points[moved].on(smooth, mesh.faces)
     check_reach(procedure, np.array(pins)[moved], 1 - np.diag(missed))
-    near = bumps(mesh, points[moved], away, edge_mm)
-    cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
-    cardinal[:, moved] = smooth + near @ np.linalg.solve(points[moved].on(near, mesh.faces), missed)
-    held = ~cardinal.any(1)
+    near = found.spread(bumps(mesh, points[moved], found.away_mm))
+    smooth[found.rows] += near[found.rows] @ np.linalg.solve(points[moved].on(near, mesh.faces), missed)
+    held = np.ones(len(mesh.vertices_mm), bool)
+    held[found.rows] = ~smooth[found.rows].any(1)
     held[mesh.faces[points.face]] = True
-    asked = [asked_mm(mesh, problem.anatomy, procedure, step, value, points) for step in procedure.steps
-             for value in step.clamp if value]
-    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, held, asked))
+    context = Context(mesh, problem.anatomy, procedure, points)
+    asked = [context.asked_mm(step, value)[moved] for step in procedure.steps for value in step.clamp if value]
+    cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
+    cardinal[:, moved] = unfolded(mesh, smooth, held, asked)
+    return Field(pins=pins, points=points, cardinal=cardinal)
 
 
-def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> tuple[
-        Float[np.ndarray, "v m"], Float[np.ndarray, "m v"], float]:
-    """w g of the moved handles at every vertex; how far each is from them, inf where it is still; the mean edge."""
-    procedure, options, mesh = problem.procedure, problem.options, problem.mesh
+@dataclass(frozen=True, kw_only=True)
+class Interpolant:
+    """w g of the M moved handles at those C vertices of the head (`rows`) that they reach, and how far these are from
+    every moved handle (mm; inf beyond its support)."""
+
+    vertices: int
+    rows: Int[np.ndarray, "c"]
+    smooth: Float[np.ndarray, "c m"]
+    away_mm: Float[np.ndarray, "m c"]
+
+    def spread(self, values: Float[np.ndarray, "c m"]) -> Float[np.ndarray, "v m"]:
+        """Values at all vertices of the head, 0 at those that are not reached."""
+        out = np.zeros((self.vertices, values.shape[1]))
+        out[self.rows] = values
+        return out
+
+
+def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> Interpolant:
+    """w g of the moved handles, measured on the head's ground."""
+    procedure, options, ground = problem.procedure, problem.options, ground_of(problem.mesh)
+    surface, points = ground.surface, ground.points(points)
     support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
     ramp, setback = options.ramp_per_falloff * falloff, options.setback_per_falloff * falloff
-    scores = still_scores(problem.anatomy, procedure, options.still_weight)
+    scores = still_scores(problem.mesh, problem.anatomy, procedure, options.still_weight)
     if problem.locked is not None:
-        scores = np.vstack([scores, mesh.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0)])
-    edge_mm, longest_mm = edge_lengths(mesh)
-    behind_mm = setback + RING_MARGIN_EDGES * edge_mm
-    still, places = (scores >= 0).any(0), mesh.points(points)
-    within = support + behind_mm + longest_mm
-    surface = Surface(mesh.vertices_mm, mesh.faces, cKDTree(places).query(mesh.vertices_mm)[0] <= within)
-    line = near(mesh, edge_line(mesh, scores, ramp / LINE_STEPS), places, support + behind_mm)
-    edge = surface.from_line(line, np.where(still, behind_mm, ramp), edge_mm)
-    behind = np.minimum(edge, behind_mm) * np.where(still, 1, -1) - setback
-    ring = near(mesh, spaced(mesh.vertices_mm, mesh.faces, behind, options.ring_per_falloff * falloff), places, support)
-    held = moved | (points.on((~still)[:, None].astype(float), mesh.faces)[:, 0] > 0)  # still anchors hold anyway
+        scores = np.vstack([scores, surface.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0)])
+    still, places = (scores >= 0).any(0), points.on(surface.vertices_mm, surface.faces)
+    near = within(surface.vertices_mm, places, support + setback + LARGEST_MM)
+    edge = surface.from_line(edge_line(surface, scores, ramp / LINE_STEPS, near),
+                             np.where(still, setback + surface.longest_mm, ramp))
+    behind = np.minimum(edge, setback + LARGEST_MM) * np.where(still, 1, -1) - setback
+    ring = spaced(surface.vertices_mm, surface.faces, behind, options.ring_per_falloff * falloff)
+    ring = ring[np.flatnonzero(within(ring.on(surface.vertices_mm, surface.faces), places, support))]
+    held = moved | (points.on((~still)[:, None].astype(float), surface.faces)[:, 0] > 0)  # still anchors hold anyway
     centres = SurfacePoints(face=np.concatenate([points.face[held], ring.face]),
                             bary=np.concatenate([points.bary[held], ring.bary]))
-    away = surface.from_points(centres, np.where(still & np.isinf(edge), -1, support))
+    rows = np.flatnonzero((near & ~still)[ground.own])
+    of = ground.own[rows]
+    away = surface.from_points(centres, np.where(still & np.isinf(edge), -1, support),
+                               np.concatenate([of, surface.faces[centres.face].ravel()]))
     kernel = KERNELS[procedure.kernel]
-    at_centres = kernel(surface.at(away, centres, centres) / support).T
+    corners = np.arange(len(of), away.shape[1]).reshape(-1, 3)
+    at_centres = kernel(surface.at(away, corners, centres) / support).T
     condition = np.linalg.cond(at_centres)
     if not condition < WORST_CONDITION:
         raise PrevisageError("handles_coincide", f"Handles of {procedure.name} fall on the same spot of this head "
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
     weights = np.linalg.inv(at_centres)[:, :len(moved[held])][:, moved[held]]
-    rows = np.flatnonzero(~still & np.isfinite(away).any(0))
+    away = away[:, :len(of)]
     of_moved = away[np.flatnonzero(moved[held])]
-    of_moved[:, still] = np.inf
-    w = window(edge[rows], of_moved[:, rows].min(0), ramp)
-    out = np.zeros((len(mesh.vertices_mm), int(moved.sum())))
-    out[rows] = w[:, None] * (kernel(away[:, rows] / support).T @ weights)
-    return out, of_moved, edge_mm
+    w = window(edge[of], of_moved.min(0), ramp)
+    reached, pulls = np.nonzero(away < support), np.zeros(away.shape)
+    pulls[reached] = kernel(away[reached] / support)
+    return Interpolant(vertices=len(ground.own), rows=rows, away_mm=of_moved,
+                       smooth=w[:, None] * (pulls.T @ weights))
 
 
-def edge_lengths(mesh: Mesh) -> tuple[float, float]:
-    """The mean and the longest edge (mm)."""
-    corners = mesh.vertices_mm[mesh.faces]
-    length = np.sqrt(((corners - corners[:, [1, 2, 0]])**2).sum(2))
-    return float(length.mean()), float(length.max())
-
-
-def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m v"], edge_mm: float) -> Float[
-        np.ndarray, "v m"]:
+def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:
     """A small hill about each handle, as wide as its triangle needs: on an edge the same from both sides."""
     corners = mesh.vertices_mm[mesh.faces[points.face]]
     size = (points.bary * np.linalg.norm(corners - mesh.points(points)[:, None], axis=2)).sum(1)
-    width = BUMP_SIZES * size + edge_mm / 4
+    width = BUMP_SIZES * size + LEAST_BUMP_MM
     handle, vertex = np.nonzero(away_mm < width[:, None])
     out = np.zeros(away_mm.T.shape)
     out[vertex, handle] = wendland(away_mm[handle, vertex] / width[handle])
     return out
 
 
-def still_scores(anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s v"]:
-    """A vertex must be still where any of these is positive or zero: for lack of moving regions, or by weight of an
-    immobile one. Each is linear in the regions' weights, so that finer triangles have the same edge."""
+def still_scores(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s w"]:
+    """A vertex of the ground must be still where any of these is positive or zero: for lack of moving regions, or by
+    weight of an immobile one. Each is linear in the regions' weights, so that finer triangles have the same edge."""
     missing = sorted(r for r in {*procedure.regions, *procedure.immobile} if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "
                              f"{procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")
-    moving = np.sum([anatomy.region(r) for r in procedure.regions], axis=0, dtype=float)
-    return np.array([still_weight - moving, *(anatomy.region(r) - still_weight for r in procedure.immobile)])
-
-
-def edge_line(mesh: Mesh, scores: Float[np.ndarray, "s v"], step_mm: float) -> SurfacePoints:
-    """The edge of where some score is positive or zero: where one passes zero and all others are negative."""
-    found = []
-    for number, score in enumerate(scores):
-        line = level_line(mesh.vertices_mm, mesh.faces, score, step_mm)
-        others = np.delete(scores, number, axis=0).T
-        found.append(line[np.flatnonzero((line.on(others, mesh.faces) < 0).all(1))])
-    return SurfacePoints(face=np.concatenate([p.face for p in found]), bary=np.concatenate([p.bary for p in found]))
-
-
-def near(mesh: Mesh, points: SurfacePoints, places_mm: Float[np.ndarray, "h 3"], within_mm: float) -> SurfacePoints:
-    """The points that lie straight within so many millimetres of some place."""
-    return points[np.flatnonzero(cKDTree(places_mm).query(mesh.points(points))[0] <= within_mm)]
+    weight = {r: region_of(mesh, anatomy, r) for r in (*procedure.regions, *procedure.immobile)}
+    moving = np.sum([weight[r] for r in procedure.regions], axis=0)
+    return np.array([still_weight - moving, *(weight[r] - still_weight for r in procedure.immobile)])
 
 
 def window(edge_mm: Float[np.ndarray, "w"], moved_mm: Float[np.ndarray, "w"], ramp_mm: float) -> Float[np.ndarray, "w"]:

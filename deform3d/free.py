@@ -11,7 +11,8 @@ from core.mesh import Mesh
 from core.plan import FreeMove
 from core.sides import Side
 from core.surface import SurfacePoints
-from deform3d.geodesic import Surface, level_line, smoothstep
+from deform3d.geodesic import edge_line, smoothstep
+from deform3d.ground import ground_of
 from deform3d.kernels import wendland
 from deform3d.nearest import nearest
 
@@ -60,10 +61,11 @@ def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove, locked: Side | None
                    axis=0) - 0.05
     if locked is not None:
         rigid = np.maximum(rigid, mesh.vertices_mm[:, 0] * (1.0 if locked == "left" else -1.0))
-    surface = Surface(mesh.vertices_mm, mesh.faces)
-    line = level_line(mesh.vertices_mm, mesh.faces, rigid, RAMP_MM / 4)
-    away = np.where(rigid >= 0, 0, surface.from_line(line, np.full(len(rigid), RAMP_MM), RAMP_MM))
-    far = surface.from_points(point, np.full(len(rigid), move.radius_mm))[0]
+    ground = ground_of(mesh)
+    above, surface = ground.values(rigid[:, None])[:, 0], ground.surface
+    away = surface.from_line(edge_line(surface, above[None], RAMP_MM / 4), np.full(len(above), RAMP_MM))[ground.own]
+    away = np.where(rigid >= 0, 0, away)
+    far = surface.from_points(ground.points(point), np.full(len(above), move.radius_mm), ground.own)[0]
     share = smoothstep(away / RAMP_MM) * wendland(far / move.radius_mm)
     there = float(point.on(share[:, None], mesh.faces)[0, 0])
     if there < 0.2:

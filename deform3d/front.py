@@ -15,7 +15,9 @@ from deform3d.compiled import compiled, gap
 SHORTER = 1e-12
 """A path must be shorter by this part to count; below it is rounding."""
 AGAIN = 1e-7
-"""The same for a vertex that the front has gone on from: thin triangles would send ever smaller gains to and fro."""
+"""The same for a vertex that the front has gone on from."""
+TIMES = 8
+"""So often a front goes on from a vertex: thin triangles would send ever smaller gains to and fro."""
 PASSED = -2
 """The place in the heap of a vertex that the front has gone on from."""
 FLAT = 1e-9
@@ -54,6 +56,16 @@ def rings(vertices, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN
 
 
 @compiled
+def longest(net):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The longest edge (mm) at every vertex."""
+    out = np.zeros(len(net[1]))
+    for v in range(len(out)):
+        for e in range(net[0][v], net[0][v] + net[1][v]):
+            out[v] = max(out[v], net[3][e])
+    return out
+
+
+@compiled
 def flat(jk, ij, ik):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """jk, and the place of i in the plane with k at (0, 0) and j at (jk, 0)."""
     x = (jk * jk + ik * ik - ij * ij) / (2 * jk) if jk > 0 else 0.0
@@ -77,13 +89,14 @@ def across(jk, x, y, u_j, u_k):  # type: ignore[no-untyped-def]  # noqa: ANN001,
 
 
 @compiled
-def run(net, sources, lengths, limit, u, heap, place, touched):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Let one front run from vertices at given distances; u (V,) must be inf, place (V,) -1, and are to be put back.
+def run(net, sources, lengths, limit, u, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Let one front run from vertices at given distances; u (V,) must be inf and is to be put back.
 
-    It does not go on from a vertex further off than its `limit` (V,). Returns how many vertices were reached; `touched`
-    names them.
+    It does not go on from a vertex further off than its `limit` (V,). work: of `workshop`. Returns how many vertices
+    were reached; `touched` names them.
     """
     start, count, who, far, third, plane = net
+    heap, place, times, touched = work
     size, reached = 0, 0
     for q in range(len(sources)):
         v = sources[q]
@@ -99,9 +112,10 @@ def run(net, sources, lengths, limit, u, heap, place, touched):  # type: ignore[
         if u[j] > limit[j]:
             continue
         place[j] = PASSED
+        times[j] += 1
         for e in range(start[j], start[j] + count[j]):
             i = who[e]
-            if u[i] <= u[j] - far[e]:  # no path by way of j is shorter
+            if u[i] <= u[j] - far[e] or times[i] > TIMES:  # no path by way of j is shorter
                 continue
             shortest = u[j] + far[e]
             for s in range(2):
@@ -115,6 +129,19 @@ def run(net, sources, lengths, limit, u, heap, place, touched):  # type: ignore[
                 u[i] = shortest
                 size = lift(heap, place, u, i, size)
     return reached
+
+
+@compiled
+def workshop(vertices):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The heap, every vertex's place in it (-1: not there), how often the front went on from it, and room for names."""
+    return (np.empty(vertices, np.int32), np.full(vertices, -1, np.int32), np.zeros(vertices, np.int8),
+            np.empty(vertices, np.int32))
+
+
+@compiled
+def forget(work, v):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Make a vertex as new for the next front."""
+    work[1][v], work[2][v] = -1, 0
 
 
 @compiled
@@ -156,62 +183,70 @@ def drop(heap, place, u, size):  # type: ignore[no-untyped-def]  # noqa: ANN001,
 
 
 @compiled
-def each(net, sources, lengths, limit):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Distances (S, V) from every row of sources (S, K) alone; inf beyond the vertex's limit (V,)."""
+def each(net, sources, lengths, limit, column, columns):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Distances (S, columns) from every row of sources (S, K) alone; inf beyond the vertex's limit (V,). column (V,):
+    where a vertex's distance goes, -1 where it is not asked for."""
     vertices = len(net[1])
-    out = np.full((len(sources), vertices), np.inf)
-    heap, place, touched = np.empty(vertices, np.int32), np.full(vertices, -1, np.int32), np.empty(vertices, np.int32)
+    out, u = np.full((len(sources), columns), np.inf), np.full(vertices, np.inf)
+    work = workshop(vertices)
     for s in range(len(sources)):
-        reached = run(net, sources[s], lengths[s], limit, out[s], heap, place, touched)
-        for t in range(reached):
-            v = touched[t]
-            place[v] = -1
-            if out[s, v] > limit[v]:
-                out[s, v] = np.inf
+        reached = run(net, sources[s], lengths[s], limit, u, work)
+        for v in work[3][:reached]:
+            if column[v] >= 0 and u[v] <= limit[v]:
+                out[s, column[v]] = u[v]
+            u[v] = np.inf
+            forget(work, v)
     return out
 
 
 @compiled
-def nearest(net, sources, lengths, limit, slack):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def nearest(net, sources, lengths, links, limit, slack):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Distances (V,) from the nearest of all rows of sources (S, K), each unfolded on its own; inf beyond the limits.
 
-    A front that starts everywhere at once comes first, a little too short because it takes all sources for one; each
-    front of its own ends where it is longer than that by more than `slack`.
+    A source that `links` (S,) joins to the next one, so many mm away, stands for the straight line between both: with
+    u and w the distances from its ends, the foot lies (u^2 - w^2 + l^2) / 2 l from the first. A front that starts
+    everywhere at once comes first, a little too short because it takes all sources for one; each front of its own ends
+    where it is longer than that by more than the vertex's `slack` (V,), or than the link.
     """
     vertices = len(net[1])
     best, u, bound = np.full(vertices, np.inf), np.full(vertices, np.inf), np.full(vertices, -1.0)
-    heap, place, touched = np.empty(vertices, np.int32), np.full(vertices, -1, np.int32), np.empty(vertices, np.int32)
-    reached = run(net, sources.ravel(), lengths.ravel(), limit, u, heap, place, touched)
-    for t in range(reached):
-        v = touched[t]
-        bound[v] = min(u[v] + slack, limit[v])
+    before, owner = np.empty(vertices), np.full(vertices, -1, np.int32)
+    work, most = workshop(vertices), links.max()
+    reached = run(net, sources.ravel(), lengths.ravel(), limit, u, work)
+    for v in work[3][:reached]:
+        bound[v] = min(u[v] + max(slack[v], most), limit[v])
         u[v] = np.inf
-        place[v] = -1
+        forget(work, v)
     for s in range(len(sources)):
-        reached = run(net, sources[s], lengths[s], bound, u, heap, place, touched)
-        for t in range(reached):
-            v = touched[t]
-            if u[v] <= limit[v]:
-                best[v] = min(best[v], u[v])
+        reached = run(net, sources[s], lengths[s], bound, u, work)
+        link = links[s - 1] if s else 0.0
+        for v in work[3][:reached]:
+            least = u[v]
+            if link > 0 and owner[v] == s - 1:
+                foot = (before[v]**2 - u[v]**2 + link**2) / (2 * link)
+                if 0 < foot < link:
+                    least = min(least, np.sqrt(max(before[v]**2 - foot**2, 0.0)))
+            if least <= limit[v]:
+                best[v] = min(best[v], least)
+            before[v], owner[v] = u[v], s
             u[v] = np.inf
-            place[v] = -1
+            forget(work, v)
     return best
 
 
 @compiled
-def at_points(vertices, faces, u, face, bary):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Distances (S, N) at points inside triangles, from those of the vertices (S, V), by the same unfolding."""
-    out = np.full((len(u), len(face)), np.inf)
-    for n in range(len(face)):
-        corner = faces[face[n]]
-        point = np.zeros(3)
+def at_points(corners, u, columns, bary):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Distances (S, N) at points inside triangles (N, 3, 3), from those of the corners, which stand in `columns` (N, 3)
+    of u (S, C), by the same unfolding."""
+    out = np.full((len(u), len(corners)), np.inf)
+    for n in range(len(corners)):
+        point = bary[n] @ corners[n]
         for c in range(3):
-            point += bary[n, c] * vertices[corner[c]]
-        for c in range(3):
-            j, k = corner[c], corner[(c + 1) % 3]
-            on_j, on_k = bary[n, c] > FLAT, bary[n, (c + 1) % 3] > FLAT  # a point on an edge belongs to both its sides
-            ij, ik = gap(vertices[j], point), gap(vertices[k], point)
-            jk, x, y = flat(gap(vertices[j], vertices[k]), ij, ik)
+            d = (c + 1) % 3
+            j, k = columns[n, c], columns[n, d]
+            on_j, on_k = bary[n, c] > FLAT, bary[n, d] > FLAT  # a point on an edge belongs to both its sides
+            ij, ik = gap(corners[n, c], point), gap(corners[n, d], point)
+            jk, x, y = flat(gap(corners[n, c], corners[n, d]), ij, ik)
             for s in range(len(u)):
                 if on_j:
                     out[s, n] = min(out[s, n], u[s, j] + ij)

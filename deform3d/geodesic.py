@@ -4,78 +4,119 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import gaussian_filter1d
 
+from core.records import freeze, record
 from core.surface import SurfacePoints
-from deform3d.front import at_points, each, nearest, rings
+from deform3d.front import at_points, each, longest, nearest, rings
 
 SAMPLES = 8
 """So many samples of a line to the spacing of the points that are taken on it; it is smoothed over half the spacing."""
-CELL_MM = 6.0
-"""Vertices are kept in the order of cells of this size."""
 
 
 class Surface:
-    """A mesh's triangles (V vertices in mm), or those that touch a part of its vertices, ready to be measured along."""
+    """A mesh's triangles (V vertices in mm), ready to be measured along."""
 
-    def __init__(self, vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"],
-                 part: Bool[np.ndarray, "v"] | None = None) -> None:
-        """part: what lies beyond it is infinitely far, and no point that is measured from may lie there."""
+    def __init__(self, vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> None:
+        """The neighbours of every vertex; they are found faster when neighbours have near numbers."""
         self.vertices_mm, self.faces = np.ascontiguousarray(vertices_mm), np.ascontiguousarray(faces, np.int64)
-        chosen = self.faces if part is None else self.faces[part[self.faces].any(1)]
-        used = np.zeros(len(vertices_mm), bool)
-        used[chosen] = True
-        kept = np.flatnonzero(used)
-        self.kept = kept[np.lexsort(np.floor(vertices_mm[kept] / CELL_MM).T)]  # what is near lies near in memory, too
-        self.local = np.full(len(vertices_mm), -1)
-        self.local[self.kept] = np.arange(len(kept))
-        self.net = rings(self.vertices_mm[self.kept], self.local[chosen])
+        self.net = rings(self.vertices_mm, self.faces)
+        self.longest_mm = longest(self.net)
 
-    def from_points(self, points: SurfacePoints, limit_mm: Float[np.ndarray, "v"]) -> Float[np.ndarray, "n v"]:
-        """The distance from each point to every vertex; inf beyond the vertex's limit, and on another piece.
+    def from_points(self, points: SurfacePoints, limit_mm: Float[np.ndarray, "v"],
+                    wanted: Int[np.ndarray, "c"] | None = None) -> Float[np.ndarray, "n c"]:
+        """The distance from each point to every vertex, or the wanted ones; inf beyond the vertex's limit, and on
+        another piece.
 
         No path runs through vertices beyond their limit: a negative one closes a part.
         """
-        out = np.full((len(points), len(self.vertices_mm)), np.inf)
-        out[:, self.kept] = each(self.net, *self.corners(points), limit_mm[self.kept])
-        return out
+        wanted = np.arange(len(self.vertices_mm)) if wanted is None else wanted
+        column = np.full(len(self.vertices_mm), -1, np.int32)
+        column[wanted] = np.arange(len(wanted))
+        out = np.asarray(each(self.net, *self.corners(points), limit_mm, column, len(wanted)))
+        return out if len(np.unique(wanted)) == len(wanted) else out[:, column[wanted]]
 
-    def from_line(self, line: SurfacePoints, limit_mm: Float[np.ndarray, "v"], slack_mm: float) -> Float[
-            np.ndarray, "v"]:
-        """The distance to the nearest of the points of a `level_line`; inf beyond the vertex's limit.
+    def from_line(self, line: "Line", limit_mm: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v"]:
+        """The distance to a line; inf beyond the vertex's limit."""
+        if not len(line.points):
+            return np.full(len(self.vertices_mm), np.inf)
+        return np.asarray(nearest(self.net, *self.corners(line.points), line.links_mm, limit_mm, self.longest_mm))
 
-        slack_mm: an edge of the mesh; how far a point's front runs into the part that another point is nearer to.
-        """
-        out = np.full(len(self.vertices_mm), np.inf)
-        if len(line):
-            out[self.kept] = nearest(self.net, *self.corners(line), limit_mm[self.kept], slack_mm)
-        return out
-
-    def at(self, away_mm: Float[np.ndarray, "s v"], points: SurfacePoints, own: SurfacePoints) -> Float[
-            np.ndarray, "s n"]:
-        """Distances at points, from those at the vertices; own: the sources, to which a straight line may lead."""
-        found = np.asarray(at_points(self.vertices_mm, self.faces, away_mm, points.face, points.bary))
-        here, there = (p.on(self.vertices_mm, self.faces) for p in (own, points))
-        together = own.face[:, None] == points.face
-        return np.where(together, np.linalg.norm(here[:, None] - there, axis=2), found)
+    def at(self, away_mm: Float[np.ndarray, "n c"], columns: Int[np.ndarray, "n 3"], points: SurfacePoints) -> Float[
+            np.ndarray, "n n"]:
+        """Distances between points, from those to vertices; columns: where those of their triangles' corners are."""
+        corners = self.vertices_mm[self.faces[points.face]]
+        found = np.asarray(at_points(corners, away_mm, columns, points.bary))
+        place = points.on(self.vertices_mm, self.faces)
+        together = points.face[:, None] == points.face
+        return np.where(together, np.linalg.norm(place[:, None] - place, axis=2), found)
 
     def corners(self, points: SurfacePoints) -> tuple[Int[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
-        """The corners of the points' triangles, as numbers of `net`, and how far they are."""
+        """The corners of the points' triangles, and how far they are."""
         corner = self.faces[points.face]
         place = points.on(self.vertices_mm, self.faces)
-        return self.local[corner], np.linalg.norm(self.vertices_mm[corner] - place[:, None], axis=2)
+        return corner, np.linalg.norm(self.vertices_mm[corner] - place[:, None], axis=2)
 
 
-def level_line(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"],
-               step_mm: float) -> SurfacePoints:
-    """Points at most `step_mm` apart on the line where values, linear on each triangle, pass zero.
+@record
+class Line:
+    """Points on the surface, and how far it is straight on to the next one; 0 at the end of a line."""
 
-    Zero itself counts as above. Taken for the line, they lie too far by at most step^2 / 8 e at a distance e from it.
+    points: SurfacePoints
+    links_mm: Float[np.ndarray, "n"]
+
+    def __post_init__(self) -> None:
+        freeze(self, links_mm=(self.links_mm, float))
+
+
+def edge_line(surface: Surface, scores: Float[np.ndarray, "s v"], step_mm: float,
+              near: Bool[np.ndarray, "v"] | None = None) -> Line:
+    """The line where one of the scores, linear on each triangle, passes zero while all others are negative, as points
+    at most `step_mm` apart; near: only where a triangle has one of these vertices.
+
+    A straight line is exact; a bent one of radius r is taken for chords, up to step^2 / 8 r away.
     """
-    face, ends, _ = crossings(faces, values)
-    place = np.einsum("mek,mkd->med", ends, vertices_mm[faces[face]])
-    count = np.maximum(np.ceil(np.linalg.norm(place[:, 1] - place[:, 0], axis=1) / step_mm), 1).astype(int)
-    row = np.repeat(np.arange(len(face)), count)
-    part = (np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count) + 0.5) / count[row]
-    return SurfacePoints(face=face[row], bary=ends[row, 0] + part[:, None] * (ends[row, 1] - ends[row, 0]))
+    chosen = mixed(surface.faces, scores >= 0)
+    rows = np.flatnonzero(chosen if near is None else chosen & near[surface.faces].any(1))
+    vertices_mm, faces = surface.vertices_mm, surface.faces[rows]
+    found, links = [SurfacePoints(face=np.zeros(0, int), bary=np.zeros((0, 3)))], [np.zeros(0)]
+    for number, score in enumerate(scores):
+        face, ends, edges = clipped(*crossings(faces, score), np.delete(scores, number, axis=0).T, faces)
+        place = np.einsum("mek,mkd->med", ends, vertices_mm[faces[face]])
+        for line in chains(edges):
+            along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(place[line, 1] - place[line, 0], axis=1))])
+            at = np.linspace(0, along[-1], max(int(np.ceil(along[-1] / step_mm)), 1) + 1)
+            if (edges[line[-1], 1] == edges[line[0], 0]).all():  # closed: chords begin where they do on a mirrored head
+                at = (at + start_of(place[line], along)) % along[-1]
+            row = np.clip(np.searchsorted(along, at, side="right") - 1, 0, len(line) - 1)
+            part = np.clip((at - along[row]) / np.maximum(along[row + 1] - along[row], 1e-12), 0, 1)[:, None]
+            bary = ends[line[row], 0] + part * (ends[line[row], 1] - ends[line[row], 0])
+            found.append(SurfacePoints(face=face[line[row]], bary=bary))
+            here = found[-1].on(vertices_mm, faces)
+            links.append(np.append(np.linalg.norm(here[1:] - here[:-1], axis=1), 0.0))
+    return Line(points=SurfacePoints(face=rows[np.concatenate([p.face for p in found])],
+                                     bary=np.concatenate([p.bary for p in found])), links_mm=np.concatenate(links))
+
+
+def mixed(faces: Int[np.ndarray, "f 3"], marks: Bool[np.ndarray, "s v"]) -> Bool[np.ndarray, "f"]:
+    """The triangles whose corners do not agree about some mark."""
+    a, b, c = ((1 << np.arange(len(marks))) @ marks)[faces.T]
+    return np.asarray((a != b) | (b != c))
+
+
+def clipped(face: Int[np.ndarray, "m"], ends: Float[np.ndarray, "m 2 3"], edges: Int[np.ndarray, "m 2 2"],
+            others: Float[np.ndarray, "v o"], faces: Int[np.ndarray, "f 3"]) -> tuple[
+                Int[np.ndarray, "k"], Float[np.ndarray, "k 2 3"], Int[np.ndarray, "k 2 2"]]:
+    """The parts of crossings where all other scores are negative; an end that was cut off lies on no edge."""
+    first, last = np.moveaxis(np.einsum("mek,mko->meo", ends, others[faces[face]]), 1, 0)
+    cut = first / np.where(first != last, first - last, 1)
+    start = np.max(np.where(first >= 0, np.where(last < 0, cut, 2), 0), axis=1, initial=0)
+    end = np.min(np.where((last >= 0) & (first < 0), cut, 1), axis=1, initial=1)
+    rows = np.flatnonzero(start < end)
+    along = ends[rows, 1] - ends[rows, 0]
+    part = np.stack([ends[rows, 0] + start[rows, None] * along, ends[rows, 0] + end[rows, None] * along], 1)
+    own, number = edges[rows].copy(), np.arange(len(rows))
+    own[start[rows] > 0, 0] = np.stack([-1 - 2 * number, -1 - 2 * number], 1)[start[rows] > 0]
+    own[end[rows] < 1, 1] = np.stack([-2 - 2 * number, -2 - 2 * number], 1)[end[rows] < 1]
+    return face[rows], part, own
 
 
 def crossings(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"]) -> tuple[

@@ -18,6 +18,7 @@ from core.mesh import Mesh
 from core.procedure import Axis, Furthest, Handle, Point, Procedure, Step
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
+from deform3d.compiled import compiled, gap
 from deform3d.nearest import Triangles
 
 WELL_INSIDE = 0.5
@@ -26,6 +27,8 @@ MIDLINE_STRETCH = 20.0
 """How much more a millimetre aside counts for a point on the midline: in a hollow the nearest skin lies beside it."""
 NORMAL_MM = 5.0
 """The skin's normal at a handle is the mean of its surroundings, fading out at this distance: pores have none."""
+SAMPLE_MM = 1.0
+"""The mean is taken over places about so far apart."""
 
 Weights = Mapping[str, float]
 
@@ -87,32 +90,24 @@ class Places:
         """The nearest place well inside the moving regions to a mean of pins plus an offset; a point without a side
         stays in its sagittal plane.
         """
-        target = self.mean_mm(point.of or {}) + point.offset_mm
-        rows, parts = self.moving
-        middle = side_of(name) is None
-        row, bary = (self.moving_stretched if middle else self.moving_skin).nearest(
-            target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target)
-        return SurfacePoints(face=rows[[row]], bary=(bary @ parts[row])[None])
-
-    @cached_property
-    def moving(self) -> tuple[Int[np.ndarray, "g"], Float[np.ndarray, "g 3 3"]]:
-        """The skin well inside the moving regions, as `above` gives it."""
-        regions = [self.anatomy.region(r) for r in self.procedure.regions if self.anatomy.has(r)]
-        rows, parts = above(self.mesh.faces, np.max(regions, axis=0, initial=0).astype(float), WELL_INSIDE)
-        if not len(rows):
+        target, middle = self.mean_mm(point.of or {}) + point.offset_mm, side_of(name) is None
+        skin = skin_of(self.mesh, MIDLINE_STRETCH if middle else 1.0)
+        row, bary = skin.nearest(target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target, self.inside)
+        if row < 0:
             raise missing_region(self.anatomy, " or ".join(self.procedure.regions), self.procedure)
-        return rows, parts
+        return SurfacePoints(face=np.array([row]), bary=bary[None])
 
     @cached_property
-    def moving_skin(self) -> Triangles:
-        """The same in millimetres."""
-        rows, parts = self.moving
-        return Triangles(np.einsum("gij,gjc->gic", parts, self.mesh.vertices_mm[self.mesh.faces[rows]]))
+    def inside(self) -> Float[np.ndarray, "f 3"]:
+        """How far the corners of every triangle lie inside the moving regions; negative outside."""
+        regions = [self.anatomy.region(r) for r in self.procedure.regions if self.anatomy.has(r)]
+        return (np.max(regions, axis=0, initial=0).astype(float) - WELL_INSIDE)[self.mesh.faces]
 
-    @cached_property
-    def moving_stretched(self) -> Triangles:
-        """The same, for points that should stay on the midline."""
-        return Triangles(self.moving_skin.corners * (MIDLINE_STRETCH, 1.0, 1.0))
+
+@lru_cache(maxsize=4)
+def skin_of(mesh: Mesh, stretch: float) -> Triangles:
+    """All triangles of a head, drawn out sideways."""
+    return Triangles(mesh.vertices_mm[mesh.faces] * (stretch, 1.0, 1.0))
 
 
 def above(faces: Int[np.ndarray, "f 3"], weight: Float[np.ndarray, "v"], level: float) -> tuple[
@@ -146,21 +141,6 @@ def missing_region(anatomy: Anatomy, region: str, procedure: Procedure) -> Previ
                           "needs.", f"It has: {', '.join(anatomy.region_names)}.")
 
 
-def asked_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, step: Step, value: float, points: SurfacePoints,
-             side: Side | None = None, band: Band = "mean") -> Float[np.ndarray, "h 3"]:
-    """The displacement (mm) that a step asks of every handle of `procedure.pins()`; zero for those it does not move.
-
-    Couplings are included. side: only the handles of that side.
-    """
-    context = Context(mesh, anatomy, procedure, points)
-    out = context.moved(step.handles, value, band, step)
-    for coupling in step.couplings:
-        out += context.moved(coupling.handles, value * coupling.amount.at(band), band, None)
-    if side is not None:
-        out[[side_of(pin) != side for pin in procedure.pins()]] = 0
-    return out
-
-
 class Context:
     """A head and a procedure's handles on it."""
 
@@ -168,6 +148,20 @@ class Context:
         """points: of `procedure.pins()`."""
         self.mesh, self.places = mesh, Places(mesh, anatomy, procedure)
         self.pins, self.points, self.position = procedure.pins(), points, mesh.points(points)
+        self.places.found.update({pin: points[[row]] for row, pin in enumerate(self.pins)})
+
+    def asked_mm(self, step: Step, value: float, side: Side | None = None, band: Band = "mean") -> Float[
+            np.ndarray, "h 3"]:
+        """The displacement (mm) that a step asks of every handle; zero for those it does not move.
+
+        Couplings are included. side: only the handles of that side.
+        """
+        out = self.moved(step.handles, value, band, step)
+        for coupling in step.couplings:
+            out += self.moved(coupling.handles, value * coupling.amount.at(band), band, None)
+        if side is not None:
+            out[[side_of(pin) != side for pin in self.pins]] = 0
+        return out
 
     def moved(self, handles: Sequence[Handle], value: float, band: Band, step: Step | None) -> Float[np.ndarray, "h 3"]:
         """What some handles of a step or coupling do at a value."""
@@ -192,11 +186,17 @@ class Context:
             case "medial":
                 return np.array([-np.sign(position[0]) * (handle.medial or 0.0) * value, 0.0, 0.0])
             case "outward":
-                return value * (handle.outward or 0.0) * normal_at(self.mesh, position, self.points[[row]])
+                return value * (handle.outward or 0.0) * self.normals[row]
             case "centre":
                 return np.array([-position[0] * (handle.centre or 0.0) * value / 100, 0.0, 0.0])
         arm = position - self.places.mean_mm(handle.rotate_about or {})
         return turned_mm(arm, self.axis(handle), np.deg2rad(value * handle.share))
+
+    @cached_property
+    def normals(self) -> Float[np.ndarray, "h 3"]:
+        """The skin's outward unit normal at every handle."""
+        skin = skin_of(self.mesh, 1.0)
+        return np.asarray(normals_at(skin.corners, skin.middle, skin.reach, self.position, self.points.face))
 
     def axis(self, handle: Handle) -> Float[np.ndarray, "3"]:
         """The unit axis of a rotation."""
@@ -214,19 +214,28 @@ def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_r
     return (np.cos(angle_rad) - 1) * across + np.sin(angle_rad) * np.cross(axis, arm)
 
 
-def normal_at(mesh: Mesh, position: Float[np.ndarray, "3"], point: SurfacePoints) -> Float[np.ndarray, "3"]:
-    """The outward unit normal of the skin about a place: its triangles within `NORMAL_MM` that face the same way."""
-    middles, normals = middles_and_normals(mesh)
-    face = int(point.face[0])
-    near = np.append(np.flatnonzero((np.abs(middles - position) < NORMAL_MM).all(1)), face)
-    gap = np.linalg.norm(middles[near] - position, axis=1)
-    weight = np.clip(1 - (gap / NORMAL_MM)**2, 0, None)**2 * (normals[near] @ normals[face] > 0)
-    weight[-1] = 1e-9  # when its own triangle is the only one
-    mean = weight @ normals[near]
-    return mean / np.linalg.norm(mean)
-
-
-@lru_cache(maxsize=2)
-def middles_and_normals(mesh: Mesh) -> tuple[Float[np.ndarray, "f 3"], Float[np.ndarray, "f 3"]]:
-    """Of every triangle; the normal is as long as twice its area."""
-    return mesh.vertices_mm[mesh.faces].mean(1), mesh.face_normals()
+@compiled
+def normals_at(corners, middle, reach, position, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The outward unit normals (N, 3) of the skin about places (N, 3) on triangles `face`: the mean over all skin
+    within `NORMAL_MM` that faces the same way, whatever its triangles, taken at points `SAMPLE_MM` apart."""
+    out = np.zeros((len(position), 3))
+    for n in range(len(position)):
+        own = np.cross(corners[face[n], 1] - corners[face[n], 0], corners[face[n], 2] - corners[face[n], 0])
+        out[n] = 1e-9 * own
+        for f in range(len(corners)):
+            if gap(middle[f], position[n]) - reach[f] >= NORMAL_MM:
+                continue
+            normal = np.cross(corners[f, 1] - corners[f, 0], corners[f, 2] - corners[f, 0])
+            if (normal * own).sum() <= 0:
+                continue
+            parts = int(np.ceil(2 * reach[f] / SAMPLE_MM))
+            weight = 0.0
+            for i in range(parts):
+                for j in range(2 * i + 1):  # row i of the triangle cut into parts * parts alike ones: their middles
+                    up = (j % 2) / 3
+                    a, b = 1 - (i + 2 / 3 - up) / parts, (j // 2 + 1 / 3 + up) / parts
+                    away = gap(a * corners[f, 0] + b * corners[f, 1] + (1 - a - b) * corners[f, 2], position[n])
+                    weight += max(1 - (away / NORMAL_MM)**2, 0.0)**2
+            out[n] += weight / parts**2 * normal
+        out[n] /= np.sqrt((out[n]**2).sum())
+    return out

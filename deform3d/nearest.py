@@ -20,9 +20,15 @@ class Triangles:
         self.corners, self.middle = np.ascontiguousarray(corners_mm), corners_mm.mean(1)
         self.reach = np.sqrt(((corners_mm - self.middle[:, None])**2).sum(2).max(1))
 
-    def nearest(self, point_mm: Float[np.ndarray, "3"]) -> tuple[int, Float[np.ndarray, "3"]]:
-        """The triangle that comes nearest to a position, and the barycentric coordinates of its nearest point."""
-        return search(self.corners, self.middle, self.reach, np.asarray(point_mm, float))
+    def nearest(self, point_mm: Float[np.ndarray, "3"], over: Float[np.ndarray, "g 3"] | None = None) -> tuple[
+            int, Float[np.ndarray, "3"]]:
+        """The triangle that comes nearest to a position, and the barycentric coordinates of its nearest point.
+
+        over: a value at the corners, linear between them; only what lies where it is not negative counts. The triangle
+        is -1 when nothing does.
+        """
+        over = np.zeros(self.corners.shape[:2]) if over is None else over
+        return search(self.corners, self.middle, self.reach, over, np.asarray(point_mm, float))
 
 
 def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
@@ -32,18 +38,47 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 
 
 @compiled
-def search(corners, middle, reach, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def search(corners, middle, reach, over, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at."""
     row, least, found = -1, np.inf, np.zeros(3)
     for g in range(len(corners)):
-        if gap(middle[g], point) - reach[g] > least:
+        high = max(over[g, 0], over[g, 1], over[g, 2])
+        if high < 0 or gap(middle[g], point) - reach[g] > least:
             continue
-        bary = on_triangle(corners[g], point)
-        here = bary[0] * corners[g, 0] + bary[1] * corners[g, 1] + bary[2] * corners[g, 2]
-        away = gap(here, point)
-        if away < least:
-            row, least, found = g, away, bary
+        pieces, count = kept_part(over[g])
+        for p in range(count):
+            bary = on_triangle(pieces[p] @ corners[g], point) @ pieces[p]
+            away = gap(bary @ corners[g], point)
+            if away < least:
+                row, least, found = g, away, bary
     return row, found
+
+
+@compiled
+def kept_part(over):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The part of a triangle where a value, linear on it, is not negative: one or two triangles (2, 3, 3), whose rows
+    are the barycentric coordinates of their corners, and how many."""
+    out, count = np.zeros((2, 3, 3)), 0
+    inside = (over[0] >= 0) + (over[1] >= 0) + (over[2] >= 0)
+    for k in range(3):
+        a, b, c = k, (k + 1) % 3, (k + 2) % 3
+        if inside == 3 and k == 0:
+            out[0, 0, 0] = out[0, 1, 1] = out[0, 2, 2] = 1
+            count = 1
+        elif (inside == 1 and over[a] >= 0) or (inside == 2 and over[a] < 0):
+            ab, ac = over[a] / (over[a] - over[b]), over[a] / (over[a] - over[c])
+            first, second = np.zeros(3), np.zeros(3)
+            first[a], first[b] = 1 - ab, ab
+            second[a], second[c] = 1 - ac, ac
+            if inside == 1:
+                out[0, 0, a] = 1
+                out[0, 1], out[0, 2] = first, second
+                count = 1
+            else:
+                out[0, 0], out[1, 0], out[1, 2] = first, first, second
+                out[0, 1, b] = out[0, 2, c] = out[1, 1, c] = 1
+                count = 2
+    return out, count
 
 
 @compiled

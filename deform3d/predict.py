@@ -21,14 +21,14 @@ from deform3d.field import DEFAULT, Field, FieldOptions, field_of
 from deform3d.flags import Effects, Flags, check_overrides, clinical_flags, consequences, locked_side, unlocked
 from deform3d.free import free_field, topology
 from deform3d.globe import Globes
-from deform3d.handles import asked_mm
+from deform3d.handles import Context
 from deform3d.healing import MONTHS, swelling_mm
-from deform3d.together import Done, limited
+from deform3d.together import Done, limited, smoothed
 from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 5"
+METHOD = "joint geodesic kernels, 6"
 """Name and number of the deformation method; the number rises when results change."""
 STOPPED_MM = 0.25
 """A globe that takes more than this from a handle is told."""
@@ -57,6 +57,8 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
         limits += told
         done += [item.held_back(share) for item in made]
     done += list(by_hand(mesh, anatomy, plan, done))
+    if len(done) > 1:
+        done = smoothed(mesh, done)
     progress(1.0, "predicted")
     return put_together(mesh, anatomy, plan, catalogue, amounts, done, effects, limits)
 
@@ -76,20 +78,34 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
     field = field_of(mesh, anatomy, wider, options, locked_side(plan))
     globes = Globes(mesh, anatomy) if procedure.lids_slide else None
     stopped: tuple[str, ...] = ()
+    context = Context(mesh, anatomy, procedure, field.points)
     for amount in [a for a in amounts if a.value] or amounts:
-        asked = {band: asked_mm(mesh, anatomy, procedure, amount.step, amount.value * effects.response, field.points,
-                                amount.side, band) for band in BANDS}
+        asked = {band: context.asked_mm(amount.step, amount.value * effects.response, amount.side, band)
+                 for band in BANDS}
         for band in ("low", "high"):
             asked[band] = asked["mean"] + effects.band * (asked[band] - asked["mean"])
-        moves = {band: field.displaced(wish) for band, wish in asked.items()}
-        if globes is not None:
+        if globes is None:
+            moves = {band: field.displaced(wish) for band, wish in asked.items()}
+        else:
             normal = all(h.motion in ("outward", "follow") for h in amount.step.every_handle())
-            moves = {band: globes.held(u, normal) for band, u in moves.items()}
-            wish, asked = asked["mean"], {b: globes.held_at(field.points, w, normal) for b, w in asked.items()}
-            stopped = stops(field, amount, wish, asked["mean"])
+            wishes, asked = asked, {b: globes.held_at(field.points, w, normal) for b, w in asked.items()}
+            moves = {band: on_globes(mesh, globes, field, wish, asked[band], normal) for band, wish in wishes.items()}
+            stopped = stops(field, amount, wishes["mean"], asked["mean"])
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
-                   landed=tuple(landing), told=stopped)
+                   landed=tuple(landing), told=stopped, held=tuple(
+                       int(field.points.face[row]) for row in moved_rows(field, amount.step)))
+
+
+def on_globes(mesh: Mesh, globes: Globes, field: Field, wish: Float[np.ndarray, "h 3"], asked: Float[np.ndarray, "h 3"],
+              normal: bool) -> Float[np.ndarray, "v 3"]:
+    """The displacement of the lids, held on the globes. That bends it between the corners of a handle's triangle: what
+    the handle misses of what is asked is added to its wish, twice."""
+    moving, out = asked.any(1, keepdims=True), globes.held(field.displaced(wish), normal)
+    for _ in range(2):
+        wish = wish + moving * (asked - field.points.on(out, mesh.faces))
+        out = globes.held(field.displaced(wish), normal)
+    return out
 
 
 def stops(field: Field, amount: Amount, wish: Float[np.ndarray, "h 3"], held: Float[np.ndarray, "h 3"]) -> tuple[
@@ -110,7 +126,7 @@ def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> I
         u = share[:, None] * np.array(move.move_mm, float)
         name = f"free.{count}"
         yield Done(name=name, label=move.label, value=float(np.linalg.norm(move.move_mm)), unit="mm",
-                   moves=dict.fromkeys(BANDS, u),
+                   moves=dict.fromkeys(BANDS, u), held=(int(point.face[0]),),
                    landed=(Landed(step=name, pin=move.at or move.label, asked_mm=triple(np.array(move.move_mm, float)),
                                   landed_mm=triple(point.on(u, mesh.faces)[0])),))
 

@@ -26,7 +26,7 @@ from core.solved import Reached, Solved
 from core.surface import SurfacePoints
 from deform3d.catalogue import Catalogue, step_name
 from deform3d.field import DEFAULT, Field, FieldOptions, field_of
-from deform3d.handles import asked_mm
+from deform3d.handles import Context
 
 LAMBDA = 1e-3
 AT_CLAMP = 0.995
@@ -68,6 +68,7 @@ class Lever:
     step: Step
     side: Side | None
     field: Field
+    context: Context
 
     @property
     def name(self) -> str:
@@ -102,15 +103,16 @@ class Problem:
         if lost:
             raise UsageError("unknown_step", f"There is no step called {lost[0]!r} here.",
                              f"Known: {', '.join(every)}.")
-        self.levers = [Lever(catalogue[name], step, side, field_of(mesh, anatomy, catalogue[name], options))
+        fields = {name: field_of(mesh, anatomy, catalogue[name], options) for name in procedures}
+        contexts = {name: Context(mesh, anatomy, catalogue[name], fields[name].points) for name in procedures}
+        self.levers = [Lever(catalogue[name], step, side, fields[name], contexts[name])
                        for name in procedures for step in catalogue[name].steps
                        if f"{name}.{step.name}" in steps or not (steps or step.side_required or step.excludes)
                        for side in (SIDES if step.sided else (None,))]
 
     def asked(self, lever: Lever, x: float) -> Float[np.ndarray, "h 3"]:
         """The motion of a lever's handles."""
-        return asked_mm(self.mesh, self.anatomy, lever.procedure, lever.step, x * lever.reach, lever.field.points,
-                        lever.side)
+        return lever.context.asked_mm(lever.step, x * lever.reach, lever.side)
 
     def moved(self, x: Float[np.ndarray, "n"]) -> Float[np.ndarray, "v 3"]:
         """The displacement of every vertex."""

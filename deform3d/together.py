@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from core.evidence import Band
+from core.evidence import BANDS, Band
+from core.mesh import Mesh
 from core.prediction import Landed, triple
 from deform3d.catalogue import Catalogue
+from deform3d.unfold import unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """One entry of a plan, carried out: its fields by band, and its handles asked and landed."""
+    """One entry of a plan, carried out: its fields by band, its handles asked and landed, and their triangles."""
 
     name: str
     label: str
@@ -22,6 +24,7 @@ class Done:
     moves: dict[Band, Float[np.ndarray, "v 3"]]
     landed: tuple[Landed, ...]
     told: tuple[str, ...] = ()
+    held: tuple[int, ...] = ()
 
     def held_back(self, share: float) -> "Done":
         """The same to a share of itself."""
@@ -49,6 +52,22 @@ def limited(made: Sequence[Done], before: Sequence[Done], catalogue: Catalogue) 
                         f"{100 * part:.0f} %.")
             share = min(share, part)
     return share, told
+
+
+def smoothed(mesh: Mesh, done: Sequence[Done]) -> list[Done]:
+    """The same, drawn smooth in folds that all entries together would turn over though none does alone."""
+    bands, count = list(BANDS), len(done)
+    fields = np.concatenate([d.moves[band] for band in bands for d in done], axis=1)
+    held = ~fields.any(1)
+    held[mesh.faces[[face for d in done for face in d.held]]] = True
+    every = np.tile(np.eye(3), (count, 1))
+    sums = [np.concatenate([every * (k == band) for k in range(len(bands))]) for band in range(len(bands))]
+    better = unfolded(mesh, fields, held, sums)
+    if better is fields:
+        return list(done)
+    parts = np.split(better, len(bands) * count, axis=1)
+    return [replace(d, moves={band: parts[k * count + row] for k, band in enumerate(bands)})
+            for row, d in enumerate(done)]
 
 
 def at(entries: Sequence[Done], pin: str) -> np.ndarray:

@@ -6,6 +6,8 @@ Simpson's rule is exact). The sum over a closed mesh is its change of volume. Ad
 positive and of the negative sweeps: outward motion adds, inward motion removes, sliding does neither.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -42,6 +44,7 @@ def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool
     return flipped, real & ~flipped & (np.linalg.norm(after, axis=1) < COLLAPSED * area)
 
 
+@lru_cache(maxsize=4)
 def seen(mesh: Mesh) -> Bool[np.ndarray, "f"]:
     """The triangles that are not mere threads."""
     longest = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[np.roll(mesh.faces, 1, 1)], axis=2).max(1)

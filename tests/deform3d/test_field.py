@@ -12,6 +12,7 @@ from core.procedure import Procedure
 from deform3d import catalogue, field_of, predict
 from deform3d.catalogue import read_procedure
 from deform3d.field import FieldOptions, solve, still_scores
+from deform3d.ground import ground_of
 from deform3d.kernels import wendland
 from deform3d.volume import spoiled
 from tests.deform3d.builders import every_step, mirrored, remeshed
@@ -133,7 +134,7 @@ def test_beyond_the_region_nothing_moves_at_all(head, operate, procedure):
     mesh, anatomy = head
     what = catalogue()[procedure]
     total = operate(procedure, **at_most(procedure)).total_mm()
-    still = (still_scores(anatomy, what, FieldOptions().still_weight) >= 0).any(0)
+    still = (still_scores(mesh, anatomy, what, FieldOptions().still_weight) >= 0).any(0)[ground_of(mesh).own]
     assert 500 < still.sum() < len(still) and not total[still].any()
     for region in what.immobile:
         assert not total[anatomy.region(region) >= 0.05].any()
@@ -148,7 +149,8 @@ def test_smooth_up_to_the_edge(head, procedure):
     """No step between neighbours at the edge of the still part: the field starts from zero gently."""
     mesh, anatomy = head
     cardinal = field_of(mesh, anatomy, catalogue()[procedure]).cardinal
-    still = (still_scores(anatomy, catalogue()[procedure], FieldOptions().still_weight) >= 0).any(0)
+    scores = still_scores(mesh, anatomy, catalogue()[procedure], FieldOptions().still_weight)
+    still = (scores >= 0).any(0)[ground_of(mesh).own]
     edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
     across = edges[still[edges[:, 0]] & ~still[edges[:, 1]]]
     moved = [row for row, pin in enumerate(catalogue()[procedure].pins()) if pin not in catalogue()[procedure].anchors]

@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import Delaunay
 
 from core import Mesh, SurfacePoints
-from deform3d.geodesic import Surface, level_line, smoothstep
+from deform3d.geodesic import Surface, edge_line, smoothstep
 
 
 def as_mesh(vertices, faces) -> Mesh:
@@ -83,7 +83,8 @@ def test_between_points_it_is_the_same_there_and_back():
     mesh = ball()
     points = sources(mesh, 12, seed=4)
     surface = Surface(mesh.vertices_mm, mesh.faces)
-    between = surface.at(surface.from_points(points, np.full(len(mesh.vertices_mm), 100.0)), points, points)
+    between = surface.at(surface.from_points(points, np.full(len(mesh.vertices_mm), 100.0)), mesh.faces[points.face],
+                         points)
     unit = mesh.points(points) / np.linalg.norm(mesh.points(points), axis=1, keepdims=True)
     assert np.diag(between).max() == 0
     assert np.abs(between - between.T)[between < 40].max() < 0.2
@@ -131,12 +132,26 @@ def test_a_path_runs_over_the_surface_and_not_through_the_gap():
 def test_distance_to_a_line_on_both_its_sides():
     mesh = ball()
     surface = Surface(mesh.vertices_mm, mesh.faces)
-    line = level_line(mesh.vertices_mm, mesh.faces, mesh.vertices_mm[:, 2] - 15, 0.5)
-    assert np.abs(mesh.points(line)[:, 2] - 15).max() < 1e-9
-    found = surface.from_line(line, np.full(len(mesh.vertices_mm), 30.0), 3.0)
+    line = edge_line(surface, mesh.vertices_mm[None, :, 2] - 15, 2.0)
+    assert np.abs(mesh.points(line.points)[:, 2] - 15).max() < 1e-9
+    found = surface.from_line(line, np.full(len(mesh.vertices_mm), 30.0))
     exact = 20 * np.abs(np.arccos(np.clip(mesh.vertices_mm[:, 2] / 20, -1, 1)) - np.arccos(15 / 20))
     assert np.abs(found - exact)[exact < 30].max() < 0.25
-    assert np.isinf(surface.from_line(line[:0], np.full(len(mesh.vertices_mm), 30.0), 3.0)).all()
+    nowhere = edge_line(surface, mesh.vertices_mm[None, :, 2] - 50, 2.0)
+    assert np.isinf(surface.from_line(nowhere, np.full(len(mesh.vertices_mm), 30.0))).all()
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_distance_to_a_straight_edge_and_to_the_corner_of_two(seed):
+    """Still where x < 7.3 or y > 6.1: exact beside each edge; on the still side the corner between them is met."""
+    mesh = sheet(seed=seed)
+    x, y = mesh.vertices_mm[:, 0], mesh.vertices_mm[:, 1]
+    surface, limit = Surface(mesh.vertices_mm, mesh.faces), np.full(len(x), 40.0)
+    found = surface.from_line(edge_line(surface, np.stack([7.3 - x, y - 6.1]), 3.0), limit)
+    moving = (x > 7.3) & (y < 6.1)
+    np.testing.assert_allclose(found[moving], np.minimum(x - 7.3, 6.1 - y)[moving], atol=1e-3)
+    both = (x < 7.3) & (y > 6.1)
+    np.testing.assert_allclose(found[both], np.hypot(x - 7.3, y - 6.1)[both], atol=1e-3)
 
 
 def test_smoothstep_is_flat_at_both_ends():

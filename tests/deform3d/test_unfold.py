@@ -50,12 +50,13 @@ def test_turned_is_told_by_the_normal(flat):
     assert not turned(flat.vertices_mm, flat.faces, rows, tilted).any()
 
 
-def test_harmonic_values_are_their_neighbours_mean(flat):
+def test_harmonic_values_are_their_neighbours_mean_by_closeness(flat):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(len(flat.vertices_mm), 2))
     chosen = (np.abs(flat.vertices_mm[:, :2] - 10) < 3.5).all(1)
-    out = harmonic(flat.faces, values, chosen)
+    out = harmonic(flat, values, chosen)
     assert np.array_equal(out[~chosen], values[~chosen])
     for vertex in np.flatnonzero(chosen):
         near = np.setdiff1d(flat.faces[(flat.faces == vertex).any(1)], vertex)
-        np.testing.assert_allclose(out[vertex], out[near].mean(0), atol=1e-9)
+        weight = 1 / ((flat.vertices_mm[near] - flat.vertices_mm[vertex])**2).sum(1)
+        np.testing.assert_allclose(out[vertex], weight @ out[near] / weight.sum(), atol=1e-9)
