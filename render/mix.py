@@ -14,8 +14,8 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(cache=True, nogil=True)(inspect.unwrap(function))
 
 
-def of_corners(face: Int[np.ndarray, "n"], bary: Float[np.ndarray, "n 3"], corners: Float[np.ndarray, "f 3 c"]) -> Float[
-        np.ndarray, "n c"]:
+def of_corners(face: Int[np.ndarray, "n"], bary: Float[np.ndarray, "n 3"], corners: Float[np.ndarray, "f 3 c"]
+               ) -> Float[np.ndarray, "n c"]:
     """Values that every face has at its own corners; 1e3 where nothing was met, near to no texture coordinate."""
     out = np.empty((len(face), corners.shape[2]), np.float32)
     from_corners(face, bary, corners, out)

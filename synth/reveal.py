@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 
 from core.correspondence import Correspondence
 from core.records import record
-from synth.contours import FAR_MM, Beyond
+from synth.contours import Beyond
+from synth.outlines import FAR_MM
 
 
 @record
@@ -22,7 +23,7 @@ class RevealOptions:
     tolerance_mm: float = 2.0
     rim_mm: float = 0.5
     match_mm: float = 2.5
-    agree: float = 20.0
+    agree: float = 60.0
     local_mm: float = 0.7
     near_mm: float = 2.0
 

@@ -163,7 +163,7 @@ def test_the_texture_is_brought_to_the_frames_colours() -> None:
 
 
 def test_a_texture_that_is_off_is_not_trusted() -> None:
-    near, off = (np.full((40, 40, 3), value, np.float32) for value in (120.0, 190.0))
+    near, off = (np.full((40, 40, 3), value, np.float32) for value in (120.0, 252.0))
     unseen = np.zeros((40, 40), bool)
     unseen[15:25, 15:25] = True
     assert agreement(near, near, unseen, 2.0)[20, 20] > 0.99 and agreement(off, near, unseen, 2.0)[20, 20] < 0.01
