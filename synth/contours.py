@@ -33,7 +33,7 @@ class ContourOptions:
     jump_px: float = 0.25
     rim_mm: float = 0.6
     fade_mm: float = 1.0
-    bare: float = 1.0
+    bare: float = 2.5
     stretch: float = 1.7
 
 

@@ -47,7 +47,7 @@ class WarpOptions:
         """The same for a head that fits worse, or better, than one from a good video, whose chin lies 1.5 mm off."""
         wide = float(np.clip(1 + 2 * (misfit_mm - 1.5), 0.8, 2.2))
         bare = float(np.clip(1 + 1.9 * (wide - 0.9), 1, 2.5))
-        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm, bare=bare * self.contour.bare,
+        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm, bare=max(bare, self.contour.bare),
                                       fade_mm=wide * self.contour.fade_mm)
         behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
         return dataclasses.replace(self, contour=contour, backdrop=behind)
