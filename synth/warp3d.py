@@ -29,6 +29,9 @@ Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"
 """The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
 TAPER = 0.3
 """The mask's level from which the warp is whole; below, it fades to nothing."""
+UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
+"""A head that fits worse, as from three photographs, has wall and hair in its texture beside outlines: there hidden
+skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
@@ -47,10 +50,13 @@ class WarpOptions:
         """The same for a head that fits worse, or better, than one from a good video, whose chin lies 1.5 mm off."""
         wide = float(np.clip(1 + 2 * (misfit_mm - 1.5), 0.8, 2.2))
         bare = float(np.clip(1 + 1.9 * (wide - 0.9), 1, 2.5))
-        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm, bare=max(bare, self.contour.bare),
-                                      fade_mm=wide * self.contour.fade_mm)
+        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
+                                      bare=max(bare, self.contour.bare), fade_mm=wide * self.contour.fade_mm)
         behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
-        return dataclasses.replace(self, contour=contour, backdrop=behind)
+        reveal = self.reveal
+        if misfit_mm > UNSURE_MM:
+            reveal = dataclasses.replace(reveal, agree=UNSURE_AGREE, sure=False)
+        return dataclasses.replace(self, contour=contour, backdrop=behind, reveal=reveal)
 
 
 WARP = WarpOptions()
@@ -119,7 +125,7 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
         return back
     front, _ = scene.fetched(contour.flow_px * taper)
     layered = back + contour.share[..., None] * (front - back)
-    told = unseen & (person > 0.5)  # a stretched background says nothing of skin
+    told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
         contour.behind & np.isfinite(flow.depth_after_mm))
     return color + trust[..., None] * (layered - color)
