@@ -5,6 +5,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 CLIENT := $(shell find viewer/web/client -type f -not -path '*/node_modules/*' 2>/dev/null)
 CASES ?= cases
+# Another index that pip also asks, as torch's own with builds for the processor alone (README, "make test").
+TORCH_INDEX ?=
 
 .PHONY: install demo test lint model serve clean
 
@@ -13,7 +15,7 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(CLIENT)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; set PYTHON=/path/to/it." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test,desktop]'
+	$(BIN)/python -m pip install -q $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt -e '.[test,desktop]'
 	touch $@
 
 demo: $(INSTALLED)

@@ -1,6 +1,6 @@
 """Generative: the diffusion modes on a studio's frames; glue of `render.conditions` and `synth.diffusion`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,13 @@ from core.errors import UsageError
 from core.progress import Progress, part
 from previsage.studio import Made, Studio
 from render.conditions import control_picture, drawn478
-from render.wireframe import project_landmarks
+from render.wireframe import pinned, project_landmarks
 from synth.diffusion import Canvas, DiffusionOptions, canvas, load, paint
+from synth.own_networks import network_mark, restorer
 from synth.postprocess import finish
+from synth.restore import RestoreOptions, Restorer
 
+OWN_OPTIONS = ("prompt", "restore", "restore_strength")
 FACE_MARGIN = 1.3
 """Side of the square around the face that the identity adapter is shown, over the face's own."""
 
@@ -26,10 +29,11 @@ def painted(studio: Studio, made: Sequence[Made], mode: str, options: dict[str, 
     UsageError: an unknown option, weights that are not there.
     """
     prompt = options.get("prompt")
-    given = {name: value for name, value in options.items() if name != "prompt"}
+    given = {name: value for name, value in options.items() if name not in OWN_OPTIONS}
     if unknown := given.keys() - set(DiffusionOptions.__dataclass_fields__):
         raise UsageError("bad_option", f"There is no option {', '.join(sorted(unknown))}.",
-                         f"Known: {', '.join(DiffusionOptions.__dataclass_fields__)}.")
+                         f"Known: {', '.join((*OWN_OPTIONS, *DiffusionOptions.__dataclass_fields__))}.")
+    restore = restorer_of(options)
     chosen = DiffusionOptions(**{**given, "mode": mode})
     changing = [one for one in made if one.seen is not None]
     if not changing:
@@ -38,10 +42,33 @@ def painted(studio: Studio, made: Sequence[Made], mode: str, options: dict[str, 
     canvases = [canvas_of(studio, one, mode) for one in changing]
     face = frontal_face(studio, made) if mode == "controlnet_ip" else None
     result = paint(canvases, loaded, chosen, studio.procedures, prompt, face, part(progress, 0.3, 1.0))
-    ended = {one.name: finish(result.pictures[one.name], one.picture, mask_of(one)) for one in changing
-             if one.name in result.painted}
-    return ({one.name: one.picture for one in made} | result.pictures | ended,
-            {**result.provenance, "painted": list(result.painted), "notes": list(result.notes)})
+    ended = {one.name: finish(result.pictures[one.name], one.picture, mask_of(one),
+                              restore=None if restore is None else restore_of(studio, one, *restore))
+             for one in changing if one.name in result.painted}
+    ran = {**result.provenance, "painted": list(result.painted), "notes": list(result.notes)}
+    if restore is not None:
+        ran["restored"] = {"by": restore[0].title, "strength": restore[1].strength}
+        ran["weights"] = {**ran["weights"], options["restore"]: network_mark(options["restore"])}
+        ran["notes"].append(f"Skin was restored by {restore[0].title}, which makes detail up.")
+    return {one.name: one.picture for one in made} | result.pictures | ended, ran
+
+
+def restorer_of(options: dict[str, Any]) -> tuple[Restorer, RestoreOptions] | None:
+    """The restorer that is asked for, and how much of it. UsageError: it was never added, or its strength is none."""
+    if options.get("restore") is None:
+        return None
+    strength = float(options.get("restore_strength", RestoreOptions().strength))
+    if not 0 < strength <= 1:
+        raise UsageError("bad_option", f"A restorer's strength is above 0 and at most 1, not {strength:g}.", "Try 0.5.")
+    chosen = RestoreOptions(strength=strength)
+    return restorer(options["restore"], chosen), chosen
+
+
+def restore_of(studio: Studio, made: Made, network: Restorer, chosen: RestoreOptions) -> Callable[
+        [UInt8[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]]:
+    """The restorer on a frame, whose face lies where the head after the operation has it."""
+    landmarks = made.view.camera.px_from_points(pinned(studio.after.mesh, studio.head.anatomy.pins478).points)
+    return lambda picture: network(picture, landmarks, chosen)
 
 
 def canvas_of(studio: Studio, made: Made, mode: str) -> Canvas:

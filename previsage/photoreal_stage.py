@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from core.backends import resolve
 from core.case import MANIFEST, Case
-from core.errors import UsageError
+from core.errors import PrevisageError, UsageError
 from core.evidence import BANDS, Band
 from core.files import read_json, sha256, write_json
 from core.prediction import Prediction
@@ -38,7 +38,11 @@ from render.heat import heat_map
 from render.mark import marked_corner
 from render.movie import write_movie
 from render.sheets import Views, contact_sheet, pair
+from render.wireframe import pinned
 from synth.guard import Verdict, guard, shown
+from synth.likeness import embedder
+from synth.metrics.networks import MetricNetwork
+from synth.own_networks import identity_network, network_mark
 from synth.provenance import Origin, attest, export
 from synth.relight import light_ratio
 from synth.weights import weights_mark
@@ -105,7 +109,9 @@ def photoreal(case: Path, plan_id: str | None = None, mode: str = "warp3d", fram
     this.run_stage(name, {"plan": this.stage_key(f"plans/{plan_id}"), "head": this.stage_key("recon"),
                           "capture": this.stage_key("capture"), "band": band, "mode": mode, "options": options,
                           "frames": [v.path for v in views], "code": code_version(*CODE),
-                          "weights": {} if mode == "warp3d" else weights_mark()}, work)
+                          "weights": {"identity": network_mark("identity"),
+                                      "restore": network_mark(options["restore"]) if options.get("restore") else "",
+                                      **({} if mode == "warp3d" else weights_mark())}}, work)
     stored = this.folder / name
     if folder is not None:
         shutil.copytree(stored, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
@@ -143,9 +149,10 @@ def draw(case: Path, head: Reconstruction, prediction: Prediction, band: Band, v
     if np.any(moved_mm):
         studio.gather_plate(progress)
     ran: dict[str, Any] = {}
+    identity, why = identity_or_why()
     records, cells = [], {}
     for made, picture in pictures_of(studio, views, mode, make, options, ran, progress):
-        seen = checked(studio, made, picture, mode)
+        seen = checked(studio, made, picture, mode, identity)
         records.append({**seen[1], "file": f"{made.name}_after.png"})
         save_png(folder / f"{made.name}_before.png", made.frame)
         origin = origin_of(case, prediction, made, mode, ran, seen[1])
@@ -159,6 +166,8 @@ def draw(case: Path, head: Reconstruction, prediction: Prediction, band: Band, v
     if len(cells) >= TURN_FRAMES:
         turn(folder / "turn.mp4", list(cells.values()))
         attest(folder / "turn.mp4", page)
+    if why:
+        ran["notes"] = [*ran.get("notes", []), why]
     write_json(folder / "photoreal.json", {"mode": mode, "band": band, "plan": prediction.plan["id"], "ran": ran,
                                            "light": studio.light is not None, "frames": records,
                                            "backdrop_from_other_frames": studio.plate is not None})
@@ -199,7 +208,21 @@ def pictures_of(studio: Studio, views: list[View], mode: str, make: Any, options
     yield from ((one, pictures[one.name]) for one in together)
 
 
-def checked(studio: Studio, made: Made, picture: Picture, mode: str) -> tuple[Picture, dict[str, Any]]:
+def identity_or_why() -> tuple[MetricNetwork | None, str]:
+    """The person's identity network, or None with the reason why it cannot be used; no reason where none was added."""
+    try:
+        return identity_network(), ""
+    except PrevisageError as error:  # the pictures come all the same, and the guard says that likeness is not checked
+        return None, f"The likeness was not checked: {error}"
+
+
+def landmarks_px(studio: Studio, made: Made) -> Float[np.ndarray, "478 2"]:
+    """Where the landmarks are in the frame, before the operation."""
+    return made.view.camera.px_from_points(pinned(studio.head.mesh, studio.head.anatomy.pins478).points)
+
+
+def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: MetricNetwork | None = None) -> tuple[
+        Picture, dict[str, Any]]:
     """The picture that people see, after the guard, and the frame's record."""
     if made.seen is None:
         verdict = guard(made.frame, picture, None)
@@ -208,7 +231,8 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str) -> tuple[Pi
         shade = studio.shade(made.view.camera)
         verdict = guard(made.frame, picture, made.seen.correspondence, across,
                         made.picture if mode != "warp3d" else None,
-                        None if shade is None else light_ratio(made.seen.correspondence, shade))
+                        None if shade is None else light_ratio(made.seen.correspondence, shade),
+                        None if identity is None else embedder(identity, landmarks_px(studio, made)))
     plain = picture if verdict.passed else plain_render(studio, made)
     seen = shown(verdict, picture, plain, mode)
     return seen.picture, record_of(made, verdict, seen.photoreal, seen.label, seen.reason)

@@ -140,4 +140,4 @@ def shot(rasterizer: Rasterizer, camera: Camera, mipmap: Mipmap, ground: Float[n
          rng: np.random.Generator) -> np.ndarray:
     """A picture, without sensor noise: before and after must differ by the operation alone."""
     skin = FilmedSkin(rasterizer.surface, camera, mipmap, ground, light)
-    return as_bytes(smooth(rasterizer, camera, skin, rasterizer(camera), 2))
+    return as_bytes(smooth(rasterizer, camera, skin, rasterizer(camera), 5))

@@ -24,9 +24,9 @@ from synth.relight import Shade
 from synth.warp3d import warp3d
 
 Picture = UInt8[np.ndarray, "h w 3"]
-PLATE_FRAMES = 24
+PLATE_FRAMES = 40
 """Frames that the backdrop is gathered from, spread over the turn."""
-PERSON_MM = 4.0
+PERSON_MM = 1.5
 """So far around the fitted head a pixel may still show the person."""
 LEAST_MM = 0.25
 """Skin that moves more is what a plan is about."""

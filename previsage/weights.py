@@ -7,6 +7,7 @@ from core.errors import PrevisageError, UsageError
 from core.progress import Progress, silent
 from previsage.head_models import ADDABLE, add_head_model
 from synth.diffusion.options import MODES, NEEDS
+from synth.own_networks import NETWORKS, add_network
 from synth.weight_kinds import KINDS
 
 MODE_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors")
@@ -14,14 +15,14 @@ MODE_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensor
 
 def weight_rows() -> list[dict[str, Any]]:
     """All weights: whether they were added and are still there, under which licence, how to get them."""
-    return [one_row(name) for name in KINDS]
+    return [one_row(name) for name in (*KINDS, *NETWORKS)]
 
 
 def one_row(name: str) -> dict[str, Any]:
     """One kind of weights; files are looked for, not summed."""
     from core.added import record_of
 
-    kind = KINDS[name]
+    kind = KINDS[name] if name in KINDS else NETWORKS[name]
     row = {"name": name, "default": False, "installed": False, "licence": kind.licence.name,
            "what": f"{kind.title}: {kind.what}", "get": kind.how(name)}
     try:
@@ -61,12 +62,15 @@ def add_model(name: str, path: Path | None, accepted: bool, download: bool = Fal
         from synth.weights import add_weights
 
         return add_weights(name, path, accepted, download, progress)
-    if name not in ADDABLE and name != "anny":
+    if name in NETWORKS and not download:
+        return add_network(name, path, accepted, progress)
+    if name not in (*ADDABLE, *NETWORKS) and name != "anny":
         raise UsageError("unknown_model", f"There is no model called {name!r} to add.",
-                         f"Known: {', '.join((*ADDABLE, *KINDS))}.")
+                         f"Known: {', '.join((*ADDABLE, *KINDS, *NETWORKS))}.")
     if download:
-        raise UsageError("no_download", f"{name} cannot be fetched by this program.", f"{ADDABLE[name][2]}."
-                         if name in ADDABLE else "It comes with Previsage.")
+        raise UsageError("no_download", f"{name} cannot be fetched by this program.",
+                         f"{ADDABLE[name][2]}." if name in ADDABLE else NETWORKS[name].how(name) if name in NETWORKS
+                         else "It comes with Previsage.")
     if path is None:
         raise UsageError("usage", f"Which file or folder is {name}?", "previsage models add --help")
     return add_head_model(name, path, accepted, progress)

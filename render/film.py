@@ -18,6 +18,7 @@ from core.store import save_npz
 from core.texture import Texture
 from render.buffers import unit
 from render.mipmap import Mipmap
+from render.mix import of_vertices
 from render.movie import write_movie
 from render.picture import PictureOptions, Skin, as_bytes, smooth
 from render.rasterize import Hits, Rasterizer
@@ -32,8 +33,8 @@ NECK_Y_MM = -30.0
 """The head turns about a vertical axis; this height of it, the tip of the nose, stays in the picture's middle."""
 
 
-EDGE_SIDE = 2
-"""Rays per side of an edge pixel: noise and compression hide what more would add."""
+EDGE_RAYS = 5
+"""Rays in an edge pixel: noise and compression hide what more would add."""
 
 
 @record
@@ -75,7 +76,7 @@ class FilmedSkin(Skin):
 
     def lit(self, color: Float[np.ndarray, "n 3"], hits: Hits) -> Float[np.ndarray, "n 3"]:
         """The texture as reflectance under ambient, diffuse and glossy light; squares stand for sRGB's power of 2.2."""
-        light = np.einsum("nk,nkc->nc", hits.bary, self.vertex_light[self.surface.mesh.faces[hits.face]])
+        light = of_vertices(hits.face, hits.bary, self.surface.mesh.faces, self.vertex_light)
         reflected = np.square(color * np.float32(1 / 255)) * light[:, :3] + light[:, 3:]
         return 255 * np.sqrt(np.minimum(reflected, 1))
 
@@ -113,7 +114,7 @@ def filmed(mesh: Mesh, texture: Texture, cameras: list[Camera], background: Floa
     for number, camera in enumerate(cameras):
         progress(number / len(cameras), "filming the demo head")
         skin = FilmedSkin(rasterizer.surface, camera, mipmap, background)
-        frame = smooth(rasterizer, camera, skin, rasterizer(camera), EDGE_SIDE)
+        frame = smooth(rasterizer, camera, skin, rasterizer(camera), EDGE_RAYS)
         grain = noise[rng.integers(NOISE_PICTURES)]
         shift = int(rng.integers(background.shape[0]))
         frame[:len(frame) - shift] += grain[shift:]

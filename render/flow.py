@@ -16,6 +16,7 @@ from core.records import record
 from core.texture import Texture
 from render.masks import SURGICAL, SurgicalMaskOptions, moving, px_per_mm_of, surgical_mask, touched
 from render.mipmap import Mipmap
+from render.mix import of_vertices
 from render.picture import AS_SEEN, Skin, shaded
 from render.rasterize import Rasterizer
 
@@ -80,8 +81,7 @@ def active(fragments: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarray, 
 def motion(after: Fragments, moved: Bool[np.ndarray, "h w"], mesh: Mesh, camera: Camera) -> tuple[
         Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w"]]:
     """Where the skin of every pixel was before, relative to the pixel, and how deep it was."""
-    corners = mesh.faces[after.face[moved]]
-    place = np.einsum("nk,nkc->nc", after.bary[moved].astype(float), mesh.vertices_mm[corners])
+    place = of_vertices(after.face[moved], after.bary[moved], mesh.faces, mesh.vertices_mm)
     flow = np.zeros((*moved.shape, 2), np.float32)
     y, x = np.nonzero(moved)
     flow[moved] = camera.px_from_points(place) - np.stack([x, y], 1)
@@ -94,7 +94,7 @@ def normals_where(where: Bool[np.ndarray, "h w"], fragments: Fragments, mesh: Me
                   normals: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "h w 3"]:
     """Smooth unit normals of the given pixels, zero elsewhere."""
     out = np.zeros((*where.shape, 3), np.float32)
-    n = np.einsum("nk,nkc->nc", fragments.bary[where], normals[mesh.faces[fragments.face[where]]])
+    n = of_vertices(fragments.face[where], fragments.bary[where], mesh.faces, normals)
     out[where] = n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9)
     return out
 

@@ -1,17 +1,15 @@
 """Mipmap: a texture at halved sizes, so that a pixel that covers many texels shows their mean and nothing shimmers.
 
 Letters: l level of detail, log2 of the texels under one pixel's side; level k has size / 2^k.
-All levels lie in one picture (level 0 at the left, the others stacked at its right): one gather reads any mix of them.
+All levels lie in one picture (level 0 at the left, the others stacked at its right): one loop reads any mix of them.
 """
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from core.texture import Texture
-
-LIST_WIDTH = 4096
-"""Lists are sampled as pictures of this width."""
+from render.mix import compiled
 
 SMALLEST_PX = 8
 """Levels stop at this size: a whole head in eight texels is a single colour already."""
@@ -33,37 +31,36 @@ class Mipmap:
         for level, (x, y) in zip(levels, self.corners_xy, strict=True):
             self.atlas[y:y + level.shape[0], x:x + level.shape[1]] = level
 
-    def sample(self, uv: Float[np.ndarray, "h w 2"], level: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
-        """Colours 0..255 (sRGB) at texture coordinates; the edge colour outside [0, 1]. h and w below 32768."""
-        level = np.clip(level, 0, len(self.sizes_wh) - 1).astype(np.float32)
-        below = level.astype(np.int32)
-        share = (level - below)[..., None]
-        color = self._gather(uv, below).astype(np.float32)
-        if share.any():
-            above = self._gather(uv, np.minimum(below + 1, len(self.sizes_wh) - 1)).astype(np.float32)
-            color += share * (above - color)
-        return color
+    def sample(self, uv: Float[np.ndarray, "*n 2"], level: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3"]:
+        """Colours 0..255 (sRGB) at texture coordinates; the edge colour outside [0, 1]."""
+        out = np.empty((*uv.shape[:-1], 3), np.float32)
+        trilinear(self.atlas, self.corners_xy, self.sizes_wh, np.ascontiguousarray(uv, np.float32).reshape(-1, 2),
+                  np.ascontiguousarray(level, np.float32).reshape(-1), out.reshape(-1, 3))
+        return out
 
-    def sample_list(self, uv: Float[np.ndarray, "n 2"], level: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 3"]:
-        """Colours of a list of points of any length, none included."""
-        if not len(uv):
-            return np.zeros((0, 3), np.float32)
-        rows = -(-len(uv) // LIST_WIDTH)
-        grid_uv = np.zeros((rows * LIST_WIDTH, 2), np.float32)
-        grid_level = np.zeros(rows * LIST_WIDTH, np.float32)
-        grid_uv[:len(uv)], grid_level[:len(uv)] = uv, level
-        grid = self.sample(grid_uv.reshape(rows, LIST_WIDTH, 2), grid_level.reshape(rows, LIST_WIDTH))
-        return grid.reshape(-1, 3)[:len(uv)]
 
-    def _gather(self, uv: Float[np.ndarray, "h w 2"], level: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-        one = level if level.any() else 0  # most close pictures need level 0 only
-        size = self.sizes_wh.astype(np.float32)[one]
-        place = uv.astype(np.float32) * size
-        place -= 0.5
-        np.minimum(place, size - 1, out=place)
-        np.maximum(place, 0, out=place)
-        place += self.corners_xy.astype(np.float32)[one]
-        return cv2.remap(self.atlas, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+@compiled
+def trilinear(atlas, corners_xy, sizes_wh, uv, level, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write the colours of N points: bilinear in the two levels around theirs, linear between them."""
+    half, one, top = np.float32(0.5), np.float32(1), len(sizes_wh) - 1
+    for n in range(len(level)):
+        exact = min(max(level[n], np.float32(0)), np.float32(top))
+        below = int(exact)
+        share = exact - np.float32(below)
+        out[n, 0] = out[n, 1] = out[n, 2] = 0
+        for k in range(below, below + (2 if share > 0 else 1)):
+            weight = share if k > below else one - share
+            width, height = sizes_wh[k]
+            x = min(max(uv[n, 0] * np.float32(width) - half, np.float32(0)), np.float32(width - 1))
+            y = min(max(uv[n, 1] * np.float32(height) - half, np.float32(0)), np.float32(height - 1))
+            left, up = int(x), int(y)
+            across, down = x - np.float32(left), y - np.float32(up)
+            right, low = corners_xy[k, 0] + min(left + 1, width - 1), corners_xy[k, 1] + min(up + 1, height - 1)
+            left, up = left + corners_xy[k, 0], up + corners_xy[k, 1]
+            for c in range(3):
+                first = (one - across) * np.float32(atlas[up, left, c]) + across * np.float32(atlas[up, right, c])
+                second = (one - across) * np.float32(atlas[low, left, c]) + across * np.float32(atlas[low, right, c])
+                out[n, c] += weight * ((one - down) * first + down * second)
 
 
 def halvings(rgb: UInt8[np.ndarray, "h w 3"]) -> list[np.ndarray]:

@@ -19,14 +19,18 @@ from core.records import record
 from core.texture import Texture
 from render.buffers import unit
 from render.mipmap import Mipmap, texel_levels
+from render.mix import of_corners, of_vertices
 from render.rasterize import Hits, Rasterizer
 from render.surface import Surface
 
 GAMMA = 2.2
 """Light adds in linear values; sRGB is close enough to this power for a factor near one."""
 
-EDGE_SIDE = 4
-"""Edge pixels are looked at in a grid of this many rays a side."""
+EDGE_RAYS = 8
+"""Edge pixels are looked at through so many rays, no two of them in one row or column of the pixel: an upright edge has
+as many shades, where a grid of sixteen has four."""
+LATTICE_STEP = {5: 2, 8: 3}
+"""Fibonacci lattices: from one ray to the next, one row down and so many columns on."""
 
 EDGE_PIXELS = 2048
 """Edge pixels looked at together: their rays stay near the processor's cache."""
@@ -74,10 +78,8 @@ class Skin:
             self.turned_face = turned[surface.mesh.faces].any(1)
 
     def uv(self, hits: Hits) -> Float[np.ndarray, "n 2"]:
-        """Texture coordinates of hits."""
-        corners = self.surface.corner_uv[hits.face]
-        b = hits.bary
-        return b[:, :1] * corners[:, 0] + b[:, 1:2] * corners[:, 1] + b[:, 2:] * corners[:, 2]
+        """Texture coordinates of hits; far from every texel where nothing was met."""
+        return of_corners(hits.face, hits.bary, self.surface.corner_uv)
 
     def lit(self, color: Float[np.ndarray, "n 3"], hits: Hits) -> Float[np.ndarray, "n 3"]:
         """Surface colours (sRGB 0..255) of hits, as the chosen light shows them."""
@@ -97,8 +99,7 @@ class Skin:
         return factor
 
     def _shade(self, surface: Surface, light: np.ndarray, ambient: float, hits: Hits) -> np.ndarray:
-        corners = surface.normals[surface.mesh.faces[hits.face]]
-        n = unit(np.einsum("nk,nkc->nc", hits.bary, corners))
+        n = unit(of_vertices(hits.face, hits.bary, surface.mesh.faces, surface.normals))
         return np.float32(ambient) + np.float32(1 - ambient) * np.maximum(n @ light, 0)
 
 
@@ -124,14 +125,14 @@ def photograph(rasterizer: Rasterizer, camera: Camera, texture: Texture | Mipmap
 
 
 def smooth(rasterizer: Rasterizer, camera: Camera, skin: Skin, fragments: Fragments,
-           edge_side: int = EDGE_SIDE) -> Float[np.ndarray, "h w 3"]:
-    """Shade every pixel once, and pixels at edges with `edge_side` squared rays; sRGB 0..255."""
+           edge_rays: int = EDGE_RAYS) -> Float[np.ndarray, "h w 3"]:
+    """Shade every pixel once, and pixels at edges with `edge_rays` rays (5 or 8); sRGB 0..255."""
     color, level = shaded(fragments, skin)
     edge = edges(fragments)
     pixels, levels = np.argwhere(edge)[:, ::-1], level[edge]
     parts = [slice(k, k + EDGE_PIXELS) for k in range(0, len(pixels), EDGE_PIXELS)]
     with ThreadPoolExecutor(4) as pool:
-        done = list(pool.map(lambda p: edge_colors(rasterizer, camera, skin, pixels[p], levels[p], edge_side), parts))
+        done = list(pool.map(lambda p: edge_colors(rasterizer, camera, skin, pixels[p], levels[p], edge_rays), parts))
     if done:
         color[edge] = np.concatenate(done)
     return color
@@ -170,7 +171,6 @@ def skin_colors(skin: Skin, hits: Hits, seen: Bool[np.ndarray, "h w"]) -> tuple[
         color = np.full((*seen.shape, 3), skin.options.clay, np.float32)
     else:
         uv = skin.uv(hits).reshape(*seen.shape, 2)
-        uv[~seen] = 1e3  # nothing is near the background's coordinates
         level = texel_levels(uv, skin.mipmap.size_wh)
         color = skin.mipmap.sample(uv, level)
     return skin.lit(color.reshape(-1, 3), hits).reshape(color.shape), level
@@ -196,10 +196,10 @@ def edges(fragments: Fragments) -> Bool[np.ndarray, "h w"]:
 
 
 def edge_colors(rasterizer: Rasterizer, camera: Camera, skin: Skin, pixels: np.ndarray,
-                level: Float[np.ndarray, "n"], side: int) -> Float[np.ndarray, "n 3"]:
-    """Mean colour of a grid of rays in each of N pixels (x, y), background included."""
-    step = (np.arange(side) + 0.5) / side - 0.5
-    offsets = np.stack(np.meshgrid(step, step), -1).reshape(-1, 2)
+                level: Float[np.ndarray, "n"], rays: int) -> Float[np.ndarray, "n 3"]:
+    """Mean colour of some rays in each of N pixels (x, y), background included."""
+    row = np.arange(rays)
+    offsets = (np.stack([row * LATTICE_STEP[rays] % rays, row], -1) + 0.5) / rays - 0.5
     points = (pixels[:, None] + offsets).reshape(-1, 2).astype(float)
     if not len(points):
         return np.zeros((0, 3), np.float32)
@@ -211,7 +211,7 @@ def edge_colors(rasterizer: Rasterizer, camera: Camera, skin: Skin, pixels: np.n
     met = Hits(face=hits.face[seen], bary=hits.bary[seen], depth_mm=hits.depth_mm[seen])
     shown = np.full((len(met.face), 3), skin.options.clay, np.float32)
     if skin.mipmap is not None:  # a background pixel knows no level: a sharp one, the mean over the rays smooths it
-        shown = skin.mipmap.sample_list(skin.uv(met), np.repeat(np.clip(level, 0, 4), len(offsets))[seen])
+        shown = skin.mipmap.sample(skin.uv(met), np.repeat(np.clip(level, 0, 4), len(offsets))[seen])
     color[seen] = skin.lit(shown, met)
     return color.reshape(len(pixels), len(offsets), 3).mean(1)
 

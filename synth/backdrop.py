@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from core.records import freeze, record
+from synth.outlines import nearest
 
 SHADED = 20.0
 """Difference of person and backdrop (grey levels) below which colour says nothing about the matte."""
@@ -115,11 +116,9 @@ def nearest_known(picture: UInt8[np.ndarray, "h w 3"], known: Bool[np.ndarray, "
     """The picture with every unknown pixel like the nearest known one; as it is when none is known."""
     if not known.any():
         return picture
-    _, label = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5,
-                                               labelType=cv2.DIST_LABEL_PIXEL)
-    colors = np.zeros((int(label.max()) + 1, 3), np.uint8)
-    colors[label[known]] = picture[known]
-    return colors[label]
+    _, number, y, x = nearest(known)
+    out: np.ndarray = picture[y, x][number]
+    return out
 
 
 def matte(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"],

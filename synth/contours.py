@@ -6,14 +6,18 @@ little more, and what the picture shows there, the soft edge too, moves with it.
 Letters: p pixel, E the nearest contour pixel, t = |p - E|, u motion (picture before minus picture after, px).
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from core.records import freeze, record
+from synth.outlines import FAR_MM, nearest
 
-FAR_MM = 1e6
-"""The depth of what is not the head."""
+Landing = Callable[[Int[np.ndarray, "n"], Int[np.ndarray, "n"]], Float[np.ndarray, "n 2"]]
+"""For contour pixels (y, x) after: from where their skin was before to where the contour was, px."""
+
 BEHIND_MM = 1.0
 """A pixel so much deeper than a contour lies behind it."""
 
@@ -29,7 +33,7 @@ class ContourOptions:
     jump_px: float = 0.25
     rim_mm: float = 0.6
     fade_mm: float = 1.0
-    bare: float = 1.0
+    bare: float = 2.5
     stretch: float = 1.7
 
 
@@ -69,30 +73,29 @@ def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w
 
 
 def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"], px_per_mm: float,
-           seen: Bool[np.ndarray, "h w"], bare: Bool[np.ndarray, "h w"], options: ContourOptions = CONTOUR
-           ) -> Beyond | None:
+           seen: Bool[np.ndarray, "h w"], bare: Bool[np.ndarray, "h w"], options: ContourOptions = CONTOUR,
+           landing: Landing | None = None) -> Beyond | None:
     """The motion of every contour, carried over what lies behind it; None where no contour moves.
 
     seen: pixels whose skin the picture before shows: what was hidden has no contour there that could move. bare: where
-    no skin is behind, so that a contour may take more of its surroundings along.
+    no skin is behind, so that a contour may take more of its surroundings along. landing: None takes the contour for
+    the same skin before and after.
     """
     depth = np.minimum(depth_mm, np.float32(FAR_MM))
     edge = contours(depth, flow_px, options) & seen
     if not edge.any():
         return None
-    away, label = cv2.distanceTransformWithLabels((~edge).astype(np.uint8), cv2.DIST_L2, 5,
-                                                  labelType=cv2.DIST_LABEL_PIXEL)
-    y, x = np.nonzero(edge)
-    order = np.zeros(int(label.max()) + 1, np.int64)
-    order[label[y, x]] = np.arange(len(y))
-    nearest = order[label]
-    own = flow_px[y, x][nearest]
-    behind = depth > depth[y, x][nearest] + BEHIND_MM
+    away, number, y, x = nearest(edge)
+    ends = flow_px[y, x]
+    if landing is not None:
+        ends = ends + landing(y, x)
+    own = ends[number]
+    behind = depth > depth[y, x][number] + BEHIND_MM
     carried = evened(own, behind | edge, away, px_per_mm)
     rim = options.rim_mm * px_per_mm
     wide = np.maximum(options.stretch * withdrawn(carried - flow_px, away, behind, px_per_mm),
                       options.fade_mm * px_per_mm)
-    outline = (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[y, x][nearest]
+    outline = (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[y, x][number]
     around = np.where(bare & outline, options.bare * rim, rim)  # not beyond a cheek that a nose stands before
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
                   stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)

@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 
 from core.correspondence import Correspondence
 from core.records import record
-from synth.contours import FAR_MM, Beyond
+from synth.contours import Beyond
+from synth.outlines import FAR_MM
 
 
 @record
@@ -17,14 +18,16 @@ class RevealOptions:
     """tolerance_mm: skin so much deeper than what the picture showed there was hidden. rim_mm: beside a contour skin
     is hidden, too: the photographed contour may lie there. match_mm: over how far colours are compared. agree: by how
     much (grey levels) the texture's local mean may differ from the picture's; it counts less from there on.
-    local_mm: what is local; near_mm: how far a disagreement spoils its neighbours."""
+    local_mm: what is local; near_mm: how far a disagreement spoils its neighbours. sure: the fitted head is right about
+    skin where the stretched picture has only the wall to show."""
 
     tolerance_mm: float = 2.0
     rim_mm: float = 0.5
     match_mm: float = 2.5
-    agree: float = 20.0
+    agree: float = 60.0
     local_mm: float = 0.7
     near_mm: float = 2.0
+    sure: bool = True
 
 
 REVEAL = RevealOptions()

@@ -10,6 +10,7 @@ u = 0, and needs no F.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import cv2
@@ -19,7 +20,8 @@ from jaxtyping import Bool, Float, UInt8
 from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
-from synth.contours import CONTOUR, ContourOptions, beyond
+from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
+from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.relight import RELIGHT, RelightOptions, Shade, light_ratio
 from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
 
@@ -27,6 +29,9 @@ Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"
 """The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
 TAPER = 0.3
 """The mask's level from which the warp is whole; below, it fades to nothing."""
+UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
+"""A head that fits worse, as from three photographs, has wall and hair in its texture beside outlines: there hidden
+skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
@@ -36,6 +41,7 @@ class WarpOptions:
     """The options of every part."""
 
     contour: ContourOptions = CONTOUR
+    outline: OutlineOptions = OUTLINE
     backdrop: BackdropOptions = BACKDROP
     relight: RelightOptions = RELIGHT
     reveal: RevealOptions = REVEAL
@@ -44,10 +50,13 @@ class WarpOptions:
         """The same for a head that fits worse, or better, than one from a good video, whose chin lies 1.5 mm off."""
         wide = float(np.clip(1 + 2 * (misfit_mm - 1.5), 0.8, 2.2))
         bare = float(np.clip(1 + 1.9 * (wide - 0.9), 1, 2.5))
-        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm, bare=bare * self.contour.bare,
-                                      fade_mm=wide * self.contour.fade_mm)
+        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
+                                      bare=max(bare, self.contour.bare), fade_mm=wide * self.contour.fade_mm)
         behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
-        return dataclasses.replace(self, contour=contour, backdrop=behind)
+        reveal = self.reveal
+        if misfit_mm > UNSURE_MM:
+            reveal = dataclasses.replace(reveal, agree=UNSURE_AGREE, sure=False)
+        return dataclasses.replace(self, contour=contour, backdrop=behind, reveal=reveal)
 
 
 WARP = WarpOptions()
@@ -88,7 +97,7 @@ def bent(scene: "Scene", flow: Correspondence, shade: Shade | None, skins: Skins
         own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
     color, person = scene.fetched(own)
     if skins is not None:
-        color = revealed(color, scene, flow, skins, taper, options)
+        color = revealed(color, person, scene, flow, skins, taper, options)
     moved = np.abs(own).max(-1) > LEAST_PX
     changed = moved | (np.abs(color - scene.frame).max(-1) > 0.5)
     if shade is not None:
@@ -98,8 +107,8 @@ def bent(scene: "Scene", flow: Correspondence, shade: Shade | None, skins: Skins
     return color, changed & (flow.mask > 0)
 
 
-def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspondence, skins: Skins,
-             taper: Float[np.ndarray, "h w 1"], options: WarpOptions) -> Float[np.ndarray, "h w 3"]:
+def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"], scene: "Scene", flow: Correspondence,
+             skins: Skins, taper: Float[np.ndarray, "h w 1"], options: WarpOptions) -> Float[np.ndarray, "h w 3"]:
     """Colours (stretched over what was hidden) with the texture there instead, as a layer behind the contour, as far as
     both agree: where they do not, the fitted head or its texture is off."""
     contour = scene.contour
@@ -116,8 +125,9 @@ def revealed(color: Float[np.ndarray, "h w 3"], scene: "Scene", flow: Correspond
         return back
     front, _ = scene.fetched(contour.flow_px * taper)
     layered = back + contour.share[..., None] * (front - back)
-    trust = agreement(skin, color, unseen, flow.px_per_mm, options.reveal) * (contour.behind & np.isfinite(
-        flow.depth_after_mm))
+    told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
+    trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
+        contour.behind & np.isfinite(flow.depth_after_mm))
     return color + trust[..., None] * (layered - color)
 
 
@@ -133,8 +143,9 @@ class Scene:
         if person is not None:
             known = plate.known if plate is not None else np.zeros_like(inside)  # there colour tells, not an outline
             inside, rim = inside | (person & ~known), options.backdrop.person_mm * flow.px_per_mm
+        lands = functools.partial(landing, flow, options=options.outline)
         self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow, options.reveal), bare,
-                              options.contour)
+                              options.contour, lands)
         self.s = signed_distance(inside)
         height, width = inside.shape
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
@@ -147,6 +158,18 @@ class Scene:
         near = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
         self.behind = backdrop(part, self.s, (self.s < reach) | near, rim, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
+        beside = shown_beside(self.person, before, rim, flow.px_per_mm, options.outline)
+        self.contour = self.narrowed(self.contour, flow, beside, options.outline.soft_px)
+
+    def narrowed(self, contour: Beyond, flow: Correspondence, beside_px: Float[np.ndarray, "h w"], soft_px: float
+                 ) -> Beyond:
+        """An outline that advances before the background takes along no more than the picture shows of the head."""
+        there = cv2.remap(beside_px, self.x + contour.flow_px[..., 0], self.y + contour.flow_px[..., 1],
+                          cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        advances = np.isinf(flow.depth_after_mm) & np.isinf(flow.depth_before_mm)
+        left = np.where(advances, np.clip(there + soft_px - contour.distance_px, 0, 1), 1)
+        left = 1 - (1 - left) * (1 - self.person)
+        return dataclasses.replace(contour, stretched=contour.stretched * left, share=contour.share * left)
 
     def fetched(self, u: Float[np.ndarray, "h w 2"]) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
         """I(q) + (1 - a(q)) (B(p) - B(q)), and a(q)."""

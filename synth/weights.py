@@ -77,6 +77,11 @@ def weights(name: str) -> Path:
     if record is None:
         raise UsageError("weights_not_added", f"{kind.title} ({name}) is not on this computer.",
                          f"It is optional; pictures without it come from warp3d. To have it: {kind.how(name)}")
+    return whole_files(name, record)
+
+
+def whole_files(name: str, record: dict[str, Any]) -> Path:
+    """The folder of what was added, each file's checksum compared. PrevisageError: a file is missing or was altered."""
     if "files" not in record or "folder" not in record:
         raise damaged(name)
     home = Path(record["folder"])

@@ -52,6 +52,10 @@ def photoreal(
         min=0, max=1.2, help="Modes controlnet: weight of the control picture.")] = None,
     few_steps: Annotated[bool | None, typer.Option(
         "--few-steps", help="Painting modes: four steps with LCM-LoRA, eight without.", show_default=False)] = None,
+    restore: Annotated[str | None, typer.Option(
+        metavar="NAME", help="Painting modes: codeformer, gfpgan or realesrgan, which you added; it makes detail up.")]
+    = None,
+    restore_strength: Annotated[float | None, typer.Option(min=0.05, max=1, help="How much of what it adds.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, max=64, help="Painting modes: views at once.")] = None,
     device: Annotated[Device | None, typer.Option(help="Painting modes: where; the fastest there is, if left out.")]
     = None,
@@ -72,6 +76,7 @@ def photoreal(
 
     given = {"seed": seed, "strength": strength, "prompt": prompt, "steps": steps, "guidance": guidance,
              "conditioning": conditioning, "few_steps": few_steps, "batch": batch,
+             "restore": restore, "restore_strength": restore_strength,
              "device": None if device is None else device.value}
     chosen: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     with work(case) as progress:

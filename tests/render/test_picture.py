@@ -43,9 +43,9 @@ def test_mipmap_levels_blend_and_clamp() -> None:
     flat = Mipmap(plain((10, 200, 30)))
     assert np.array_equal(np.unique(flat.sample(uv, np.full((5, 7), 0.4, np.float32)).reshape(-1, 3), axis=0),
                           [[10, 200, 30]])
-    listed = mipmap.sample_list(uv.reshape(-1, 2), np.full(35, 1.25, np.float32))
+    listed = mipmap.sample(uv.reshape(-1, 2), np.full(35, 1.25, np.float32))
     assert np.array_equal(listed.reshape(5, 7, 3), between)
-    assert mipmap.sample_list(np.zeros((0, 2), np.float32), np.zeros(0, np.float32)).shape == (0, 3)
+    assert mipmap.sample(np.zeros((0, 2), np.float32), np.zeros(0, np.float32)).shape == (0, 3)
 
 
 def test_edges_are_mixed_in_proportion() -> None:

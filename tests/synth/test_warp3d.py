@@ -10,7 +10,7 @@ from synth.backdrop import Plate, backdrop, matte, nearest_known, serves, signed
 from synth.contours import beyond
 from synth.relight import light_ratio
 from synth.reveal import agreement, hidden, matched, occluded
-from synth.warp3d import warp3d
+from synth.warp3d import WARP, warp3d
 from tests.synth.bent import bent
 
 VIEWS = [0.0, 30.0, -30.0, 75.0, -75.0]
@@ -163,7 +163,7 @@ def test_the_texture_is_brought_to_the_frames_colours() -> None:
 
 
 def test_a_texture_that_is_off_is_not_trusted() -> None:
-    near, off = (np.full((40, 40, 3), value, np.float32) for value in (120.0, 190.0))
+    near, off = (np.full((40, 40, 3), value, np.float32) for value in (120.0, 252.0))
     unseen = np.zeros((40, 40), bool)
     unseen[15:25, 15:25] = True
     assert agreement(near, near, unseen, 2.0)[20, 20] > 0.99 and agreement(off, near, unseen, 2.0)[20, 20] < 0.01
@@ -239,3 +239,9 @@ def test_skin_is_there_when_what_hid_it_is_gone_altogether() -> None:
     filled, smeared = (warp3d(s.before, flow, None, s.plate, skins) for skins in (s.skins, None))
     error = [np.abs(p.astype(float) - s.true_after)[unseen].mean() for p in (filled, smeared)]
     assert error[0] < 0.8 * error[1]
+
+
+def test_a_head_that_fits_badly_is_not_believed_about_hidden_skin() -> None:
+    good, bad = WARP.loosened(1.0), WARP.loosened(2.0)
+    assert good.reveal.sure and not bad.reveal.sure and bad.reveal.agree < good.reveal.agree
+    assert bad.contour.rim_mm > good.contour.rim_mm and bad.contour.bare <= 2.5
