@@ -42,15 +42,14 @@ from recon.profile_fit import (
     basis_of,
     mesh_of,
     outline_of,
-    resized,
     rough_pulls,
     rounds,
     scene_of,
-    starts,
     step,
     sure_rows,
     worth,
 )
+from recon.profile_start import resized, starts
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue
 from recon.turned import Seen, in_pixels
 
