@@ -10,7 +10,7 @@ The plane of the nose's base: x the head's left, v from the subnasal point to th
             programming along the closed ring: Amini, Weymouth & Jain, 1990)
     patch   the mesh's vertices inside the ring and all that hides behind them, spread evenly over the plane (Tutte,
             1963), so that the model's own slit unfolds
-    pocket  inside the ring, the patch goes up into the nose about as deep as the opening is wide, with a wider room
+    pocket  inside the ring, the patch goes up into the nose, deeper than the opening is wide, with a wider room
             behind the rim, as a nasal vestibule has
 
 How deep a pocket is, is anatomy and not measurement; that the skin does not go across the opening is measured.
@@ -63,8 +63,8 @@ class NostrilOptions:
     prior_mm: float = 1.5
     bend: float = 4.0
     edge: float = 3.0
-    depth: float = 1.2
-    widening: float = 1.3
+    depth: float = 1.5
+    widening: float = 1.4
     area_mm2: tuple[float, float] = (8.0, 200.0)
     least_cosine: float = 0.25
     aside: float = 0.6
