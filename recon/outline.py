@@ -37,7 +37,7 @@ class OutlineOptions:
     spreads: float = 5.0
     agree_px: float = 1.0
     near_px: float = 12.0
-    sd_px: float = 0.5
+    sd_px: float = 0.25
 
 
 DEFAULTS = OutlineOptions()

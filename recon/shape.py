@@ -1,9 +1,10 @@
-"""Shape: from the fitted head to the person's own surface, in three steps.
+"""Shape: from the fitted head to the person's own surface, in four steps.
 
   measure   depth by flow under the recovered cameras, on the fitted head; its skin moves there along its normals
   lay       the head is laid onto that surface anew, so that its landmarks lie where the detector sees the person's in
             near-frontal views (the surface alone lets the anatomy slide along itself)
   again     depth is measured again on the finer mesh, and the skin moves there
+  nostrils  are opened where the pictures show them (`recon.nostrils`)
 The topology, the texture layout, the pins and the regions stay the model's, on a finer mesh of the face.
 """
 
@@ -20,6 +21,7 @@ from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.subdivide import finer
 from recon.dense import DenseOptions, joined, measure_depths
+from recon.nostrils import opened
 from recon.observations import Observations
 from recon.outline import OutlineOptions, measure_outlines
 from recon.scene import cast, scene_of
@@ -36,7 +38,7 @@ class ShapeOptions:
     where landmarks lie. pin_sd_mm: how well they say it. least_depths: measured places below which the fitted head
     stands as it is. seen_mm, unseen_mm: one sd of the surface where much, and where nothing, was measured; support:
     measurements (1/mm2 near a vertex) that halve the way from one to the other. outline: None where the cameras are
-    too rough to tell where a head ends (a tip drawn out to a point on a small mannequin).
+    too rough to tell where a head ends (a tip drawn out to a point on a small mannequin) or a nostril.
     """
 
     passes: tuple[int, int] = (1, 1)
@@ -93,12 +95,33 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     laid = laid_on(head, surface, anatomy.pins478, places, sd, 0.02 + 0.98 * still_skin(anatomy))
     mesh, fine = with_eyes(head, laid, anatomy), anatomy
     for _ in range(2):
-        mesh, fine, _ = finer(mesh, fine, on_face(fine))
+        mesh, fine = curved(mesh, fine)
     support = np.zeros(len(mesh.vertices_mm))
     for _ in range(options.passes[1]):
         mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
+    if options.outline is not None:
+        before = mesh.vertices_mm
+        mesh, fine = opened(mesh, fine, cameras, pictures)
+        support = np.where((mesh.vertices_mm == before).all(1), support, 0)
     spread = options.unseen_mm / (1 + support / options.support)
     return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
+
+
+def curved(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
+    """A finer face whose new vertices lie off the halved edges as far as the normals at both ends say (the middle of a
+    cubic PN edge: Vlachos et al., Curved PN triangles, 2001): chords of 4 mm cut 0.2 mm off a nose's wing."""
+    fine, on_fine, made = finer(mesh, anatomy, on_face(anatomy))
+    normals = mesh.vertex_normals()
+    normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    first, second = made.ends.T
+    edge = mesh.vertices_mm[second] - mesh.vertices_mm[first]
+    ahead, behind = (edge * normals[first]).sum(1), -(edge * normals[second]).sum(1)
+    alike = np.clip((normals[first] * normals[second]).sum(1), 0, 1)  # not across a fold
+    moved = fine.vertices_mm.copy()
+    skin = (1 - others(anatomy))[made.ends].min(1)
+    moved[len(mesh.vertices_mm):] -= (skin * alike / 8)[:, None] * (
+        ahead[:, None] * normals[first] + behind[:, None] * normals[second])
+    return fine.with_vertices(moved), on_fine
 
 
 def on_face(anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
