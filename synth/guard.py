@@ -66,7 +66,6 @@ class Check:
 @record
 class Verdict:
     """All findings on one picture."""
-
     checks: tuple[Check, ...]
 
     @property
@@ -363,7 +362,6 @@ def likeness(pair: Pair, embed: Embed | None, options: GuardOptions) -> list[Che
     """Cosines of the identity model: of the whole picture, inside the mask and outside it, with the rest blanked.
 
     Outside cannot change while the bytes there do not; it stands beside the others to show what pasting alone gives.
-
     The operation itself changes them, so they are held against the reference's, not against a fixed number; and the
     part inside the mask apart, because the pasted rest of the photo alone makes any face look right.
     """

@@ -24,7 +24,7 @@ class RevealOptions:
     tolerance_mm: float = 2.0
     rim_mm: float = 0.5
     match_mm: float = 2.5
-    agree: float = 60.0
+    agree: float = 35.0
     local_mm: float = 0.7
     near_mm: float = 2.0
     sure: bool = True
