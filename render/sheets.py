@@ -116,9 +116,17 @@ def legend(page: Image.Image, margin: int, foot: int, size: int, heat: HeatOptio
     """The heat scale and what its signs mean, at the page's foot."""
     words = ("mm along the skin's normal: + outwards, - inwards" if heat.kind == "signed" else "mm of motion")
     words += f"; colours end at {heat.limit_mm:g} mm"
-    bar_width = max(120, min(22 * size, page.width - margin - text_size(words, size)[0] - 3 * size))
+    room = page.width - margin - 14 * size - 3 * size  # five numbers stand under the bar
+    lines = [words] if text_size(words, size)[0] <= room else words.replace(": ", ":; ").split("; ")
+    letters = min(size, int(foot / (1.3 * len(lines) + 1.4)))
+    while letters > 7 and max(text_size(line, letters)[0] for line in lines) > room:
+        letters -= 1
+    widest = max(text_size(line, letters)[0] for line in lines)
+    bar_width = max(14 * size, min(22 * size, page.width - margin - widest - 3 * size))
     page.paste(Image.fromarray(color_bar(bar_width, foot - size // 2, heat)), (margin, page.height - foot + size // 4))
-    write(page, (margin + bar_width + size, page.height - foot / 2), words, size, "lm")
+    for number, line in enumerate(lines):
+        y = page.height - foot / 2 + 1.3 * letters * (number - (len(lines) - 1) / 2)
+        write(page, (margin + bar_width + size, y), line, letters, "lm")
 
 
 def save_views(folder: Path, views: Mapping[str, Views], title: str, options: SheetOptions = SHEET) -> list[Path]:
