@@ -28,6 +28,7 @@ from recon.face478 import IRIS_ROWS
 from recon.one_photo import PhotoHead
 from synth.guard import Check, Verdict, judge, unchanged
 from synth.rigid_parts import rigid_parts
+from synth.spectacles import without
 from synth.thinplate import apply, find
 
 MODES = {"tps": "previsage.photo_modes:flat", "warp3d": "previsage.photo_modes:bent",
@@ -121,12 +122,14 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     part_ = np.ascontiguousarray(picture[window])
     shape = (part_.shape[0], part_.shape[1])
     region = region_around(start[moving] - corner, REACH_MM * head.px_per_mm, head.face.height_px, shape)
+    worn = study.spectacles[window]
     still = rigid_parts(head.face.points_px[:, :2] - corner, shape, head.visible > 0)
     warp = find(shape[::-1], start - corner, start - corner + shift, region, still)
     after, mask = picture.copy(), np.zeros(picture.shape[:2], np.float32)
-    after[window], mask[window] = apply(part_, warp), region & ~still
+    bent_part, mask[window] = apply(without(part_, worn), warp), region & ~still & ~worn
+    after[window] = np.where(worn[..., None], part_, bent_part) if worn.any() else bent_part
     went = warp.landed_px - (start - corner)
-    verdict = Verdict(checks=(unchanged(part_, after[window], region & ~still), *landing(asked, went, head, rows)))
+    verdict = Verdict(checks=(unchanged(part_, after[window], mask[window] > 0), *landing(asked, went, head, rows)))
     return Drawn(picture=after, raw=after, warp=after, mask=mask, moves_mm=moves, prediction=average.prediction,
                  verdict=verdict, shown=True, reason="", ran={"mode": "tps", "share": warp.share})
 
@@ -219,6 +222,7 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     mask = np.zeros(made.frame.shape[:2], np.float32)
     if made.seen is not None:
         mask[made.seen.correspondence.window] = made.seen.correspondence.mask
+        mask[studio.spectacles] = 0
     verdict = Verdict(checks=tuple(Check(**c) for c in told["guard"]["checks"]))
     moves = head.anatomy.pins478.on(total, head.mesh.faces)
     return Drawn(picture=pasted(study, studio, seen), raw=pasted(study, studio, picture),
@@ -228,8 +232,8 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
 
 
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The photo with what changed in its window; all else keeps its bytes."""
-    out = study.photo.picture.copy()
+    """The photo with what changed in its window, spectacles as they were; all else keeps its bytes."""
+    out, window = study.photo.picture.copy(), studio.worn(window)
     changed = (window != studio.picture).any(-1)
     if changed.any():
         own = window if studio.picture is study.part else study.photo.from_srgb(window)

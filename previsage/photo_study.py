@@ -3,6 +3,7 @@
 The picture is worked on around the head only (`window`), in the file's own pixels and colours.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from functools import lru_cache
@@ -30,12 +31,17 @@ from recon.landmark_net import FaceBox
 from recon.models import load_model
 from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, with_skin
 from recon.profile import beyond, fit_profile
+from recon.quality import dark_lines
 from render.flow import windowed
 from synth.photo_file import PhotoFile
+from synth.spectacles import frames, without
 
 AROUND, HAIR = 1.15, 0.35
 """The window reaches so many face heights to every side of the face's middle, which lies below the head's by so many:
 hair, ears and neck are in it."""
+RIMS, SIDEWAYS_DEG = 0.25, 40.0
+"""Spectacles are worn from this darkness of rims on (`recon.quality.dark_lines`: at most 0.13 on bare faces); from
+further aside they are not looked for."""
 SKIN_PX = 1280
 """The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
 
@@ -114,6 +120,17 @@ class Study:
         return tools().foreground(np.ascontiguousarray(self.srgb[self.window]))
 
     @functools.cached_property
+    def spectacles(self) -> Bool[np.ndarray, "h w"]:
+        """The dark frame that is worn, in the whole photo."""
+        worn = np.zeros(self.photo.picture.shape[:2], bool)
+        part = np.ascontiguousarray(self.srgb[self.window])
+        here = self.face.points_px - [self.window[1].start, self.window[0].start, 0]
+        face = dataclasses.replace(self.face, points_px=here)
+        if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG and dark_lines(part, face) >= RIMS:
+            worn[self.window] = frames(part, here[:, :2])
+        return worn
+
+    @functools.cached_property
     def reconstruction(self) -> Reconstruction:
         """The head with the photo's skin."""
         part = self.part
@@ -148,14 +165,19 @@ class PhotoStudio(Studio):
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], displacement_mm: Float[np.ndarray, "v 3"],
                  procedures: Sequence[str]) -> None:
         super().__init__(Path(), study.reconstruction, displacement_mm, procedures)
-        self.picture = picture
+        self.picture, self.spectacles = picture, study.spectacles[study.window]
+        self.bare = without(picture, self.spectacles)
         self.view = View(camera=study.camera, path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px)
         self.__dict__["segment"] = lambda frame: study.person
 
     def frame(self, view: View) -> UInt8[np.ndarray, "h w 3"]:
-        """The window."""
-        return self.picture
+        """The window, spectacles off."""
+        return self.bare
+
+    def worn(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture with the spectacles as they were."""
+        return np.where(self.spectacles[..., None], self.picture, picture) if self.spectacles.any() else picture
 
 
 @lru_cache(maxsize=64)

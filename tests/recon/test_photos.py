@@ -5,7 +5,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from core.errors import InputRefused
-from recon.photos import DIAGONAL_35MM, read_photo
+from core.exif import DIAGONAL_35MM
+from recon.photos import read_photo
 from recon.probe import Limits, sniff
 from tests.recon.media import asymmetric, corners, save_jpeg
 
