@@ -89,7 +89,7 @@ def picture(mesh: Mesh, skin: Mipmap, seen_by: Camera) -> np.ndarray:
     rasterizer = Rasterizer(mesh)
     ground = np.full((SIDE_PX, SIDE_PX, 3), 150, np.float32)
     return as_bytes(smooth(rasterizer, seen_by, FilmedSkin(rasterizer.surface, seen_by, skin, ground, LIGHT),
-                           rasterizer(seen_by), 2))
+                           rasterizer(seen_by), 5))
 
 
 def fitted(face: Face, size_wh: tuple[int, int]) -> tuple[Bundle, Observations]:

@@ -110,7 +110,7 @@ def photo(
       previsage photo anna.jpg --procedure brow_lift --intensity 80 --mode tps -o out
       previsage photo anna.jpg --procedure rhinoplasty --sweep 9 -o out
       previsage photo anna.jpg --all -o out
-  previsage photo anna.jpg --symmetry --skin-tone -o out
+      previsage photo anna.jpg --symmetry --skin-tone -o out
       previsage photo front.jpg left34.jpg left.jpg --visit --procedure mentoplasty -o out
       previsage photo photos/ --procedure rhinoplasty --mode tps -o out
     """

@@ -136,7 +136,8 @@ def test_a_finished_head_is_measured_in_every_way(made_case: Path, demo_video: P
                                                           "landmarks478": truth["landmarks478"] * 1.1})
     again, = rows_of({"larger": folder}, command=copy)
     grown = (1 + row["scale_percent"] / 100) / (1 + again["scale_percent"] / 100)
-    assert grown == pytest.approx(1.1, abs=0.01), "a truth that grew makes the head too small"
+    # 95 mm about the nose hold less of a larger head, and a fast head errs elsewhere there
+    assert grown == pytest.approx(1.1, abs=0.02), "a truth that grew makes the head too small"
     assert not again["interval_holds"] or abs(again["scale_percent"]) < again["interval_percent"] * 1.1
     assert again["rotation_median_deg"] == pytest.approx(row["rotation_median_deg"], abs=0.2)
     assert again["coverage_metric_percent"] < row["coverage_metric_percent"]
