@@ -35,7 +35,8 @@ def test_a_known_difference_comes_back_within_its_stated_error(kind, mm, yaw):
     true = true_mm(bent(head()[0], kind, mm), name, "shift" if row == 0 else "height")
     found, sd = value(measured((yaw, 0.0, 0.0), kind, mm), kind)
     assert abs(found - true) < 1.96 * sd
-    assert abs(found) > 0.5 * abs(true) and np.sign(found) == np.sign(true)
+    least = 0.5 if yaw == 0 else 0.4  # turned, less is believed (benchmarks/symmetry.md)
+    assert abs(found) > least * abs(true) and np.sign(found) == np.sign(true)
 
 
 def test_the_score_falls_as_a_mouth_corner_drops():
