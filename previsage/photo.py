@@ -239,14 +239,14 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
     average = average_moves(plan.model_dump_json(), band)
     notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction)]
     made: Drawn = make(study, Planned(plan=plan, band=band), {**options, "mode": mode}, progress)
-    start = study.face.points_px[:, :2]
+    start = head.face.points_px[:, :2]  # a profile has its own, not the network's
     if not made.verdict.passed and made.shown and mode == "tps":
         notes.append("Not all of the motion shows: " + " ".join(c.sentence for c in made.verdict.failed))
     progress(1.0, "Done")
     return PhotoResult(
         photo=study.photo, plan=plan, mode=mode, output=made.picture, raw=made.raw, warp=made.warp, mask=made.mask,
         landmarks_before=start, landmarks_after=start + shift_px(head, made.moves_mm), checks=made.verdict,
-        shown=made.shown, reason=made.reason, prediction=made.prediction, head=head, eyes_px=eye_span_px(study.face),
+        shown=made.shown, reason=made.reason, prediction=made.prediction, head=head, eyes_px=eye_span_px(head.face),
         notes=tuple(notes), ran=made.ran)
 
 
@@ -272,7 +272,7 @@ def seen_from_here(study: Study, head: PhotoHead, moves_mm: Float[np.ndarray, "s
                            "towards the camera, or on the far side.",
                            "Take the photo from another side, or film the head turning.")
     notes = [f"{label} hardly shows in a {view} photo." for label in dict.fromkeys(named)]
-    eyes = eye_span_px(study.face)
+    eyes = eye_span_px(head.face)
     if eyes < LEAST_EYES_PX:
         if most_px < LEAST_MOTION_PX:
             raise InputRefused("face_too_small", f"The face is {eyes:.0f} px between the outer eye corners; this plan "

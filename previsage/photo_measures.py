@@ -40,7 +40,7 @@ class Front:
 def front_of(study: Study) -> Front:
     """Of a photo whose face was found."""
     rows, columns = study.window
-    points = study.face.points_px[:, :2] - [columns.start, rows.start]
+    points = study.head.face.points_px[:, :2] - [columns.start, rows.start]
     marks = Landmarks2D(scheme=MEDIAPIPE478, points=points, confidence=study.head.visible)
     return Front(picture=np.ascontiguousarray(study.srgb[study.window]), camera=study.camera, marks=marks,
                  head=study.head)

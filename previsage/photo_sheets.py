@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,7 +12,6 @@ from PIL import Image
 from core.errors import InputRefused, UsageError
 from core.evidence import Band
 from core.files import write_bytes
-from core.plan import Plan
 from core.progress import Progress, part, silent
 from deform3d import catalogue
 from previsage.photo import PhotoResult, asked_plan, carried_out
@@ -28,24 +28,24 @@ SWEEP_FPS, GIF_MS = 8, 140
 
 
 def sweep(study: Study, procedure: str, count: int, mode: str, band: Band = "mean", progress: Progress = silent,
-          ) -> list[PhotoResult]:
+          **options: Any) -> list[PhotoResult]:
     """One procedure from 0 to 100 per cent in `count` steps (at least 2)."""
     if count < 2:
         raise UsageError("bad_sweep", f"A sweep of {count} pictures shows no change.", "Give 2 or more.")
     return [carried_out(study, asked_plan(procedure, float(value), None), mode, band,
-                        part(progress, k / count, (k + 1) / count))
+                        part(progress, k / count, (k + 1) / count), **options)
             for k, value in enumerate(np.linspace(0, 100, count))]
 
 
 def every(study: Study, intensity: float, mode: str, band: Band = "mean", progress: Progress = silent,
-          plans: Sequence[Plan] = ()) -> dict[str, PhotoResult | str]:
-    """Every procedure of the catalogue (or the plans given) at one intensity; a sentence where the photo shows none."""
-    wanted = list(plans) or [asked_plan(name, intensity, None) for name in catalogue()]
+          **options: Any) -> dict[str, PhotoResult | str]:
+    """Every procedure of the catalogue at one intensity; a sentence where the photo shows none of it."""
+    wanted = [asked_plan(name, intensity, None) for name in catalogue()]
     found: dict[str, PhotoResult | str] = {}
     for number, plan in enumerate(wanted):
         try:
             found[plan.id] = carried_out(study, plan, mode, band, part(progress, number / len(wanted),
-                                                                       (number + 1) / len(wanted)))
+                                                                       (number + 1) / len(wanted)), **options)
         except (InputRefused, UsageError) as error:
             if error.code not in ("not_seen_from_here", "no_landmarks_there", "face_too_small"):
                 raise

@@ -97,7 +97,7 @@ def judged(photo: Path, study: Study, plan: Plan, mode: str, band: Band, progres
            options: dict[str, Any]) -> VisitPhoto:
     """The verdict of one photo, and its result."""
     head = study.head
-    verdict = judge_photo(study.srgb, study.face, head.angles_deg, eye_span_px(study.face))
+    verdict = judge_photo(study.srgb, head.face, head.angles_deg, eye_span_px(head.face))
     try:
         result = carried_out(study, plan, mode, band, progress, **options)
     except InputRefused as error:

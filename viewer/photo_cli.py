@@ -118,6 +118,8 @@ def photo(
              "device": None if device is None else device.value}
     options = {k: v for k, v in given.items() if v is not None}
     check_kinds(all_, sweep, visit, face, procedure, plan)
+    if visit and (symmetry or skin_tone):
+        raise UsageError("usage", "Symmetry and skin tone are measured in one photo.", "Leave --visit out.")
     from previsage.photo_batch import photos_in
 
     photos = photos_in(inputs)
@@ -199,11 +201,12 @@ def made_from(work: Work, photo_: Path, folder: Path, plan: "Plan | None", perce
         raise
     made = Made(results=[], files=[], measures={}, lines=[])
     if work.all:
-        found = every(study, percent, work.mode, work.band, progress)
+        found = every(study, percent, work.mode, work.band, progress, **work.options)
         made.files = save_every(found, study, folder, percent, work.mode)
         made.results = [r for r in found.values() if not isinstance(r, str)]
     elif plan is not None and sweep is not None:
-        made.results = swept(study, plan.procedures[0].procedure, sweep, work.mode, work.band, progress)
+        made.results = swept(study, plan.procedures[0].procedure, sweep, work.mode, work.band, progress,
+                             **work.options)
         made.files = save_sweep(made.results, folder, f"{Path(study.photo.name).stem}_{plan.id}_{work.mode}")
     elif plan is not None:
         made.results, made.files = single(work, study, folder, plan, progress)
