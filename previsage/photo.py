@@ -186,15 +186,16 @@ def from_the_side(photo: PhotoFile, srgb: UInt8[np.ndarray, "h w 3"], boxes: Seq
                   ipd_mm: float | None) -> Study | None:
     """A face that the landmarks do not fit may be a profile: the largest, if the others are small. None: it is not.
 
-    InputRefused: part of it lies beyond the picture's edge.
+    InputRefused: no profile either, with what is amiss; part of it lies beyond the picture's edge.
     """
     sides = [b.side_px for b in boxes]
     if sum(s > ALONE * max(sides) for s in sides) > 1 or max(sides) < LEAST_BOX_PX:
         return None
     try:
         head = side_on(srgb, None, boxes[int(np.argmax(sides))], photo.focal_px, ipd_mm)
-    except InputRefused:
-        return None
+    except InputRefused as error:
+        raise InputRefused("no_face", f"No face can be read in {photo.name}: the landmarks fit none. {error.message}",
+                           error.hint) from error
     check_whole(head.face, photo)
     return Study(photo, head.face, ipd_mm, photo.focal_px, head)
 
