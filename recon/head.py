@@ -2,14 +2,14 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from core.anatomy import Anatomy
 from core.camera import Camera
-from core.capture import Capture
+from core.capture import Capture, Frame
 from core.certainty import seen_at
 from core.errors import InputRefused
 from core.face_model import FaceModel
@@ -26,11 +26,12 @@ from recon.foreground import Foreground
 from recon.marker import corners_in, marker_cue
 from recon.models import DEFAULT_MODEL, load_model
 from recon.observations import Observations, observations
+from recon.placing import place
 from recon.pupils import pupil_distance
 from recon.refine import RefineOptions, refine
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.sfm import Motion, Rejected, structure_from_motion
-from recon.shape import Shape, ShapeOptions, own_shape
+from recon.shape import Shape, ShapeOptions, outlined, own_shape
 from recon.skin import all_skin, skin_masks, still_skin, without
 from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
@@ -125,14 +126,19 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
     timer, model = Timer(), load_model(options.model)
+    ends = tuple(f for f in capture.frames if f.landmarks is None) if options.quality == "full" else ()
     capture = with_face(capture, len(capture.frames) if options.quality == "full" else FAST_VIEWS)
     views = Views.of(capture, model, rasterize)
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, views.seen)
     timer.lap("fit")
-    bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.45))
+    bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.4))
     check_fit(bundle, views.seen)
     timer.lap("cameras")
+    scale, cues = true_scale(views, bundle, options)
+    timer.lap("scale")
+    views, capture, bundle = with_profiles(views, capture, ends, bundle, part(progress, 0.4, 0.45))
+    timer.lap("profiles")
     shape = None
     if options.quality == "full":
         shape = own_shape(views.neutral(bundle), model.anatomy, views.cameras(bundle), views.picture,
@@ -141,15 +147,15 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
                           part(progress, 0.45, 0.75))
     timer.lap("surface")
     anatomy = model.anatomy if shape is None else shape.anatomy
-    scale, cues = true_scale(views, bundle, options)
     mesh, cameras = metric(views, views.neutral(bundle) if shape is None else shape.mesh, anatomy, bundle, scale)
-    timer.lap("scale")
     texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in capture.frames]),
                      rasterize, options.texture(), part(progress, 0.75, 1.0), anatomy)
     timer.lap("texture")
     sd = vertex_sd(model, bundle, mesh, scale) if shape is None else with_size(
         shape.sd_mm * scale.mm_per_unit, mesh, scale)
-    report = told(capture, model, bundle, options, motion, cues, shape, texture) | {"seconds": timer.seconds}
+    report = told(capture, model, bundle, options, motion, cues, shape, texture) | {
+        "profiles": {"lost": len(ends), "placed": sum(f.landmarks is None for f in capture.frames)},
+        "seconds": timer.seconds}
     return assembled(capture, model, anatomy, bundle, cameras, mesh, texture, scale, sd, report)
 
 
@@ -207,6 +213,39 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
     return followed, {"how": f"bundle adjustment of landmarks and {tracks.count} followed skin points", "note": note}
 
 
+def with_profiles(views: Views, capture: Capture, ends: tuple[Frame, ...], bundle: Bundle, progress: Progress) -> tuple[
+        Views, Capture, Bundle]:
+    """All three with those frames without a face that the skin could place (`recon.placing`) behind the others.
+
+    Their landmarks are carried on by the fitted head and count nowhere; their residual is that of the skin.
+    """
+    if not ends:
+        return views, capture, bundle
+    everything = dataclasses.replace(capture, frames=(*capture.frames, *ends))
+    cameras = views.cameras(bundle)
+    found = place(views.neutral(bundle), outlined(views.model.anatomy), [*cameras, *[None] * len(ends)],
+                  np.array([f.time_s for f in everything.frames]), everything.picture, views.rasterize,
+                  progress=progress)
+    rows = sorted(found)
+    nearest = [int(np.argmin([abs(f.time_s - everything.frames[k].time_s) for f in capture.frames])) for k in rows]
+
+    def grown(values: np.ndarray, more: Sequence[np.ndarray | float]) -> np.ndarray:
+        return np.concatenate([values, np.array(more).reshape(len(rows), *values.shape[1:])])
+
+    seen, none = views.seen, np.zeros((len(rows), 478))
+    seen = dataclasses.replace(
+        seen, points_px=grown(seen.points_px, [found[k].camera.px_from_points(bundle.landmarks) for k in rows]),
+        visible=grown(seen.visible, none), size_wh=grown(seen.size_wh, seen.size_wh[nearest]),
+        lens=grown(seen.lens, seen.lens[nearest]))
+    bundle = dataclasses.replace(
+        bundle, cam_from_head=grown(bundle.cam_from_head, [found[k].camera.cam_from_head for k in rows]),
+        expression=grown(bundle.expression, [np.median(bundle.expression, 0)] * len(rows)),
+        reprojection_px=grown(bundle.reprojection_px, [found[k].residual_px for k in rows]),
+        weight=grown(bundle.weight, none))
+    capture = dataclasses.replace(capture, frames=(*capture.frames, *(everything.frames[k] for k in rows)))
+    return Views(views.model, seen, capture.picture, views.rasterize), capture, bundle
+
+
 def holding(seen: Observations, before_px: Float[np.ndarray, "g"], found_px: Float[np.ndarray, "g"]) -> Observations:
     """The observations with the focal lengths that structure from motion found as their hints, held closely; those that
     it left as they were keep theirs."""
@@ -262,7 +301,7 @@ def assembled(capture: Capture, model: FaceModel, anatomy: Anatomy, bundle: Bund
     """Put the record together."""
     shown = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e))
                   for c, f, e in zip(cameras, capture.frames, bundle.reprojection_px, strict=True))
-    confidence = (bundle.weight > 0).mean(0)
+    confidence = (bundle.weight[bundle.weight.any(1)] > 0).mean(0)
     return Reconstruction(
         mesh=mesh, texture=texture.as_seen, delit=texture.delit, anatomy=anatomy, views=shown,
         model=model.name, identity=bundle.identity,
