@@ -218,7 +218,8 @@ def film_notes(video: Video, hdr: bool, turns: int, candidates: Sequence[Candida
 def album(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions, progress: Progress) -> Taken:
     """Read photos one by one; those without a face are left out with a word."""
     candidates: list[Candidate] = []
-    without, rivals, seen = [], 0, set()
+    without: list[Lost] = []
+    rivals, seen = 0, set()
     turns = photo_turns(found.files, detector, options)
     notes = [f"The photos were turned by {turns * 90} degrees: they do not say which way is up."] if turns else []
     for k, file in enumerate(found.files):
@@ -233,17 +234,19 @@ def album(found: Inputs, folder: Path, detector: Detector, options: IntakeOption
         boxes = detector.boxes(picture)
         face = detector.follow(picture, None, boxes)
         if face is None:
-            without.append(photo.name)
+            without.append(lost_frame(folder, picture, options.jpeg_quality, k, photo.name, float(k)))
             continue
         rivals += detector.has_rival(picture, face, boxes)
         candidates.append(candidate(folder, picture, face, options.jpeg_quality, k, photo.name, float(k),
                                     photo.focal_hint_px))
     refuse_rivals(rivals, len(candidates), options)
     if without:
-        notes.append("No face was found in " + ", ".join(without[:6]) + (" and others" if len(without) > 6 else "")
-                     + " (full profiles are often lost); they were left out.")
-    return Taken(candidates=tuple(candidates), given=len(found.files), analysed=len(seen), notes=tuple(notes),
-                 facts={"quarter_turns": turns, "without_face": without})
+        names = [one.source for one in without]
+        notes.append("No landmarks were found in " + ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
+                     + " (full profiles show none); what their outline tells is used where it is clear.")
+    return Taken(candidates=tuple(candidates), lost=tuple(without[:options.most_lost]), given=len(found.files),
+                 analysed=len(seen), notes=tuple(notes),
+                 facts={"quarter_turns": turns, "without_face": [one.source for one in without]})
 
 
 def photo_turns(files: Sequence[Sniffed], detector: Detector, options: IntakeOptions) -> int:
@@ -320,7 +323,7 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
     chosen = choose(measures, options.keyframes) if film or len(measures) > options.keyframes.frames[1] \
         else list(range(len(measures)))
     kept = [taken.candidates[k] for k in chosen]
-    ends = at_the_ends(taken.candidates, taken.lost, chosen, options)
+    ends = at_the_ends(taken.candidates, taken.lost, chosen, options) if film else list(taken.lost)
     for written in {p.name for p in (folder / "frames").iterdir()} - {Path(c.path).name for c in (*kept, *ends)}:
         (folder / "frames" / written).unlink()
     counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=len(chosen))

@@ -10,8 +10,8 @@ import pytest
 import previsage
 from core import Camera, PrevisageError, UsageError, View
 from core.files import read_json, write_json
-from core.store import load_picture, save_png
 from core.reconstruction import Reconstruction
+from core.store import load_picture, save_png
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from previsage import photoreal_stage
 from previsage.studio import Studio, spread
