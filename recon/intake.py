@@ -326,7 +326,8 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
     ends = at_the_ends(taken.candidates, taken.lost, chosen, options) if film else list(taken.lost)
     for written in {p.name for p in (folder / "frames").iterdir()} - {Path(c.path).name for c in (*kept, *ends)}:
         (folder / "frames" / written).unlink()
-    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=len(chosen))
+    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures),
+                    chosen=len(chosen) + (0 if film else len(ends)))
     lens = lens_of([c.focal_hint_px for c in kept], [max(c.size_wh) for c in kept])
     results = checks(found.kind, measures, chosen, counts, lens, clip_of(taken, found, kept))
     quality = quality_record(results, counts, taken, found, kept)

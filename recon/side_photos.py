@@ -24,7 +24,7 @@ from recon.detect import Detector
 from recon.profile import drawn_to_photo, read_profile, whole_camera
 from recon.profile_fit import basis_of
 
-Picture = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "..."]
 
 
 @record
