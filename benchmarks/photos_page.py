@@ -11,7 +11,7 @@ def page(told: dict) -> str:
     failed = [r for r in told["profiles"] if "failed" in r]
     return "\n".join([HEAD.format(commit=told["commit"]), *summary(rows), "", *table(rows), "",
                       *[f"- {r.get('photo', r['person'])}: {r['failed']}" for r in failed],
-                      HIDES, *zoom(told["distances"]), ""])
+                      HIDES, *other_side(told["other_side"], rows), *zoom(told["distances"]), ""])
 
 
 def summary(rows: list[dict]) -> list[str]:
@@ -61,6 +61,23 @@ def table(rows: list[dict]) -> list[str]:
     return [*lines, "", "All in % of the face's height, but *distance* (from camera to head, as a share of that in the",
             "other photos) and *yaw*. *Forward*: how much farther forward than the photo's the head's foremost point",
             "of nose and chin lies. Bold: beyond the bar."]
+
+
+def other_side(sides: list[dict], rows: list[dict]) -> list[str]:
+    """What one profile in the set of photos does for the other."""
+    without = {r["photo"]: r for r in rows}
+    got = [r for r in sides if "failed" not in r and r["photo"] in without]
+    lines = ["", "## One profile given, the other not", "",
+             "The same three photos and the profile that looks to the picture's left make each head; it is laid on the",
+             f"other profile. Outlines that could not be read: {sum(bool(r['refused']) for r in got)} of {len(got)}.", "",
+             "| photo | three photos | and one profile | nose | chin | tip forward | chin forward |", "|---|" + "---:|" * 6]
+    lines += [f"| {r['photo']} | {without[r['photo']]['median']:.2f} | {r['median']:.2f} | {r['nose']:.2f} | "
+              f"{r['chin']:.2f} | {r['tip_forward']:+.2f} | {r['chin_forward']:+.2f} |" for r in got]
+    if got:
+        before, after = (np.median([r["median"] for r in some]) for some in ([without[r["photo"]] for r in got], got))
+        lines += [f"| **median** | **{before:.2f}** | **{after:.2f}** | {np.median([r['nose'] for r in got]):.2f} | "
+                  f"{np.median([r['chin'] for r in got]):.2f} | | |"]
+    return lines
 
 
 def zoom(rows: list[dict]) -> list[str]:

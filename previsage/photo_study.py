@@ -165,6 +165,7 @@ class PhotoStudio(Studio):
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], displacement_mm: Float[np.ndarray, "v 3"],
                  procedures: Sequence[str]) -> None:
         super().__init__(Path(), study.reconstruction, displacement_mm, procedures)
+        self.__dict__["bespectacled"] = False  # they are taken off here
         self.picture, self.spectacles = picture, study.spectacles[study.window]
         self.bare = without(picture, self.spectacles)
         self.view = View(camera=study.camera, path=study.photo.name, source=study.photo.name,

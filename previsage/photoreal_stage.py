@@ -154,10 +154,11 @@ def draw(case: Path, head: Reconstruction, prediction: Prediction, band: Band, v
     for made, picture in pictures_of(studio, views, mode, make, options, ran, progress):
         seen = checked(studio, made, picture, mode, identity)
         records.append({**seen[1], "file": f"{made.name}_after.png"})
-        save_png(folder / f"{made.name}_before.png", made.frame)
+        save_png(folder / f"{made.name}_before.png", made.photographed)
         origin = origin_of(case, prediction, made, mode, ran, seen[1])
-        sealed(folder / f"{made.name}_after.png", seen[0], studio, made, origin)
-        cells[made.name] = cell(studio, made, seen[0])
+        after = made.dressed(seen[0])
+        sealed(folder / f"{made.name}_after.png", after, studio, made, origin)
+        cells[made.name] = cell(studio, made, after)
     page = origin_of(case, prediction, None, mode, ran, None)
     for name, view in cells.items():
         export(folder / f"{name}_pair.png", pair(view, name), page)
@@ -170,6 +171,7 @@ def draw(case: Path, head: Reconstruction, prediction: Prediction, band: Band, v
         ran["notes"] = [*ran.get("notes", []), why]
     write_json(folder / "photoreal.json", {"mode": mode, "band": band, "plan": prediction.plan["id"], "ran": ran,
                                            "light": studio.light is not None, "frames": records,
+                                           "spectacles": studio.bespectacled,
                                            "backdrop_from_other_frames": studio.plate is not None})
 
 
@@ -258,7 +260,7 @@ def cell(studio: Studio, made: Made, after: Picture) -> Views:
     points = camera.px_from_points(studio.head.mesh.points(studio.head.anatomy.pin_points))
     box = cut_box(points[np.isfinite(points).all(1)], camera.size_wh)
     scale = CELL_WH[1] / (box[3] - box[1])
-    return Views(before=cut(made.frame, box), after=cut(after, box), difference=cut(change, box),
+    return Views(before=cut(made.photographed, box), after=cut(after, box), difference=cut(change, box),
                  px_per_mm=px_per_mm(fragments, camera) * scale)
 
 

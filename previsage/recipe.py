@@ -180,7 +180,8 @@ def opened(folder: Path) -> Iterator[Case]:
 
 def fitted(taken: Capture, options: ReconstructOptions, progress: Progress) -> Reconstruction:
     """The head of a capture; its report also says how long the capture took."""
-    from recon.head import HeadOptions, reconstruct_head
+    from recon.head import reconstruct_head
+    from recon.views import HeadOptions
 
     head = reconstruct_head(taken, rasterizer(), HeadOptions(**dataclasses.asdict(options)), progress)
     seconds = {**read_json(taken.folder / "seconds.json"), **head.report["seconds"]}

@@ -3,21 +3,24 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import previsage
 from core import Camera, PrevisageError, UsageError, View
-from core.files import read_json
+from core.files import read_json, write_json
+from core.reconstruction import Reconstruction
 from core.store import load_picture, save_png
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from previsage import photoreal_stage
-from previsage.studio import spread
+from previsage.studio import Studio, spread
 from synth.guard import Check, Verdict
 from synth.provenance import verify
 from tests.previsage.made import nose
 
 Files = dict[str, int]
+RIMS = (16, 14, 14)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,40 @@ def test_a_plan_of_nothing_gives_the_frames_themselves(case: Path) -> None:
     for frame in made.frames:
         before, after = (load_picture(made.folder / f"{frame['frame']}_{k}.png") for k in ("before", "after"))
         assert np.array_equal(before, after)
+
+
+def test_spectacles_stay_where_they_were_photographed(case: Path) -> None:
+    head, prediction = previsage.load(case), previsage.predict(case, nose())
+    view = spread(head.views, 3)[1]
+    put_on(case, head, view)
+    made = Studio(case, head, prediction.total_mm()).made(view)
+    assert made.seen is not None
+    after, drawn = made.dressed(made.picture), (made.photographed == RIMS).all(-1)
+    moved = np.zeros(drawn.shape, bool)
+    moved[made.seen.correspondence.window] = made.seen.correspondence.mask > 0
+    assert (drawn & moved).sum() > 20 and made.worn[drawn].mean() > 0.9  # the bridge is on the skin that moves
+    assert np.array_equal(after[made.worn], made.photographed[made.worn])
+    assert (made.picture[drawn & moved].astype(int).sum(-1) > 2 * sum(RIMS)).mean() > 0.9  # beneath it is skin
+    assert (after != made.photographed).any(-1)[moved].mean() > 0.5
+    quality = read_json(case / "capture" / "quality.json")
+    write_json(case / "capture" / "quality.json", {**quality, "checks": []})
+    assert not Studio(case, head, prediction.total_mm()).made(view).worn.any()
+
+
+def put_on(case: Path, head: Reconstruction, view: View) -> None:
+    """Round rims and a low bridge, drawn into a frame, and the capture's verdict on them."""
+    points = view.camera.px_from_points(head.mesh.points(head.anatomy.pins478))
+    span = np.linalg.norm(points[263] - points[33])
+    frame = load_picture(case / view.path)[..., :3].copy()
+    middles = [np.rint((points[a] + points[b]) / 2 + [0, 0.1 * span]).astype(int) for a, b in ((33, 133), (263, 362))]
+    for middle in middles:
+        cv2.circle(frame, tuple(middle.tolist()), round(0.24 * span), RIMS, round(0.04 * span))
+    across = [np.rint(m + [s * 0.24 * span, 0]).astype(int).tolist() for m, s in zip(middles, (1, -1), strict=True)]
+    cv2.line(frame, *across, RIMS, round(0.04 * span))
+    save_png(case / view.path, frame)
+    quality = read_json(case / "capture" / "quality.json")
+    checks = [{**c, "value": "worn"} if c["name"] == "glasses" else c for c in quality["checks"]]
+    write_json(case / "capture" / "quality.json", {**quality, "checks": checks})
 
 
 def test_what_the_guard_refuses_is_replaced_and_said(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,8 @@ def test_photos_become_a_capture_without_metadata(tmp_path, monkeypatch):
         save_jpeg(folder / f"p{k}.jpg", np.roll(asymmetric(), 7 * k, 1), exif=tags)
     turn(monkeypatch, [-40, 0, None, 38])
     capture = take_in([folder], out(tmp_path))
-    assert capture.kind == "photos" and [f.source for f in capture.frames] == ["p0.jpg", "p1.jpg", "p3.jpg"]
+    assert capture.kind == "photos" and [f.source for f in capture.frames] == ["p0.jpg", "p1.jpg", "p2.jpg", "p3.jpg"]
+    assert [f.landmarks is None for f in capture.frames] == [False, False, True, False]  # its outline may serve
     assert all(f.focal_hint_px == pytest.approx(26 / 43.27 * np.hypot(480, 320)) for f in capture.frames)
     assert any("p2.jpg" in note for note in capture.quality["notes"])
     for file in capture.folder.rglob("*"):
@@ -229,7 +230,8 @@ def test_real_head_turn(tmp_path):
 def test_real_photos(tmp_path):
     shared("stills_london_shared")
     capture = take_in(sorted((SHARED / "stills_london_shared").glob("002_0*.jpg")), out(tmp_path))
-    assert [f.source for f in capture.frames][:3] == ["002_02.jpg", "002_03.jpg", "002_04.jpg"]
+    assert [f.source for f in capture.frames] == [f"002_0{k}.jpg" for k in range(1, 6)]
+    assert [f.landmarks is None for f in capture.frames] == [True, False, False, False, True]
     assert capture.quality["notes"] and capture.quality["verdict"] in ("good", "usable")
 
 
