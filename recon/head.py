@@ -23,6 +23,7 @@ from core.transforms import rigid
 from recon.bundle import Bundle, BundleOptions, adjust
 from recon.eyes import open_eyes
 from recon.foreground import Foreground
+from recon.lens import bending, straight_px, straightened
 from recon.marker import corners_in, marker_cue
 from recon.models import DEFAULT_MODEL, load_model
 from recon.observations import Observations, observations
@@ -52,6 +53,8 @@ FAST_VIEWS = 20
 """Views that `fast` looks at."""
 LEAST_VIEWS = 8
 """Fewer pictures are too far apart for structure from motion."""
+DOUBLED = 2.0
+"""A profile's camera errs by so many times as much as that of the nearest view (measured: 1.0 to 2.0)."""
 MOST_REPROJECTION = 0.03
 """Median reprojection error, as a share of the face's height, above which the fit is refused."""
 
@@ -77,11 +80,12 @@ DEFAULTS = HeadOptions()
 
 
 class Views:
-    """Pictures in which the face was found: its landmarks there, and what can be seen on them."""
+    """Pictures in which the face was found: its landmarks there, and what can be seen on them. `lenses`: of each lens
+    how it bends, empty where none does; landmarks and pictures are those of straight lenses."""
 
-    def __init__(self, model: FaceModel, seen: Observations, picture: Callable[[int], UInt8[np.ndarray, "h w 3"]],
-                 rasterize: Rasterize) -> None:
-        self.model, self.seen, self.picture, self.rasterize = model, seen, picture, rasterize
+    def __init__(self, model: FaceModel, seen: Observations, taken: Callable[[int], UInt8[np.ndarray, "h w 3"]],
+                 rasterize: Rasterize, lenses: Sequence[Camera] = ()) -> None:
+        self.model, self.seen, self.taken, self.rasterize, self.lenses = model, seen, taken, rasterize, lenses
 
     @classmethod
     def of(cls, capture: Capture, model: FaceModel, rasterize: Rasterize) -> "Views":
@@ -90,6 +94,24 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.seen.points_px)
+
+    def picture(self, view: int) -> UInt8[np.ndarray, "h w 3"]:
+        """One picture as a straight lens shows it."""
+        return straightened(self.taken(view), self.lenses[self.seen.lens[view]]) if self.lenses else self.taken(view)
+
+    def straight(self, motion: Motion) -> "Views":
+        """The same views without the bend that was found in their lenses."""
+        if not motion.k.any():
+            return self
+        size = {int(lens): (int(w), int(h)) for lens, (w, h) in zip(self.seen.lens, self.seen.size_wh, strict=True)}
+        lenses = [bending(f, k, size[g]) for g, (f, k) in enumerate(zip(motion.focal_px, motion.k, strict=True))]
+        points = np.stack([straight_px(p, lenses[g]) for p, g in zip(self.seen.points_px, self.seen.lens, strict=True)])
+        return Views(self.model, dataclasses.replace(self.seen, points_px=points), self.taken, self.rasterize, lenses)
+
+    def as_taken(self, cameras: Sequence[Camera]) -> list[Camera]:
+        """The views' cameras with the bend of their lenses: those of the pictures as they are on disk."""
+        return [dataclasses.replace(c, distortion=self.lenses[g].distortion) if self.lenses else c
+                for c, g in zip(cameras, self.seen.lens, strict=True)]
 
     def cameras(self, bundle: Bundle) -> list[Camera]:
         """The bundle's cameras, in model units."""
@@ -132,7 +154,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, views.seen)
     timer.lap("fit")
-    bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.4))
+    views, bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.4))
     check_fit(bundle, views.seen)
     timer.lap("cameras")
     scale, cues = true_scale(views, bundle, options)
@@ -156,7 +178,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     report = told(capture, model, bundle, options, motion, cues, shape, texture) | {
         "profiles": {"lost": len(ends), "placed": sum(f.landmarks is None for f in capture.frames)},
         "seconds": timer.seconds}
-    return assembled(capture, model, anatomy, bundle, cameras, mesh, texture, scale, sd, report)
+    return assembled(capture, model, anatomy, bundle, views.as_taken(cameras), mesh, texture, scale, sd, report)
 
 
 def with_face(capture: Capture, most: int) -> Capture:
@@ -173,7 +195,8 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
             "reprojection_px": {"median": float(np.median(bundle.reprojection_px)),
                                 "per_view": {f.source: round(float(e), 3) for f, e in
                                              zip(capture.frames, bundle.reprojection_px, strict=True)}},
-            "focal_px": bundle.focal_px, "views": len(capture.frames), "scale_cues": cues,
+            "focal_px": bundle.focal_px, "focal_sd_percent": 100 * bundle.focal_sd,
+            "landmark_sd_mm": bundle.landmark_sd.round(3), "views": len(capture.frames), "scale_cues": cues,
             "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit"
                          if shape is None else f"model fit, then {shape.depths} depths measured by optical flow" +
                          (" and on outlines" if "registered" in motion else ""),
@@ -182,9 +205,9 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
 
 
 def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOptions, progress: Progress) -> tuple[
-        Bundle, dict]:
-    """The bundle with the skin's own texture joined in, and what was done: structure from motion where it can be
-    believed, else points followed from frame to frame, else the landmarks alone."""
+        Views, Bundle, dict]:
+    """The bundle with the skin's own texture joined in, the views that it explains, and what was done: structure from
+    motion where it can be believed, else points followed from frame to frame, else the landmarks alone."""
     seen, model = views.seen, views.model
     why = "not tried at this quality" if options.quality == "fast" else "too few views"
     if options.quality == "full" and len(views) >= LEAST_VIEWS:
@@ -197,11 +220,14 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
                 motion.placed[:, None, None], motion.cam_from_head, bundle.cam_from_head))
             noise = motion.report["reprojection_px"] * 720 / float(np.median(seen.size_wh.min(1)))
             rounds = dataclasses.replace(SFM_ROUNDS, track_px=max(SFM_ROUNDS.track_px, noise))
-            joined = refine(model, holding(seen, bundle.focal_px, motion.focal_px), start, motion.tracks, rounds,
-                            part(progress, 0.7, 1.0), motion.points)
+            straight = views.straight(motion)
+            held = holding(straight.seen, bundle.focal_px, motion.focal_px)
+            joined = refine(model, held, start, motion.tracks, rounds, part(progress, 0.7, 1.0), motion.points,
+                            dataclasses.replace(held, focal_sd=motion.focal_sd))
             if joined is not None:
-                return joined, {**motion.report, "how": f"structure from motion ({motion.report['how']}), adjusted "
-                                                        "together with the landmarks and the head model"}
+                how = f"structure from motion ({motion.report['how']}), adjusted together with the landmarks and the " \
+                      "head model"
+                return straight, joined, {**motion.report, "how": how}
         why = motion.reason if isinstance(motion, Rejected) else "too few points"
     yaw = np.array([c.head_angles_rad[0] for c in views.cameras(bundle)])
     tracks = follow(views.picture, seen.points_px, yaw, [int(g) for g in seen.lens])
@@ -209,8 +235,9 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
     followed = refine(model, seen, bundle, tracks, rounds, progress)
     note = f"structure from motion: {why}"
     if followed is None:
-        return bundle, {"how": "bundle adjustment of landmarks alone (too little skin followed)", "note": note}
-    return followed, {"how": f"bundle adjustment of landmarks and {tracks.count} followed skin points", "note": note}
+        return views, bundle, {"how": "bundle adjustment of landmarks alone (too little skin followed)", "note": note}
+    how = f"bundle adjustment of landmarks and {tracks.count} followed skin points"
+    return views, followed, {"how": how, "note": note}
 
 
 def with_profiles(views: Views, capture: Capture, ends: tuple[Frame, ...], bundle: Bundle, progress: Progress) -> tuple[
@@ -221,29 +248,34 @@ def with_profiles(views: Views, capture: Capture, ends: tuple[Frame, ...], bundl
     """
     if not ends:
         return views, capture, bundle
-    everything = dataclasses.replace(capture, frames=(*capture.frames, *ends))
-    cameras = views.cameras(bundle)
-    found = place(views.neutral(bundle), outlined(views.model.anatomy), [*cameras, *[None] * len(ends)],
-                  np.array([f.time_s for f in everything.frames]), everything.picture, views.rasterize,
-                  progress=progress)
+    frames, count = (*capture.frames, *ends), len(capture.frames)
+    nearest = [min(range(count), key=lambda k: abs(frames[k].time_s - end.time_s)) for end in ends]
+    seen, none = views.seen, np.zeros((len(ends), 478))
+    wide = Views(views.model, dataclasses.replace(
+        seen, points_px=np.concatenate([seen.points_px, np.zeros((len(ends), 478, 2))]),
+        visible=np.concatenate([seen.visible, none]), lens=np.append(seen.lens, seen.lens[nearest]),
+        size_wh=np.concatenate([seen.size_wh, seen.size_wh[nearest]])),
+        dataclasses.replace(capture, frames=frames).picture, views.rasterize, views.lenses)
+    found = place(views.neutral(bundle), outlined(views.model.anatomy), [*views.cameras(bundle), *[None] * len(ends)],
+                  np.array([f.time_s for f in frames]), wide.picture, views.rasterize, progress=progress)
     rows = sorted(found)
-    nearest = [int(np.argmin([abs(f.time_s - everything.frames[k].time_s) for f in capture.frames])) for k in rows]
+    kept, beside = [*range(count), *rows], [nearest[k - count] for k in rows]
+    points = wide.seen.points_px.copy()
+    points[rows] = np.array([found[k].camera.px_from_points(bundle.landmarks) for k in rows]).reshape(-1, 478, 2)
 
     def grown(values: np.ndarray, more: Sequence[np.ndarray | float]) -> np.ndarray:
         return np.concatenate([values, np.array(more).reshape(len(rows), *values.shape[1:])])
 
-    seen, none = views.seen, np.zeros((len(rows), 478))
-    seen = dataclasses.replace(
-        seen, points_px=grown(seen.points_px, [found[k].camera.px_from_points(bundle.landmarks) for k in rows]),
-        visible=grown(seen.visible, none), size_wh=grown(seen.size_wh, seen.size_wh[nearest]),
-        lens=grown(seen.lens, seen.lens[nearest]))
     bundle = dataclasses.replace(
         bundle, cam_from_head=grown(bundle.cam_from_head, [found[k].camera.cam_from_head for k in rows]),
         expression=grown(bundle.expression, [np.median(bundle.expression, 0)] * len(rows)),
+        centre_cov=grown(bundle.centre_cov, list(DOUBLED**2 * bundle.centre_cov[beside])),
         reprojection_px=grown(bundle.reprojection_px, [found[k].residual_px for k in rows]),
-        weight=grown(bundle.weight, none))
-    capture = dataclasses.replace(capture, frames=(*capture.frames, *(everything.frames[k] for k in rows)))
-    return Views(views.model, seen, capture.picture, views.rasterize), capture, bundle
+        weight=grown(bundle.weight, list(none[:len(rows)])))
+    capture = dataclasses.replace(capture, frames=tuple(frames[k] for k in kept))
+    seen = dataclasses.replace(wide.seen, points_px=points[kept], **{
+        name: getattr(wide.seen, name)[kept] for name in ("visible", "lens", "size_wh")})
+    return Views(views.model, seen, capture.picture, views.rasterize, views.lenses), capture, bundle
 
 
 def holding(seen: Observations, before_px: Float[np.ndarray, "g"], found_px: Float[np.ndarray, "g"]) -> Observations:
@@ -299,8 +331,9 @@ def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Sc
 def assembled(capture: Capture, model: FaceModel, anatomy: Anatomy, bundle: Bundle, cameras: list[Camera],
               mesh: Mesh, texture: Skin, scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict) -> Reconstruction:
     """Put the record together."""
-    shown = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e))
-                  for c, f, e in zip(cameras, capture.frames, bundle.reprojection_px, strict=True))
+    shown = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e),
+                       centre95_mm=bundle.centre95(k) * scale.mm_per_unit)
+                  for k, (c, f, e) in enumerate(zip(cameras, capture.frames, bundle.reprojection_px, strict=True)))
     confidence = (bundle.weight[bundle.weight.any(1)] > 0).mean(0)
     return Reconstruction(
         mesh=mesh, texture=texture.as_seen, delit=texture.delit, anatomy=anatomy, views=shown,

@@ -161,9 +161,10 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
     steady = without_glimpses([c.result() for c in candidates])
     lost = tuple(f.result() for f in without)
     notes = film_notes(video, hdr, turns, steady, analysed)
-    return Taken(candidates=tuple(steady), lost=lost, given=video.decoded, analysed=analysed, notes=tuple(notes), facts={
-        "codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets, "decoded": video.decoded,
-        "damaged": video.damaged, "hdr_converted": hdr, "quarter_turns": turns})
+    return Taken(candidates=tuple(steady), lost=lost, given=video.decoded, analysed=analysed, notes=tuple(notes),
+                 facts={"codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets,
+                        "decoded": video.decoded, "damaged": video.damaged, "hdr_converted": hdr,
+                        "quarter_turns": turns})
 
 
 def without_glimpses(candidates: Sequence[Candidate], shortest: int = 3) -> list[Candidate]:
@@ -183,8 +184,9 @@ def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: S
     those without a face, and those of a far turned head that were not chosen (its landmarks stop short of where it
     turns). Evenly thinned."""
     far = [Lost(order=c.order, path=c.path, source=c.source, time_s=c.time_s, size_wh=c.size_wh)
-           for k, c in enumerate(candidates) if k not in set(chosen) and abs(c.measure.angles_deg[0]) > options.ends_deg]
+           for c in candidates if abs(c.measure.angles_deg[0]) > options.ends_deg]
     order = np.array([candidates[k].order for k in chosen])
+    far = [f for f in far if f.order not in order]
     yaw = np.array([abs(candidates[k].measure.angles_deg[0]) for k in chosen])
     blind, frames = {f.order for f in lost}, sorted([*lost, *far], key=lambda f: f.order)
     gap = np.searchsorted(order, [f.order for f in frames])
@@ -195,9 +197,9 @@ def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: S
         if blind & {f.order for f in run} and beside.max(initial=0) > options.ends_deg:
             runs.append(run)
     kept = []
-    for run in runs:
-        rows = np.unique(np.linspace(0, len(run) - 1, min(len(run), options.most_lost // len(runs))).round().astype(int))
-        kept.extend(run[k] for k in rows)
+    for run in runs[:options.most_lost]:
+        count = min(len(run), max(options.most_lost // len(runs), 1))
+        kept.extend(run[k] for k in np.linspace(0, len(run) - 1, count).round().astype(int))
     return kept
 
 
