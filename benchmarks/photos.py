@@ -8,8 +8,8 @@ surface turns away from the camera; only the pose is free (turn, place, distance
 photos). The distance between both outlines along nose (nasion to subnasale) and chin (sublabiale to menton), as a share
 of the face's height (nasion to menton, of the laid-on head), is measured at every pixel of the photo's outline.
 
-The other side: each head is made once more, of the same three photos and the profile that looks to the picture's left, and
-laid on the other profile, which it has still not seen.
+The other side: each head is made once more, of the same three photos and the profile that looks to the picture's left,
+and laid on the other profile, which it has still not seen.
 
 Distances (`stills_zoom_distance`): one person from 15, 30, 45 and 60 cm; the heads that the program makes of all four
 photos, of three and of two are compared by the width of the nose (al-al) over that of the face (zy-zy).

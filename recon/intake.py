@@ -161,9 +161,10 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
     steady = without_glimpses([c.result() for c in candidates])
     lost = tuple(f.result() for f in without)
     notes = film_notes(video, hdr, turns, steady, analysed)
-    return Taken(candidates=tuple(steady), lost=lost, given=video.decoded, analysed=analysed, notes=tuple(notes), facts={
-        "codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets, "decoded": video.decoded,
-        "damaged": video.damaged, "hdr_converted": hdr, "quarter_turns": turns})
+    return Taken(candidates=tuple(steady), lost=lost, given=video.decoded, analysed=analysed, notes=tuple(notes),
+                 facts={"codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets,
+                        "decoded": video.decoded, "damaged": video.damaged, "hdr_converted": hdr,
+                        "quarter_turns": turns})
 
 
 def without_glimpses(candidates: Sequence[Candidate], shortest: int = 3) -> list[Candidate]:
@@ -183,8 +184,9 @@ def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: S
     those without a face, and those of a far turned head that were not chosen (its landmarks stop short of where it
     turns). Evenly thinned."""
     far = [Lost(order=c.order, path=c.path, source=c.source, time_s=c.time_s, size_wh=c.size_wh)
-           for k, c in enumerate(candidates) if k not in set(chosen) and abs(c.measure.angles_deg[0]) > options.ends_deg]
+           for c in candidates if abs(c.measure.angles_deg[0]) > options.ends_deg]
     order = np.array([candidates[k].order for k in chosen])
+    far = [f for f in far if f.order not in order]
     yaw = np.array([abs(candidates[k].measure.angles_deg[0]) for k in chosen])
     blind, frames = {f.order for f in lost}, sorted([*lost, *far], key=lambda f: f.order)
     gap = np.searchsorted(order, [f.order for f in frames])
@@ -195,9 +197,9 @@ def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: S
         if blind & {f.order for f in run} and beside.max(initial=0) > options.ends_deg:
             runs.append(run)
     kept = []
-    for run in runs:
-        rows = np.unique(np.linspace(0, len(run) - 1, min(len(run), options.most_lost // len(runs))).round().astype(int))
-        kept.extend(run[k] for k in rows)
+    for run in runs[:options.most_lost]:
+        count = min(len(run), max(options.most_lost // len(runs), 1))
+        kept.extend(run[k] for k in np.linspace(0, len(run) - 1, count).round().astype(int))
     return kept
 
 
@@ -324,7 +326,8 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
         else list(range(len(measures)))
     kept = [taken.candidates[k] for k in chosen]
     ends = at_the_ends(taken.candidates, taken.lost, chosen, options) if film else list(taken.lost)
-    for written in {p.name for p in (folder / "frames").iterdir()} - {Path(c.path).name for c in (*kept, *ends)}:
+    for written in {p.name for p in (folder / "frames").iterdir()} - {
+            Path(path).name for path in (*(c.path for c in kept), *(e.path for e in ends))}:
         (folder / "frames" / written).unlink()
     counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures),
                     chosen=len(chosen) + (0 if film else len(ends)))
@@ -367,7 +370,8 @@ def write_capture(folder: Path, kind: str, kept: Sequence[Candidate], lost: Sequ
     """capture.json and landmarks.npz, in the order of time. A frame without a face is as sharp as the nearest with."""
     blank = np.full((478, 2), np.nan), np.zeros(478)
     points, confidence, frames = [], [], []
-    for one in sorted([*kept, *lost], key=lambda f: f.order):
+    every: list[Candidate | Lost] = [*kept, *lost]
+    for one in sorted(every, key=lambda f: f.order):
         shown = min(kept, key=lambda c: abs(c.order - one.order))
         marks = one.measure.face.landmarks() if isinstance(one, Candidate) else None
         points.append(marks.points if marks else blank[0])

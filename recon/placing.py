@@ -1,7 +1,7 @@
 """Placing: pictures in which no face is found, the profiles at the ends of a turn, get their cameras from the skin.
 
-Nearest in time to a placed picture first: its camera is guessed from the turn so far, the placed pictures that look from
-about the same side are laid into it over the fitted head, and optical flow says where their skin really is (as in
+Nearest in time to a placed picture first: its camera is guessed from the turn so far, the placed pictures that look
+from about the same side are laid into it over the fitted head, and optical flow says where their skin really is (as in
 `recon.dense`). These pairs of places on the head and pixels give the camera (Gauss-Newton, Cauchy weights), and from
 there it goes again. A picture whose skin does not agree is left out.
 """
@@ -27,14 +27,16 @@ Picture = UInt8[np.ndarray, "h w 3"]
 @record
 class PlaceOptions:
     """references: placed pictures compared with each. apart_rad: farther off their skin is another. rounds: guesses.
-    longest_px: side of the pictures compared. step_px: every so many pixels is a pair. least_pairs, most_px: fewer, or a larger median residual, and a picture is
-    not believed. spread_px: residuals beyond lose weight."""
+    longest_px: side of the pictures compared. step_px: every so many pixels is a pair. least_alike: correlation of the
+    skin in both pictures, below which it is not the same. least_pairs, most_px: fewer, or a larger median residual, and
+    a picture is not believed. spread_px: residuals beyond lose weight."""
 
     references: int = 3
     apart_rad: float = 0.6
     rounds: int = 3
     longest_px: int = 720
     step_px: int = 2
+    least_alike: float = 0.5
     least_pairs: int = 400
     most_px: float = 0.5
     spread_px: float = 0.5
@@ -145,7 +147,7 @@ def pairs_of(here: Reference, there: Companion, engine: cv2.DISOpticalFlow, opti
     """Places on the head that both pictures show, and the pixels at which the second one shows them."""
     px, depth = there.project(here.place)
     both = here.usable & there.shows(px, depth, options.dense)
-    if both.sum() < options.least_pairs:
+    if both.sum() < options.least_pairs * options.step_px**2:
         return np.zeros((0, 3)), np.zeros((0, 2))
     a, b = evened(here.grey, both), evened(cv2.remap(there.grey, px, None, cv2.INTER_CUBIC), both)
     forth, back = engine.calc(a, b, None), engine.calc(b, a, None)
@@ -157,6 +159,10 @@ def pairs_of(here: Reference, there: Companion, engine: cv2.DISOpticalFlow, opti
     good = (inside > 0) & (landed > 0) & (returned < options.dense.back_px)
     good[np.arange(len(good)) % options.step_px > 0] = False
     good[:, np.arange(good.shape[1]) % options.step_px > 0] = False
+    shown, meant = cv2.remap(b, met, None, cv2.INTER_LINEAR)[good].astype(float), a[good].astype(float)
+    shown, meant = shown - shown.mean(), meant - meant.mean()
+    if not shown @ meant > options.least_alike * np.linalg.norm(shown) * np.linalg.norm(meant):
+        return np.zeros((0, 3)), np.zeros((0, 2))
     return here.place[good].astype(float), cv2.remap(px, met, None, cv2.INTER_LINEAR)[good].astype(float)
 
 

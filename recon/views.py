@@ -1,6 +1,7 @@
 """Views: pictures with their landmarks, and what a fit to them gives to every later step: size, millimetres, spread."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,11 +18,13 @@ from core.records import record
 from core.transforms import rigid
 from recon.bundle import Bundle, BundleOptions
 from recon.eyes import open_eyes
+from recon.lens import bending, straight_px, straightened
 from recon.marker import corners_in, marker_cue
 from recon.models import DEFAULT_MODEL
 from recon.observations import Observations, observations
 from recon.pupils import pupil_distance
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
+from recon.sfm import Motion
 from recon.skin import skin_masks
 from recon.texture import TextureOptions
 
@@ -52,11 +55,12 @@ DEFAULTS = HeadOptions()
 
 
 class Views:
-    """Pictures in which the face was found: its landmarks there, and what can be seen on them."""
+    """Pictures in which the face was found: its landmarks there, and what can be seen on them. `lenses`: of each lens
+    how it bends, empty where none does; landmarks and pictures are those of straight lenses."""
 
-    def __init__(self, model: FaceModel, seen: Observations, picture: Callable[[int], UInt8[np.ndarray, "h w 3"]],
-                 rasterize: Rasterize) -> None:
-        self.model, self.seen, self.picture, self.rasterize = model, seen, picture, rasterize
+    def __init__(self, model: FaceModel, seen: Observations, taken: Callable[[int], UInt8[np.ndarray, "h w 3"]],
+                 rasterize: Rasterize, lenses: Sequence[Camera] = ()) -> None:
+        self.model, self.seen, self.taken, self.rasterize, self.lenses = model, seen, taken, rasterize, lenses
 
     @classmethod
     def of(cls, capture: Capture, model: FaceModel, rasterize: Rasterize) -> "Views":
@@ -65,6 +69,24 @@ class Views:
 
     def __len__(self) -> int:
         return len(self.seen.points_px)
+
+    def picture(self, view: int) -> UInt8[np.ndarray, "h w 3"]:
+        """One picture as a straight lens shows it."""
+        return straightened(self.taken(view), self.lenses[self.seen.lens[view]]) if self.lenses else self.taken(view)
+
+    def straight(self, motion: Motion) -> "Views":
+        """The same views without the bend that was found in their lenses."""
+        if not motion.k.any():
+            return self
+        size = {int(lens): (int(w), int(h)) for lens, (w, h) in zip(self.seen.lens, self.seen.size_wh, strict=True)}
+        lenses = [bending(f, k, size[g]) for g, (f, k) in enumerate(zip(motion.focal_px, motion.k, strict=True))]
+        points = np.stack([straight_px(p, lenses[g]) for p, g in zip(self.seen.points_px, self.seen.lens, strict=True)])
+        return Views(self.model, dataclasses.replace(self.seen, points_px=points), self.taken, self.rasterize, lenses)
+
+    def as_taken(self, cameras: Sequence[Camera]) -> list[Camera]:
+        """The views' cameras with the bend of their lenses: those of the pictures as they are on disk."""
+        return [dataclasses.replace(c, distortion=self.lenses[g].distortion) if self.lenses else c
+                for c, g in zip(cameras, self.seen.lens, strict=True)]
 
     def cameras(self, bundle: Bundle) -> list[Camera]:
         """The bundle's cameras, in model units."""

@@ -80,6 +80,24 @@ def test_video_becomes_a_capture(tmp_path, monkeypatch):
     assert said[0][0] == 0 and said[-1][0] == 1 and all(a <= b for (a, _), (b, _) in zip(said, said[1:], strict=False))
 
 
+def test_profiles_in_which_the_face_is_lost_are_kept_at_the_ends_of_the_turn(tmp_path, monkeypatch):
+    """The face is lost beyond 55 degrees, and for a moment in front; a far turned frame beside the loss comes along."""
+    yaws = [*np.linspace(0, 55, 14), *[None] * 9, *np.linspace(55, 3, 14), None, None, *np.linspace(2, -55, 18),
+            *[None] * 7]
+    turn(monkeypatch, yaws)
+    made = take_in([film(tmp_path, len(yaws))], out(tmp_path))
+    read = load_capture(out(tmp_path))
+    for capture in (made, read):
+        lost = [int(f.source.split("#")[1]) for f in capture.frames if f.landmarks is None]
+        assert len(lost) == DEFAULTS.most_lost and not {37, 38} & set(lost)
+        assert {k for k in lost if yaws[k] is None} <= {*range(14, 23), *range(57, 64)} and 63 in lost
+        assert all(yaws[k] is None or abs(yaws[k]) > DEFAULTS.ends_deg for k in lost)
+        numbers = [int(f.source.split("#")[1]) for f in capture.frames]
+        assert numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
+        assert all(capture.picture(k).shape == (320, 480, 3) for k in range(len(numbers)))
+        assert all(f.sharpness > 0 for f in capture.frames)
+
+
 def test_load_capture_is_the_capture_to_the_last_bit(tmp_path, monkeypatch):
     turn(monkeypatch, np.linspace(-40, 40, 30))
     made = take_in([film(tmp_path, 30)], out(tmp_path))
