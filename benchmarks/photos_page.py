@@ -69,7 +69,8 @@ def other_side(sides: list[dict], rows: list[dict]) -> list[str]:
     got = [r for r in sides if "failed" not in r and r["photo"] in without]
     lines = ["", "## One profile given, the other not", "",
              "The same three photos and the profile that looks to the picture's left make each head; it is laid on the",
-             f"other profile. Outlines that could not be read: {sum(bool(r['refused']) for r in got)} of {len(got)}.", "",
+             f"other profile. Outlines that could not be read: {sum(bool(r['refused']) for r in got)} of {len(got)}.",
+             "",
              "| photo | three photos | and one profile | nose | chin | tip forward | chin forward |",
              "|---|" + "---:|" * 6]
     lines += [f"| {r['photo']} | {without[r['photo']]['median']:.2f} | {r['median']:.2f} | {r['nose']:.2f} | "

@@ -26,6 +26,7 @@ from recon.sfm import Motion, Rejected, structure_from_motion
 from recon.shape import Shape, ShapeOptions, own_shape
 from recon.sides import with_profiles, with_side_photos
 from recon.skin import all_skin, still_skin, without
+from recon.still_room import cameras_of_room
 from recon.texture import Skin, gather
 from recon.tracks import follow
 from recon.views import DEFAULTS, HeadOptions, Views, metric, true_scale, vertex_sd, with_size
@@ -136,10 +137,7 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
     seen, model = views.seen, views.model
     why = "not tried at this quality" if options.quality == "fast" else "too few views"
     if options.quality == "full" and len(views) >= LEAST_VIEWS:
-        still = [without(m, p) for m, p in zip(views.masks(bundle, still_skin(model.anatomy)), seen.points_px,
-                                               strict=True)]
-        motion = structure_from_motion(capture.folder, [f.path for f in capture.frames], views.picture, still, seen,
-                                       bundle, progress=part(progress, 0.0, 0.7))
+        motion = recovered(views, capture, bundle, part(progress, 0.0, 0.7))
         if isinstance(motion, Motion):
             start = dataclasses.replace(bundle, focal_px=motion.focal_px, cam_from_head=np.where(
                 motion.placed[:, None, None], motion.cam_from_head, bundle.cam_from_head))
@@ -163,6 +161,21 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
         return views, bundle, {"how": "bundle adjustment of landmarks alone (too little skin followed)", "note": note}
     how = f"bundle adjustment of landmarks and {tracks.count} followed skin points"
     return views, followed, {"how": how, "note": note}
+
+
+def recovered(views: Views, capture: Capture, bundle: Bundle, progress: Progress) -> Motion | Rejected:
+    """Structure from motion of the still skin; where that cannot be believed, of the whole picture."""
+    seen, names = views.seen, [f.path for f in capture.frames]
+    still = [without(m, p) for m, p in zip(views.masks(bundle, still_skin(views.model.anatomy)), seen.points_px,
+                                           strict=True)]
+    of_skin = structure_from_motion(capture.folder, names, views.picture, still, seen, bundle,
+                                    progress=part(progress, 0.0, 0.6))
+    if isinstance(of_skin, Motion):
+        return of_skin
+    of_room = cameras_of_room(capture.folder, names, views.picture, seen, bundle, progress=part(progress, 0.6, 1.0))
+    if isinstance(of_room, Motion):
+        return dataclasses.replace(of_room, report={**of_room.report, "note": f"of the skin alone: {of_skin.reason}"})
+    return Rejected(reason=f"{of_skin.reason}; of the whole picture: {of_room.reason}")
 
 
 def holding(seen: Observations, before_px: Float[np.ndarray, "g"], found_px: Float[np.ndarray, "g"]) -> Observations:
