@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from core.backends import resolve
+from core.calm import one_thread
 from core.errors import InputRefused, UsageError
 from core.evidence import BANDS, Band
 from core.landmarks import MEDIAPIPE478, Landmarks2D
@@ -167,6 +168,7 @@ def asked_plan(procedure: str | None, intensity: Number, plan: Plan | None) -> P
     return plan
 
 
+@one_thread()
 def begin(photo: Path | str | PhotoFile, face: int | None = None, ipd_mm: float | None = None) -> Study:
     """Open a photo and find the face that is meant. InputRefused: see `predict_photo`."""
     check_length("ipd_mm", ipd_mm, IPD_MM, "Measure between the pupils, in millimetres; adults have 51 to 77.")
@@ -230,6 +232,7 @@ def check_whole(face: Face, photo: PhotoFile) -> None:
                            "Give a photo with the whole face in it.")
 
 
+@one_thread()
 def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "mean", progress: Progress = silent,
                 **options: Any) -> PhotoResult:
     """A plan on a photo whose face was found."""

@@ -164,13 +164,18 @@ def eased(start_px: Float[np.ndarray, "n 2"], move_px: Float[np.ndarray, "n 2"])
     From the side a nose moves before a still cheek, a lower lip along a still upper one; a picture, being one skin,
     must let the still one follow. The strongest motions stay as they are (a cone of slope `STEEPEST` under each).
     """
-    out, size = move_px.copy(), np.linalg.norm(move_px, axis=1)
-    most = STEEPEST * cdist(start_px, start_px)
-    for k in np.argsort(-size, kind="stable")[:np.count_nonzero(size)]:
-        apart = cdist(out[k][None], out)[0]
-        row = np.flatnonzero((apart > most[k] + 1e-9) & (size < size[k]))
-        out[row] += (1 - most[k, row] / apart[row])[:, None] * (out[k] - out[row])
-    return out
+    size = np.linalg.norm(move_px, axis=1)
+    order = np.argsort(-size, kind="stable")
+    start, out, size = (v[order] @ [1, 1j] if v.ndim > 1 else v[order] for v in (start_px, move_px, size))
+    for k in range(np.count_nonzero(size)):
+        weaker = slice(k + np.searchsorted(-size[k:], -size[k], "right"), None)
+        most, lag = STEEPEST * np.abs(start[weaker] - start[k]), out[k] - out[weaker]
+        apart = np.abs(lag)
+        row = apart > most + 1e-9
+        out[weaker][row] += (1 - most[row] / apart[row]) * lag[row]
+    eased_px = np.empty_like(move_px)
+    eased_px[order] = np.column_stack([out.real, out.imag])
+    return eased_px
 
 
 def landing(asked_px: Float[np.ndarray, "n 2"], went_px: Float[np.ndarray, "n 2"], head: PhotoHead,
