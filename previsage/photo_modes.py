@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.spatial.distance import cdist
 
+from core.channels import any_of
 from core.errors import UsageError
 from core.evidence import Band
 from core.plan import Plan
@@ -230,8 +231,10 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
         mask[studio.spectacles] = 0
     verdict = Verdict(checks=tuple(Check(**c) for c in told["guard"]["checks"]))
     moves = head.anatomy.pins478.on(total, head.mesh.faces)
-    return Drawn(picture=pasted(study, studio, seen), raw=pasted(study, studio, picture),
-                 warp=pasted(study, studio, made.picture), mask=whole(study, mask), moves_mm=moves,
+    raw = pasted(study, studio, picture)
+    return Drawn(picture=raw if seen is picture else pasted(study, studio, seen), raw=raw,
+                 warp=raw if picture is made.picture else pasted(study, studio, made.picture),
+                 mask=whole(study, mask), moves_mm=moves,
                  prediction=prediction, verdict=verdict, shown=bool(told["photoreal"]), reason=str(told["reason"]),
                  ran=ran)
 
@@ -239,7 +242,7 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with what changed in its window, spectacles as they were; all else keeps its bytes."""
     out, window = study.photo.picture.copy(), studio.worn(window)
-    changed = (window != studio.picture).any(-1)
+    changed = any_of(window != studio.picture)
     if changed.any():
         own = window if studio.picture is study.part else study.photo.from_srgb(window)
         out[study.window][changed] = own[changed]

@@ -44,7 +44,6 @@ from synth.likeness import embedder
 from synth.metrics.networks import MetricNetwork
 from synth.own_networks import identity_network, network_mark
 from synth.provenance import Origin, attest, export
-from synth.relight import light_ratio
 from synth.weights import weights_mark
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -228,10 +227,9 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: M
         verdict = guard(made.frame, picture, None)
     else:
         across = made.seen.after.interpolate(studio.after.mesh.vertices_mm[:, :1], studio.after.mesh.faces)[..., 0]
-        shade = studio.shade(made.view.camera)
         verdict = guard(made.frame, picture, made.seen.correspondence, across,
                         made.picture if mode != "warp3d" else None,
-                        None if shade is None else light_ratio(made.seen.correspondence, shade),
+                        made.light,
                         None if identity is None else embedder(identity, landmarks_px(studio, made)))
     plain = picture if verdict.passed else plain_render(studio, made)
     seen = shown(verdict, picture, plain, mode)

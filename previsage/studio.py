@@ -20,7 +20,7 @@ from render.flow import Seen, correspondence, skins
 from render.mipmap import Mipmap
 from render.rasterize import Rasterizer
 from synth.backdrop import Plate, serves, still_plate
-from synth.relight import Shade
+from synth.relight import Shade, light_ratio
 from synth.warp3d import warp3d
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -36,13 +36,17 @@ SHRINK = 4
 
 @record
 class Made:
-    """One frame and its picture after the operation. seen: None where the plan changes nothing in it."""
+    """One frame and its picture after the operation. seen: None where the plan changes nothing in it.
+
+    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing.
+    """
 
     name: str
     view: View
     frame: Picture
     picture: Picture
     seen: Seen | None
+    light: Float[np.ndarray, "a b 3"] | None = None
 
 
 class Studio:
@@ -107,8 +111,10 @@ class Studio:
         if plate is not None and not serves(plate, frame, self.around(view.camera, person)):
             plate = None
         draw = functools.partial(skins, seen, self.before, self.after, self.skin)
-        picture = warp3d(frame, seen.correspondence, self.shade(view.camera), plate, draw, person, self.misfit_mm)
-        return Made(name=Path(view.path).stem, view=view, frame=frame, picture=picture, seen=seen)
+        shade = self.shade(view.camera)
+        light = None if shade is None else light_ratio(seen.correspondence, shade)
+        picture = warp3d(frame, seen.correspondence, light, plate, draw, person, self.misfit_mm)
+        return Made(name=Path(view.path).stem, view=view, frame=frame, picture=picture, seen=seen, light=light)
 
 
 def light_of(head: Reconstruction) -> Light | None:
