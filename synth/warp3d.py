@@ -117,19 +117,28 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     if not unseen.any():
         return color
     before, after = skins()
-    both = (largest(before) > 0) & (scene.s > 2)
+    both, drawn = (largest(before) > 0) & (scene.s > 2), largest(after) > 0
     skin = matched(scene.frame, before, after, both, options.reveal.match_mm * flow.px_per_mm)
-    back, _ = scene.fetched(flow.flow_px * taper)
-    soft = cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * (largest(after) > 0)
-    back += soft[..., None] * taper * (skin - back)
+    del before, after  # at 12 megapixels each of these takes 30 MB or more
+    soft = (cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * drawn)[..., None]
     if contour is None:  # what hid it is gone altogether: there is nothing to compare with
-        return back
-    front, _ = scene.fetched(contour.flow_px * taper)
-    layered = back + contour.share[..., None] * (front - back)
+        back, _ = scene.fetched(flow.flow_px * taper)
+        return back + soft * taper * (skin - back)
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
         contour.behind & np.isfinite(flow.depth_after_mm))
-    return color + trust[..., None] * (layered - color)
+    layered, _ = scene.fetched(flow.flow_px * taper)
+    skin -= layered
+    skin *= soft * taper
+    layered += skin
+    front, _ = scene.fetched(contour.flow_px * taper)
+    front -= layered
+    front *= contour.share[..., None]
+    layered += front
+    layered -= color
+    layered *= trust[..., None]
+    layered += color
+    return layered
 
 
 class Scene:
