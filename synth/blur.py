@@ -19,7 +19,7 @@ def blurred(values: Float[np.ndarray, "h w *c"], sigma_px: float) -> Float[np.nd
         return cv2.GaussianBlur(values, (0, 0), sigma_px)
     height, width = values.shape[:2]
     down, right = -height % step, -width % step
-    whole = cv2.copyMakeBorder(values, 0, down, 0, right, cv2.BORDER_REFLECT_101)
+    whole = cv2.copyMakeBorder(values, 0, down, 0, right, cv2.BORDER_REFLECT_101) if down or right else values
     small = cv2.resize(whole, (whole.shape[1] // step, whole.shape[0] // step), interpolation=cv2.INTER_AREA)
     rest = np.sqrt(sigma_px**2 - (step**2 - 1) / 4) / step
     small = cv2.GaussianBlur(small, (0, 0), rest)

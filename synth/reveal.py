@@ -67,8 +67,11 @@ def matched(frame: Float[np.ndarray, "h w 3"], skin_before: Float[np.ndarray, "h
     """The texture after, multiplied by what frame and texture before differ by where both show skin (`seen`)."""
     weight = seen.astype(np.float32)[..., None]
     sigma = max(sigma_px, 1.0)
-    gain = (blurred(frame * weight, sigma) + 1e-3) / (blurred(skin_before * weight, sigma) + 1e-3)
-    return skin_after * np.clip(gain, 0.75, 1.33)
+    gain, below = (blurred(part * weight, sigma) + np.float32(1e-3) for part in (frame, skin_before))
+    gain /= below
+    np.clip(gain, 0.75, 1.33, out=gain)
+    gain *= skin_after
+    return gain
 
 
 def agreement(skin: Float[np.ndarray, "h w 3"], stretched: Float[np.ndarray, "h w 3"], unseen: Bool[np.ndarray, "h w"],
@@ -76,7 +79,9 @@ def agreement(skin: Float[np.ndarray, "h w 3"], stretched: Float[np.ndarray, "h 
     """How far texture and stretched picture agree over the hidden skin, 0..1; one far from any."""
     weight = unseen.astype(np.float32)
     near = max(options.local_mm * px_per_mm, 1.0)
-    apart = blurred((skin - stretched) * weight[..., None], near)
+    apart = skin - stretched
+    apart *= weight[..., None]
+    apart = blurred(apart, near)
     apart /= np.maximum(blurred(weight, near), 1e-3)[..., None]
     alike = np.exp(-(largest(np.abs(apart)) / options.agree) ** 2) * weight
     around = max(options.near_mm * px_per_mm, 1.0)
