@@ -60,7 +60,8 @@ class PhotoResult:
     output: what people see, without the corner's mark, which files get when they are written. raw: before the guard
     looked at it. warp: what painting began with. mask (H,W): how much of a pixel may change, 0..1; where it is 0 the
     output is the photo, byte for byte. landmarks_before, landmarks_after (478,2): px. checks: the guard's findings.
-    shown: False where a plain render stands in, with the reason.
+    shown: False where a plain render of the fitted head stands in, with the reason; stand_in: that head before and
+    after, without the photo.
     head: as the photo shows it (`recon.one_photo`), in millimetres. notes: what a person should know, in sentences.
     """
 
@@ -81,6 +82,7 @@ class PhotoResult:
     eyes_px: float
     notes: tuple[str, ...]
     ran: dict[str, Any]
+    stand_in: tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]] | None = None
 
     def __post_init__(self) -> None:
         for picture in (self.output, self.raw, self.warp, self.mask):  # not copied: 130 MB at 12 megapixels
@@ -252,7 +254,7 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
         photo=study.photo, plan=plan, mode=mode, output=made.picture, raw=made.raw, warp=made.warp, mask=made.mask,
         landmarks_before=start, landmarks_after=start + shift_px(head, made.moves_mm), checks=made.verdict,
         shown=made.shown, reason=made.reason, prediction=made.prediction, head=head, eyes_px=eye_span_px(head.face),
-        notes=tuple(notes), ran=made.ran)
+        notes=tuple(notes), ran=made.ran, stand_in=made.stand_in)
 
 
 def view_of(yaw_deg: Number) -> View:

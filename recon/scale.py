@@ -38,8 +38,8 @@ LIMBUS_NOISE, NETWORK_NOISE = 0.01, 0.02
 """What all readings of one film share: gaze past the camera (2 % at 12 degrees), and the landmark network's own error
 where the limbus cannot be read."""
 NETWORK_WIDER = 1.035
-"""The network reads an iris wider than its limbus: in 16 frontal photos by 3.2 to 3.6 % at irises of 5 to 22 px, with an
-sd of 2 % from person to person; in eight other portraits by 4 %."""
+"""The network reads an iris wider than its limbus: in 16 frontal photos by 3.2 to 3.6 % at irises of 5 to 22 px, with
+an sd of 2 % from person to person; in eight other portraits by 4 %."""
 FEW_NOISE = 0.02
 """Of a limbus read in a photo or two: within 1 % when a photo is turned, but one lid or lash counts fully."""
 NEAR_FRONTAL_RAD = np.radians([6.0, 12.0, 20.0])
