@@ -20,7 +20,7 @@ from render.flow import Seen, correspondence, skins
 from render.mipmap import Mipmap
 from render.rasterize import Rasterizer
 from synth.backdrop import Plate, serves, still_plate
-from synth.relight import Shade
+from synth.relight import Shade, light_ratio
 from synth.spectacles import OUTER, frames, without
 from synth.warp3d import warp3d
 
@@ -40,6 +40,7 @@ class Made:
     """One frame and its picture after the operation, both without the spectacles that are worn in it.
 
     seen: None where the plan changes nothing in it. photographed: the frame with the spectacles, worn: their pixels.
+    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Made:
     seen: Seen | None
     photographed: Picture
     worn: Bool[np.ndarray, "h w"]
+    light: Float[np.ndarray, "a b 3"] | None = None
 
     def dressed(self, picture: Picture) -> Picture:
         """A picture of this frame with the spectacles as they were photographed."""
@@ -137,8 +139,10 @@ class Studio:
         if plate is not None and not serves(plate, frame, self.around(view.camera, person)):
             plate = None
         draw = functools.partial(skins, seen, self.before, self.after, self.skin)
-        picture = warp3d(frame, seen.correspondence, self.shade(view.camera), plate, draw, person, self.misfit_mm)
-        return whole(frame=frame, picture=picture, worn=worn)
+        shade = self.shade(view.camera)
+        light = None if shade is None else light_ratio(seen.correspondence, shade)
+        picture = warp3d(frame, seen.correspondence, light, plate, draw, person, self.misfit_mm)
+        return whole(frame=frame, picture=picture, worn=worn, light=light)
 
 
 def light_of(head: Reconstruction) -> Light | None:

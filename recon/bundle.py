@@ -113,6 +113,12 @@ class Problem:
         self.offset_mm = trusted_offsets(model)
         self.center = (seen.size_wh - 1) / 2
 
+    def shape(self, identity: np.ndarray, expression: np.ndarray) -> Float[np.ndarray, "478 3"]:
+        """The pins of a person with a face's expression."""
+        flat = identity @ self.identity.reshape(len(identity), -1)
+        flat += expression @ self.expression.reshape(len(expression), -1)
+        return np.asarray(self.mean + flat.reshape(478, 3))
+
     def at_yaw(self, yaw_rad: float) -> tuple[np.ndarray, np.ndarray]:
         """Offsets (478,3) and scatter (478,) mm of the detector at one yaw, linear between the measured bins."""
         bins = self.model.view_yaw_rad
@@ -171,8 +177,7 @@ def predict_view(problem: Problem, state: State, view: int) -> tuple[np.ndarray,
     """Camera-frame points (478,3), projected px (478,2), spread px (478,), and the head-frame points."""
     pose = state.pose[view]
     offset, scatter = problem.at_yaw(head_angles_rad(pose)[0])
-    head = (problem.mean + np.tensordot(state.identity, problem.identity, 1)
-            + np.tensordot(state.expression[view], problem.expression, 1) + offset + state.own)
+    head = problem.shape(state.identity, state.expression[view]) + offset + state.own
     cam = head @ pose[:3, :3].T + pose[:3, 3]
     focal = np.exp(state.log_focal[problem.seen.lens[view]])
     px = focal * cam[:, :2] / cam[:, 2:] + problem.center[view]
@@ -236,8 +241,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         J[:, :, :k] = to_head @ identity
         J[:, :, k] = focal * cam[:, :2] / z[:, None]
         about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
-        turned = np.stack([np.cross(axis, about) for axis in np.eye(3)], 2)  # d(cam)/d(rotation), (478,3,3)
-        J[:, :, k + 1:k + 4] = to_cam @ turned
+        J[:, :, k + 1:k + 4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
         J[:, :, k + 4:] = to_cam
         index = np.concatenate([np.arange(k), [k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
         Jw = J * w[:, None, None]
@@ -280,8 +284,14 @@ def inverse3(H: Float[np.ndarray, "p 3 3"]) -> Float[np.ndarray, "p 3 3"]:
     """Inverses of many 3x3 matrices by their adjugates: ten times as fast as a general solver's; each holds a prior,
     so none is singular."""
     a, b, c = H[:, 0], H[:, 1], H[:, 2]
-    adjugate = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], 2)
+    adjugate = np.stack([crossed(b, c), crossed(c, a), crossed(a, b)], 2)
     return np.asarray(adjugate / (a * adjugate[:, :, 0]).sum(1)[:, None, None])
+
+
+def crossed(a: Float[np.ndarray, "..."], b: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """a x b, in half the time that numpy's takes for a few hundred."""
+    (ax, ay, az), (bx, by, bz) = (np.moveaxis(v, -1, 0) for v in (a, b))
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
 
 
 def moved(state: State, step: np.ndarray, own: np.ndarray) -> State:

@@ -14,6 +14,7 @@ from core.reconstruction import Reconstruction
 from core.store import load_picture, save_png
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from previsage import photoreal_stage
+from previsage.photoreal_stage import BEYOND, CELL_WH, cut, cut_box
 from previsage.studio import Studio, spread
 from synth.guard import Check, Verdict
 from synth.provenance import verify
@@ -177,3 +178,18 @@ def test_frames_are_spread_over_the_turn_whatever_the_film_lingers_on() -> None:
     chosen = [round(np.degrees(v.camera.head_angles_rad[0])) for v in spread(views, 5)]
     assert chosen in ([-60, -31, 0, 29, 61], [-61, -29, 0, 31, 60])
     assert len(spread(views, 99)) == len(views)
+
+
+@pytest.mark.parametrize(("low", "high"), [((300, 200), (500, 450)), ((0, 10), (260, 330)), ((620, 400), (790, 640)),
+                                           ((10, 20), (780, 630))])
+def test_a_cut_shows_all_points_and_no_more_than_the_picture_where_it_can(low: tuple[int, int], high: tuple[int, int],
+                                                                          ) -> None:
+    width, height = 800, 650
+    left, top, right, bottom = cut_box(np.array([low, high], float), (width, height))
+    assert left <= low[0] and top <= low[1] and right >= high[0] and bottom >= high[1]
+    assert (right - left) / (bottom - top) == pytest.approx(CELL_WH[0] / CELL_WH[1], rel=0.02)
+    within = left >= 0 and top >= 0 and right <= width and bottom <= height
+    assert within == ((high[0] - low[0]) * 1.08 * CELL_WH[1] / CELL_WH[0] <= height)
+    shown = cut(np.full((height, width, 3), 9, np.uint8), (left, top, right, bottom))
+    assert shown.shape == (CELL_WH[1], CELL_WH[0], 3)
+    assert set(np.unique(shown)) == {9} if within else {9, BEYOND} <= set(np.unique(shown))
