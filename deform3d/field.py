@@ -13,6 +13,7 @@ w window.
              a step at an end of its clamp would turn over (deform3d.unfold)
     u(v)   = sum_j f_j(v) D_j
 
+Nothing is measured, and nothing moves, further from every moved handle than R, the ring's setback and a triangle.
 The ring makes the interpolant itself die out towards the edge, so that the window has little to cut off. It lies behind
 the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
 the regions' weights, is a triangle further on one side of a face than on the other.

@@ -1,5 +1,7 @@
 """Swelling: a layer over the final result, along the skin's normals, high where the operation was."""
 
+from functools import lru_cache
+
 import numpy as np
 import potpourri3d
 from jaxtyping import Float
@@ -57,6 +59,7 @@ def evened(mesh: Mesh, height: Float[np.ndarray, "v"], dry: np.ndarray) -> Float
     return np.maximum(out, 0)
 
 
+@lru_cache(maxsize=2)
 def evened_normals(mesh: Mesh) -> Float[np.ndarray, "v 3"]:
     """Unit normals without the skin's own small relief, along which a layer would spread out spikes."""
     stiffness, mass = operators(mesh)
@@ -66,6 +69,7 @@ def evened_normals(mesh: Mesh) -> Float[np.ndarray, "v 3"]:
     return smooth / np.where(length > 1e-12, length, 1)
 
 
+@lru_cache(maxsize=2)
 def operators(mesh: Mesh) -> tuple[csc_array, Float[np.ndarray, "v"]]:
     """Cotangent stiffness and lumped mass (mm2) of a mesh."""
     stiffness = potpourri3d.cotan_laplacian(mesh.vertices_mm, mesh.faces, denom_eps=1e-6)
