@@ -86,6 +86,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--cases", type=Path, help="where the cases are or go; without it none is kept")
     parser.add_argument("--only", nargs="+", help="numbers of the persons")
+    parser.add_argument("--rows", default="profiles,other_side,distances", help="which; the others stay as they were")
     parser.add_argument("--look", type=Path, help="folder for overlays to look at (not for the repository)")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks" / "photos")
     given = parser.parse_args()
@@ -93,11 +94,15 @@ def main() -> int:
         cases = given.cases or Path(scratch)
         stills = given.data / "stills_london_shared"
         people = given.only or sorted({p.name[:3] for p in stills.glob("???_03.jpg")})
-        rows = profiles(stills, people, cases, given.look)
-        sides = other_side(stills, people, cases, given.look)
-        zoom = distances(given.data / "stills_zoom_distance", cases)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    told = {"commit": commit.stdout.strip(), "profiles": rows, "other_side": sides, "distances": zoom}
+        made_of = {"profiles": lambda: profiles(stills, people, cases, given.look),
+                   "other_side": lambda: other_side(stills, people, cases, given.look),
+                   "distances": lambda: distances(given.data / "stills_zoom_distance", cases)}
+        ran = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+        before = given.output.with_suffix(".json")
+        told = json.loads(before.read_text()) if before.exists() else {"commit": {}}
+        for name in given.rows.split(","):
+            told[name] = made_of[name]()
+            told["commit"][name] = ran.stdout.strip()
     given.output.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
     given.output.with_suffix(".md").write_text(page(told))
     return 0

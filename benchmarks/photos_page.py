@@ -9,7 +9,8 @@ def page(told: dict) -> str:
     """Markdown of one run."""
     rows = [r for r in told["profiles"] if "failed" not in r]
     failed = [r for r in told["profiles"] if "failed" in r]
-    return "\n".join([HEAD.format(commit=told["commit"]), *summary(rows), "", *table(rows), "",
+    commits = ", ".join(f"{name.replace('_', ' ')} at {commit}" for name, commit in told["commit"].items())
+    return "\n".join([HEAD.format(commits=commits), *summary(rows), "", *table(rows), "",
                       *[f"- {r.get('photo', r['person'])}: {r['failed']}" for r in failed],
                       HIDES, *other_side(told["other_side"], rows), *zoom(told["distances"]), ""])
 
@@ -105,8 +106,8 @@ def zoom(rows: list[dict]) -> list[str]:
 
 HEAD = """# What photos alone give
 
-Written by `python benchmarks/photos.py` ([how](photos.py)); cases made at commit {commit} by
-`previsage reconstruct FRONT LEFT34 RIGHT34 --quality full`. People of the Face Research Lab London Set (DeBruine &
+Written by `python benchmarks/photos.py` ([how](photos.py)); cases made by
+`previsage reconstruct FRONT LEFT34 RIGHT34 --quality full`: {commits}. People of the Face Research Lab London Set (DeBruine &
 Jones 2017, CC BY 4.0) go by their file's number; the figures rate the program, nobody's face.
 
 ## Profiles that the program never saw
