@@ -107,8 +107,8 @@ def zoom(rows: list[dict]) -> list[str]:
 HEAD = """# What photos alone give
 
 Written by `python benchmarks/photos.py` ([how](photos.py)); cases made by
-`previsage reconstruct FRONT LEFT34 RIGHT34 --quality full`: {commits}. People of the Face Research Lab London Set (DeBruine &
-Jones 2017, CC BY 4.0) go by their file's number; the figures rate the program, nobody's face.
+`previsage reconstruct FRONT LEFT34 RIGHT34 --quality full`: {commits}. People of the Face Research Lab London Set
+(DeBruine & Jones 2017, CC BY 4.0) go by their file's number; the figures rate the program, nobody's face.
 
 ## Profiles that the program never saw
 """

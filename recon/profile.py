@@ -221,17 +221,18 @@ def whole_camera(read: Read, size_wh: tuple[int, int], cam_from_head: Float[np.n
                   cam_from_head=cam_from_head, size_wh=size_wh)
 
 
-def drawn_to_photo(read: Read, rasterize: Rasterize) -> Mesh:
-    """The fitted head, its skin moved across the line of sight to the contour and to the landmarks that are sure."""
+def drawn_to_photo(read: Read, rasterize: Rasterize, head: Mesh | None = None) -> Mesh:
+    """The fitted head (or another that stands where it does), its skin moved across the line of sight to the contour
+    and to the landmarks that are sure."""
     scene, basis, laid, seen = read.scene, read.basis, read.laid, read.seen
-    mesh = mesh_of(basis, laid)
+    mesh = mesh_of(basis, laid) if head is None else head
     for _ in range(2):
         camera = laid.camera(scene)
         outline = outline_of(basis, mesh, camera, rasterize)
         if len(outline.px) < 10:
             return mesh
-        head = placed(outline.px, outline.out, laid.px_per_mm, TURN_MM)
-        near = scene.contour.tree(laid.px_per_mm, TURN_MM).query(head)[1]
+        here = placed(outline.px, outline.out, laid.px_per_mm, TURN_MM)
+        near = scene.contour.tree(laid.px_per_mm, TURN_MM).query(here)[1]
         way, out = (scene.contour.px[near] - outline.px) / laid.px_per_mm, scene.contour.out[near]
         sure = np.linalg.norm(way, axis=1) < DRAWN_MM
         move = in_head((way * out).sum(1, keepdims=True) * out, laid)[sure]

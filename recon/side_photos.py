@@ -3,7 +3,8 @@
 `recon.profile` reads such a photo with the model's average head. Here the person's own head takes its place, with what
 the other photos left uncertain of it as its modes (the principal axes of the identity's covariance), so that only what
 they do not show, mostly depth, is given to the outline. Each photo draws the skin to its own outline; between several
-the mean is taken, and each camera is laid on it anew.
+the mean is taken. What this moves across the other photos' line of sight is taken back, for there the landmarks are
+seen; then the outlines have the last word. Each camera is laid on the head anew.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.optimize import least_squares
 
 from core.camera import Camera
 from core.errors import InputRefused
@@ -18,19 +20,25 @@ from core.face_model import FaceModel
 from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.records import record
-from core.transforms import rigid, umeyama
+from core.transforms import rigid, rotation_from_vector, umeyama
 from recon.bundle import Bundle
 from recon.detect import Detector
-from recon.profile import drawn_to_photo, read_profile, whole_camera
+from recon.face478 import IRIS_ROWS, topology
+from recon.one_photo import drawn_to
+from recon.profile import Read, drawn_to_photo, read_profile, whole_camera
 from recon.profile_fit import basis_of
 
 Picture = UInt8[np.ndarray, "..."]
+DEPTH_SHARE = 0.1
+"""How much less than width and height the depth counts that photos from the front tell."""
 
 
 @record
 class Side:
-    """A photo from the side: its camera, in model units, the head drawn to it, and how far off the outline was."""
+    """A photo from the side: what was read, its camera, in model units, the head drawn to it, and how far off the
+    outline was."""
 
+    read: Read
     camera: Camera
     mesh: Mesh
     off_px: float
@@ -58,12 +66,32 @@ def with_sides(model: FaceModel, bundle: Bundle, head: Mesh, pictures: Sequence[
             refused[k] = error.message
             continue
         camera = whole_camera(read, (picture.shape[1], picture.shape[0]), rigid(read.laid.R, read.laid.t))
-        found[k] = Side(camera=camera, mesh=drawn_to_photo(read, rasterize),
+        found[k] = Side(read=read, camera=camera, mesh=drawn_to_photo(read, rasterize),
                         off_px=float(np.median(read.laid.off_mm) * read.laid.px_per_mm / read.scene.scale))
     if not found:
         return Sides(head=head, found={}, refused=refused)
     mean = head.with_vertices(np.mean([s.mesh.vertices_mm for s in found.values()], axis=0))
-    return Sides(head=mean, found={k: laid_anew(s, mean, basis.skin) for k, s in found.items()}, refused=refused)
+    turned = seen_from_front(model, bundle, mean)
+    again = [drawn_again(side, turned, basis.skin, rasterize) for side in found.values()]
+    kept = head.with_vertices(np.mean([mesh.vertices_mm for mesh in again], axis=0))
+    return Sides(head=kept, found={k: laid_anew(s, kept, basis.skin) for k, s in found.items()}, refused=refused)
+
+
+def seen_from_front(model: FaceModel, bundle: Bundle, head: Mesh) -> Mesh:
+    """The head turned and moved so that its landmarks lie where the bundle sees them from the front (x and y), and the
+    skin drawn to what is left of that."""
+    rows = np.flatnonzero((bundle.weight > 0).any(0) & (np.arange(478) < IRIS_ROWS.start))
+    rows = np.setdiff1d(rows, topology().outline)
+    pins, wanted = head.points(model.anatomy.pins478), bundle.landmarks
+
+    def off(x: np.ndarray) -> np.ndarray:
+        away = (pins[rows] @ rotation_from_vector(x[:3]).T + 10 * x[3:] - wanted[rows]) * [1, 1, DEPTH_SHARE]
+        return away.ravel()
+
+    x = least_squares(off, np.zeros(6), loss="soft_l1").x  # an outlier's 1 mm counts linearly from there on
+    turned = head.with_vertices(head.vertices_mm @ rotation_from_vector(x[:3]).T + 10 * x[3:])
+    left = wanted - turned.points(model.anatomy.pins478)
+    return turned.moved(drawn_to(model, left * [1, 1, 0], np.isin(np.arange(478), rows)))
 
 
 def still_open(model: FaceModel, bundle: Bundle, head: Mesh) -> FaceModel:
@@ -72,6 +100,14 @@ def still_open(model: FaceModel, bundle: Bundle, head: Mesh) -> FaceModel:
     modes = np.tensordot(axes.T * np.sqrt(np.clip(size, 0, None))[:, None], model.identity_basis_mm, 1)
     order = np.argsort(-(modes**2).sum((1, 2)))
     return dataclasses.replace(model, template_mm=head.vertices_mm, identity_basis_mm=modes[order])
+
+
+def drawn_again(side: Side, head: Mesh, skin: Float[np.ndarray, "v"], rasterize: Rasterize) -> Mesh:
+    """A head drawn to the photo's outline once more, from where `laid_anew` puts it."""
+    _, R, t = umeyama(head.vertices_mm, side.mesh.vertices_mm, skin, with_scale=False)
+    laid = side.read.laid
+    there = dataclasses.replace(laid, R=laid.R @ R, t=laid.R @ t + laid.t)
+    return drawn_to_photo(dataclasses.replace(side.read, laid=there), rasterize, head)
 
 
 def laid_anew(side: Side, head: Mesh, skin: Float[np.ndarray, "v"]) -> Side:

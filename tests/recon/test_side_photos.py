@@ -73,7 +73,8 @@ def test_the_camera_sees_the_new_head_where_it_saw_its_own() -> None:
     turn = rigid(rotation_from_vector(np.array([0.05, -0.2, 0.1])), np.array([3.0, -8.0, 5.0]))
     own = head.with_vertices(head.vertices_mm @ turn[:3, :3].T + turn[:3, 3])
     camera: Camera = camera_at(80.0)
-    side = laid_anew(Side(camera=camera, mesh=own, off_px=0.0), head, np.ones(len(head.vertices_mm)))
+    side = Side(read=joined().found[0].read, camera=camera, mesh=own, off_px=0.0)
+    side = laid_anew(side, head, np.ones(len(head.vertices_mm)))
     assert np.allclose(side.camera.px_from_points(head.vertices_mm), camera.px_from_points(own.vertices_mm), atol=1e-6)
 
 
