@@ -35,7 +35,7 @@ class Scale:
 class View:
     """One picture the head was fitted to: its camera, the file (relative to the case) and the frame's name.
 
-    centre95_mm: the camera's true centre lies so near in 95 of 100 cases, for a head of the stated size; None: not said.
+    centre95_mm: the camera's true centre lies so near in 95 of 100 cases, for a head of the stated size; None: unsaid.
     """
 
     camera: Camera
