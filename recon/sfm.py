@@ -77,7 +77,8 @@ class Motion:
 
     cam_from_head (N,4,4) with NaN for views that found no place, focal_px (G,) with the spread of its logarithm
     focal_sd (G,), NaN where not known, k (G,) the lens's bend (`recon.lens`; tracks are those of straight lenses),
-    tracks and their points (P,3); report: numbers for the case (registered, points, reprojection px, focal px, how; note: what failed before).
+    tracks and their points (P,3); report: numbers for the case (registered, points, reprojection px, focal px, how,
+    lenses; note: what failed before).
     """
 
     cam_from_head: Float[np.ndarray, "n 4 4"]
