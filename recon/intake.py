@@ -323,7 +323,8 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
         else list(range(len(measures)))
     kept = [taken.candidates[k] for k in chosen]
     ends = at_the_ends(taken.candidates, taken.lost, chosen, options)
-    for written in {p.name for p in (folder / "frames").iterdir()} - {Path(c.path).name for c in (*kept, *ends)}:
+    used = {Path(path).name for path in [*(c.path for c in kept), *(f.path for f in ends)]}
+    for written in {p.name for p in (folder / "frames").iterdir()} - used:
         (folder / "frames" / written).unlink()
     counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=len(chosen))
     lens = lens_of([c.focal_hint_px for c in kept], [max(c.size_wh) for c in kept])
@@ -365,7 +366,8 @@ def write_capture(folder: Path, kind: str, kept: Sequence[Candidate], lost: Sequ
     """capture.json and landmarks.npz, in the order of time. A frame without a face is as sharp as the nearest with."""
     blank = np.full((478, 2), np.nan), np.zeros(478)
     points, confidence, frames = [], [], []
-    for one in sorted([*kept, *lost], key=lambda f: f.order):
+    written: list[Candidate | Lost] = [*kept, *lost]
+    for one in sorted(written, key=lambda f: f.order):
         shown = min(kept, key=lambda c: abs(c.order - one.order))
         marks = one.measure.face.landmarks() if isinstance(one, Candidate) else None
         points.append(marks.points if marks else blank[0])
