@@ -196,7 +196,7 @@ def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: S
         beside = yaw[max(number - 1, 0):number + 1]
         if blind & {f.order for f in run} and beside.max(initial=0) > options.ends_deg:
             runs.append(run)
-    kept = []
+    kept: list[Lost] = []
     for run in runs[:options.most_lost]:
         count = min(len(run), max(options.most_lost // len(runs), 1))
         kept.extend(run[k] for k in np.linspace(0, len(run) - 1, count).round().astype(int))
