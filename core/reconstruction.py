@@ -35,14 +35,14 @@ class Scale:
 class View:
     """One picture the head was fitted to: its camera, the file (relative to the case) and the frame's name.
 
-    centre95_mm: the camera's true centre lies so near in 95 of 100 cases, for a head of the stated size; NaN: not said.
+    centre95_mm: the camera's true centre lies so near in 95 of 100 cases, for a head of the stated size; None: unsaid.
     """
 
     camera: Camera
     path: str
     source: str
     reprojection_px: float
-    centre95_mm: float = float("nan")
+    centre95_mm: float | None = None
 
 
 @record

@@ -212,7 +212,7 @@ def seen_from(head: Reconstruction, truth: Truth, place: Placed) -> dict[str, fl
                               "centres_held_percent"), float("nan"))
     views = [head.views[k] for k in frames]
     turned, moved = camera_errors([v.camera for v in views], truth.cam_from_head[list(frames.values())], place)
-    stated = np.array([v.centre95_mm for v in views])
+    stated = np.array([np.nan if v.centre95_mm is None else v.centre95_mm for v in views])
     held = 100 * float((moved <= place.scale * stated).mean()) if np.isfinite(stated).all() else float("nan")
     focal = [v.camera.K_px[0, 0] / truth.focal_px(v) - 1 for v in views]
     return {"rotation_median_deg": float(np.median(turned)), "rotation_max_deg": float(turned.max()),

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import chi2
 
 from core.camera import Camera
 from core.face_model import FaceModel
 from core.progress import Progress, silent
 from core.records import freeze, record
 from core.transforms import head_angles_rad, rotation_from_vector
+from recon.doubt import centre_cov, landmark_sd, with_variance
 from recon.face478 import IRIS_ROWS
 from recon.observations import Observations
 from recon.pnp import first_poses
@@ -83,12 +83,6 @@ class Bundle:
         return Camera(K_px=intrinsics(self.focal_px[seen.lens[view]], seen.size_wh[view]),
                       cam_from_head=self.cam_from_head[view], size_wh=(int(seen.size_wh[view, 0]),
                                                                        int(seen.size_wh[view, 1])))
-
-    def centre95(self, view: int) -> float:
-        """The radius about a camera's centre that holds the true one in 95 of 100 cases (model units): the squared
-        distance is taken for a scaled chi-square of the same mean and variance (Satterthwaite)."""
-        mean, spread = np.trace(self.centre_cov[view]), np.sum(self.centre_cov[view] ** 2)
-        return float(np.sqrt(spread / mean * chi2.ppf(0.95, mean**2 / spread)))
 
 
 def intrinsics(focal_px: float, size_wh: np.ndarray) -> Float[np.ndarray, "3 3"]:
@@ -354,13 +348,18 @@ def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAUL
     return finished(problem, state, block, solve(H, g, [block], 0.0)[2])
 
 
-def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndarray) -> Bundle:
-    """Collect the result; covariances from the landmarks' block and the reduced matrix at the solution."""
+def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndarray,
+             focal_sd: Float[np.ndarray, "g"] | None = None) -> Bundle:
+    """Collect the result; covariances from the landmarks' block and the reduced matrix at the solution. focal_sd: how
+    sure each ln(focal) really is, where not NaN (landmarks and model seem to tell it better than they do)."""
     k, lenses = len(state.identity), len(state.log_focal)
     shared = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(reduced)))
+    if focal_sd is not None:
+        shared = with_variance(shared, k + np.arange(lenses), focal_sd**2)
     covariance = np.eye(len(problem.model.identity_basis_mm))  # modes not fitted keep their prior
     covariance[:k, :k] = shared[:k, :k]
     identity = np.concatenate([state.identity, np.zeros(len(covariance) - k)])
+    head = problem.mean + np.tensordot(state.identity, problem.identity, 1)
     error, weight = [], []
     for view in range(len(state.pose)):
         r, w, _, _ = residuals(problem, state, view)
@@ -368,37 +367,8 @@ def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndar
         weight.append(w)
     return Bundle(
         identity=identity, expression=state.expression, cam_from_head=state.pose,
-        focal_px=np.exp(state.log_focal), landmarks=problem.mean + np.tensordot(state.identity, problem.identity, 1)
-        + state.own, own=state.own, landmark_sd=landmark_sd(problem, block, shared), identity_cov=covariance,
-        centre_cov=centre_cov(problem, state, shared), focal_sd=np.sqrt(np.diag(shared)[k:k + lenses]),
+        focal_px=np.exp(state.log_focal), landmarks=head + state.own, own=state.own, identity_cov=covariance,
+        landmark_sd=landmark_sd(problem.identity, block.H, block.B, shared),
+        centre_cov=centre_cov(head, problem.identity, state.pose, shared),
+        focal_sd=np.sqrt(np.diag(shared)[k:k + lenses]),
         reprojection_px=np.array(error), weight=np.stack(weight))
-
-
-def landmark_sd(problem: Problem, block: PointBlock, shared: np.ndarray) -> Float[np.ndarray, "478"]:
-    """One sd (mm per axis) of x = P a + d: the modes a have the covariance `shared`, the departures d follow the shared
-    unknowns by -H^-1 B' and have H^-1 of their own."""
-    k = len(problem.identity)
-    inverse = inverse3(block.H)
-    slope = -(inverse @ block.B.transpose(1, 2, 0))  # d(d)/d(shared), (478,3,C)
-    slope[:, :, :k] += problem.identity.transpose(1, 2, 0)
-    variance = np.einsum("lic,lic->l", slope @ shared, slope) + np.trace(inverse, axis1=1, axis2=2)
-    return np.sqrt(variance / 3)
-
-
-def centre_cov(problem: Problem, state: State, shared: np.ndarray) -> Float[np.ndarray, "n 3 3"]:
-    """Covariances of c = -R' t over the size of the head: R turns by w and t moves by m, so that dc = R' (w x t - m);
-    the size follows the modes, dln(size) = sum (P a) . x / sum x . x over the landmarks x about their middle."""
-    k, lenses = len(state.identity), len(state.log_focal)
-    x = problem.mean + np.tensordot(state.identity, problem.identity, 1)
-    x = x - x.mean(0)
-    grows = (problem.identity * x).sum((1, 2)) / (x**2).sum()
-    out = []
-    for view, pose in enumerate(state.pose):
-        R, t = pose[:3, :3], pose[:3, 3]
-        J = np.zeros((3, len(shared)))
-        first = k + lenses + 6 * view
-        J[:, first:first + 3] = R.T @ np.stack([np.cross(axis, t) for axis in np.eye(3)], 1)
-        J[:, first + 3:first + 6] = -R.T
-        J[:, :k] = (R.T @ t)[:, None] * grows
-        out.append(J @ shared @ J.T)
-    return np.array(out)

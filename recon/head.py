@@ -18,6 +18,7 @@ from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction, Scale, View
 from recon.bundle import Bundle, adjust
+from recon.doubt import radius95
 from recon.foreground import Foreground
 from recon.models import load_model
 from recon.observations import Observations
@@ -146,7 +147,7 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
             straight = views.straight(motion)
             held = holding(straight.seen, bundle.focal_px, motion.focal_px)
             joined = refine(model, held, start, motion.tracks, rounds, part(progress, 0.7, 1.0), motion.points,
-                            dataclasses.replace(held, focal_sd=motion.focal_sd))
+                            motion.focal_sd)
             if joined is not None:
                 how = f"structure from motion ({motion.report['how']}), adjusted together with the landmarks and the " \
                       "head model"
@@ -199,7 +200,7 @@ def assembled(capture: Capture, model: FaceModel, anatomy: Anatomy, bundle: Bund
               mesh: Mesh, texture: Skin, scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict) -> Reconstruction:
     """Put the record together."""
     shown = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e),
-                       centre95_mm=bundle.centre95(k) * scale.mm_per_unit)
+                       centre95_mm=radius95(bundle.centre_cov[k]) * scale.mm_per_unit)
                   for k, (c, f, e) in enumerate(zip(cameras, capture.frames, bundle.reprojection_px, strict=True)))
     confidence = (bundle.weight[bundle.weight.any(1)] > 0).mean(0)
     return Reconstruction(

@@ -326,8 +326,8 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
         else list(range(len(measures)))
     kept = [taken.candidates[k] for k in chosen]
     ends = at_the_ends(taken.candidates, taken.lost, chosen, options) if film else list(taken.lost)
-    for written in {p.name for p in (folder / "frames").iterdir()} - {
-            Path(path).name for path in (*(c.path for c in kept), *(e.path for e in ends))}:
+    used = {Path(path).name for path in [*(c.path for c in kept), *(f.path for f in ends)]}
+    for written in {p.name for p in (folder / "frames").iterdir()} - used:
         (folder / "frames" / written).unlink()
     counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures),
                     chosen=len(chosen) + (0 if film else len(ends)))

@@ -76,8 +76,9 @@ class Motion:
     """What structure from motion found, in the head frame of the bundle it was aligned to.
 
     cam_from_head (N,4,4) with NaN for views that found no place, focal_px (G,) with the spread of its logarithm
-    focal_sd (G,), k (G,) the lens's bend (`recon.lens`; tracks are those of straight lenses), tracks and their points
-    (P,3); report: numbers for the case (registered, points, reprojection px, focal px, how; note: what failed before).
+    focal_sd (G,), NaN where not known, k (G,) the lens's bend (`recon.lens`; tracks are those of straight lenses),
+    tracks and their points (P,3); report: numbers for the case (registered, points, reprojection px, focal px, how,
+    lenses; note: what failed before).
     """
 
     cam_from_head: Float[np.ndarray, "n 4 4"]
@@ -299,8 +300,8 @@ def believed(scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observat
               "points": scene.num_points3D(),
               "reprojection_px": round(float(scene.compute_mean_reprojection_error()), 3),
               "focal_px": focal, "turn_from_landmarks_deg": round(float(np.degrees(turn)), 2)}
-    return Motion(cam_from_head=cams, focal_px=focal, focal_sd=seen.focal_sd, k=np.zeros(len(focal)), tracks=tracks,
-                  points=points, report=report)
+    return Motion(cam_from_head=cams, focal_px=focal, focal_sd=np.full(len(focal), np.nan), k=np.zeros(len(focal)),
+                  tracks=tracks, points=points, report=report)
 
 
 def with_lenses(straight: Motion, scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observations,

@@ -65,7 +65,8 @@ def reconstruction(rng: np.random.Generator) -> Reconstruction:
     anatomy = Anatomy(pins478=pins(rng, mesh, 478), pin_names=("prn", "al_l", "al_r"), pin_points=pins(rng, mesh, 3),
                       region_names=("nose", "lips"), region_weights=rng.random((2, count)).astype(np.float32))
     views = tuple(View(camera=camera(yaw, distortion=rng.normal(0, 0.01, 5)), path=f"capture/{i:03d}.jpg",
-                       source=f"frame {i}", reprojection_px=float(rng.random()))
+                       source=f"frame {i}", reprojection_px=float(rng.random()),
+                       centre95_mm=float(rng.random()) if i else None)
                   for i, yaw in enumerate((-0.4, 0.0, 0.4)))
     landmarks = Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(anatomy.pins478), confidence=rng.random(478))
     skin = texture(rng)

@@ -17,13 +17,12 @@ from recon.bundle import (
     Problem,
     State,
     adjust,
-    centre_cov,
-    landmark_sd,
     moved,
     normal_equations,
     objective,
     solve,
 )
+from recon.doubt import centre_cov, landmark_sd, radius95, with_variance
 from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, observations
 from recon.pnp import first_poses
 from tests.recon.heads import aligned, detected, head_of, observed, person, rms, sweep
@@ -159,7 +158,7 @@ def test_the_covariances_are_those_of_all_unknowns_together(small):
     everything = np.linalg.inv(whole)
     reduced = np.linalg.inv(solve(H, g, [block], 0.0)[2])
     assert np.allclose(reduced, everything[:shared, :shared], rtol=1e-4, atol=1e-6 * np.abs(reduced).max())
-    stated = landmark_sd(problem, block, reduced)
+    stated = landmark_sd(problem.identity, block.H, block.B, reduced)
     for mark in (4, 50, 152):
         slope = np.zeros((3, len(whole)))
         slope[:, :5] = problem.identity[:, mark].T
@@ -172,22 +171,32 @@ def test_the_covariances_are_those_of_all_unknowns_together(small):
         size = np.sqrt(((x - x.mean(0)) ** 2).sum())
         return -new.pose[view, :3, :3].T @ new.pose[view, :3, 3] / size, size
 
-    for view, found in enumerate(centre_cov(problem, state, reduced)):
+    head = problem.mean + np.tensordot(state.identity, problem.identity, 1)
+    for view, found in enumerate(centre_cov(head, problem.identity, state.pose, reduced)):
         size = centre_over_size(np.zeros(shared), view)[1]
         slope = np.stack([(centre_over_size(1e-5 * e, view)[0] - centre_over_size(-1e-5 * e, view)[0]) / 2e-5 * size
                           for e in np.eye(shared)], 1)
         assert np.allclose(found, slope @ reduced @ slope.T, rtol=1e-3, atol=1e-4 * np.abs(found).max())
 
 
+def test_a_variance_told_from_outside_spreads_to_what_follows_it():
+    """Against draws: y = 3 x + z with x surer, then less sure, than the covariance says."""
+    cov = np.array([[4.0, 12.0, 0.0], [12.0, 37.0, 0.5], [0.0, 0.5, 2.0]])
+    for variance in (0.25, 25.0):
+        told = with_variance(cov, np.array([0]), np.array([variance]))
+        x, rest = np.sqrt(variance) * np.random.default_rng(1).normal(size=200_000), np.random.default_rng(2)
+        others = x[:, None] * (cov[0, 1:] / 4) + rest.multivariate_normal(
+            [0, 0], cov[1:, 1:] - np.outer(cov[0, 1:], cov[0, 1:]) / 4, 200_000)
+        assert np.allclose(told, np.cov(np.column_stack([x, others]).T), rtol=0.03, atol=0.05)
+    assert np.allclose(with_variance(cov, np.array([0, 2]), np.array([np.nan, np.nan])), cov)
+
+
 def test_the_stated_radius_holds_95_of_100_centres(known):
     """Drawn from the stated covariances, among them a needle and a ball."""
     rng = np.random.default_rng(8)
-    covs = known.found.centre_cov.copy()
-    covs[2:5] = np.diag([9.0, 0.01, 0.01]), np.eye(3), np.diag([4.0, 4.0, 0.1])
-    shaped = dataclasses.replace(known.found, centre_cov=covs)
-    for view, cov in enumerate(covs[:5]):
+    for cov in (known.found.centre_cov[0], np.diag([9.0, 0.01, 0.01]), np.eye(3), np.diag([4.0, 4.0, 0.1])):
         off = np.linalg.norm(rng.multivariate_normal(np.zeros(3), cov, 20000), axis=1)
-        assert (off <= shaped.centre95(view)).mean() == pytest.approx(0.95, abs=0.01)
+        assert (off <= radius95(cov)).mean() == pytest.approx(0.95, abs=0.01)
 
 
 def test_the_second_derivatives_near_a_perfect_fit(model):

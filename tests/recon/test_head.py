@@ -151,7 +151,7 @@ def test_the_report_says_what_ran(found):
     assert {"model", "ipd"} <= set(report["scale_cues"])
     assert "followed skin points" in report["what_ran"]["cameras"]
     assert report["what_ran"]["head_model"] == found.head.model == "anny"
-    assert {"fit", "cameras", "surface", "scale", "texture"} == set(report["seconds"])
+    assert {"fit", "cameras", "profiles", "surface", "scale", "texture"} == set(report["seconds"])
     fractions = [f for f, _ in found.said]
     assert fractions == sorted(fractions) and 0 <= fractions[0] and 0.6 < fractions[-1] <= 1
 

@@ -125,7 +125,7 @@ def test_pins_stay_where_they_were_in_space(fine):
 
 def test_curved_edges_keep_the_coarse_vertices_and_leave_a_plane_flat(model, mesh):
     head, _ = curved(mesh, model.anatomy)
-    straight, _, made = finer(mesh, model.anatomy, on_face(model.anatomy))
+    straight, _, made = finer(mesh, model.anatomy, on_face(mesh, model.anatomy))
     count = len(mesh.vertices_mm)
     np.testing.assert_array_equal(head.vertices_mm[:count], mesh.vertices_mm)
     tip = model.anatomy.region("nose")[made.ends].min(1) > 0.9

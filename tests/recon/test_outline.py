@@ -50,7 +50,7 @@ def test_no_edge_is_made_up():
 def test_a_true_head_is_left_alone_and_a_lean_one_is_told(film):
     truth, mesh, anatomy = scene_of(film.mesh), film.mesh, film.model.anatomy
     for _ in range(2):
-        mesh, anatomy, _ = finer(mesh, anatomy, on_face(anatomy))
+        mesh, anatomy, _ = finer(mesh, anatomy, on_face(mesh, anatomy))
     skin, lean = outlined(anatomy), mesh.moved(-1.5 * mesh.vertex_normals())
     off = []
     for laid in (mesh, lean):
@@ -67,7 +67,7 @@ def test_hidden_and_inner_lines_are_not_outlines(film):
     """Nearly all that is told is seen by its view, and 3 mm beside it the view sees past the head, or far behind."""
     mesh, anatomy = film.mesh, film.model.anatomy
     for _ in range(2):
-        mesh, anatomy, _ = finer(mesh, anatomy, on_face(anatomy))
+        mesh, anatomy, _ = finer(mesh, anatomy, on_face(mesh, anatomy))
     told = measure_outlines(mesh, outlined(anatomy), film.cameras, film.pictures.__getitem__, rasterize)
     assert len(told.sd_mm) > 200
     place, scene = mesh.points(told.on), scene_of(mesh)

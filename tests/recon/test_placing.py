@@ -1,9 +1,16 @@
 """Placing: pictures without a face get their cameras from the skin they share with others, or none."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from core.capture import Capture, Frame
+from core.progress import silent
 from core.transforms import rotation_from_vector
+from recon.bundle import BundleOptions, adjust
+from recon.head import Views, with_profiles
 from recon.placing import DEFAULTS, guesses, place, resected, with_pose
 from recon.shape import outlined
 from render.rasterize import rasterize
@@ -62,3 +69,29 @@ def test_the_first_guess_goes_on_as_the_head_turned(film):
     step = film.cameras[3].cam_from_head[:3, :3] @ film.cameras[4].cam_from_head[:3, :3].T
     np.testing.assert_allclose(first.cam_from_head[:3, :3], step @ film.cameras[3].cam_from_head[:3, :3], atol=1e-9)
     assert second is known[3]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_placed_profiles_are_views_like_the_others(film, plain, tmp_path):
+    """The two views at the end are taken for lost ones; of plain walls in their place nothing is kept."""
+    frames = [Frame(path=str(film.folder / n), source=n, time_s=k / 30, size_wh=film.cameras[k].size_wh, landmarks=None,
+                    sharpness=1.0) for k, n in enumerate(film.names)]
+    if plain:
+        Image.new("RGB", frames[0].size_wh, (120, 120, 120)).save(tmp_path / "wall.png")
+        frames[16:] = [dataclasses.replace(f, path=str(tmp_path / "wall.png")) for f in frames[16:]]
+    seen = dataclasses.replace(film.seen, **{n: getattr(film.seen, n)[:16] for n in (
+        "points_px", "visible", "size_wh", "lens")})
+    capture = Capture(folder=film.folder, kind="video", frames=tuple(frames[:16]), quality={})
+    views = Views(film.model, seen, capture.picture, rasterize)
+    bundle = adjust(film.model, seen, BundleOptions(modes=60))
+    more, shown, wider = with_profiles(views, capture, tuple(frames[16:]), bundle, silent)
+    count = 16 if plain else 18
+    assert len(more) == len(shown.frames) == len(wider.cam_from_head) == len(wider.reprojection_px) == count
+    assert [f.source for f in shown.frames] == film.names[:count] and len(more.cameras(wider)) == count
+    assert not more.seen.visible[16:].any() and not wider.weight[16:].any()
+    np.testing.assert_array_equal(wider.cam_from_head[:16], bundle.cam_from_head)
+    turn = np.degrees([c.head_angles_rad[0] for c in more.cameras(wider)])
+    true = np.degrees([c.head_angles_rad[0] for c in film.cameras])
+    assert np.abs(turn - true[:count]).max() < 2 + np.abs(turn[:16] - true[:16]).max()
+    marks = more.cameras(wider)[-1].px_from_points(wider.landmarks)
+    np.testing.assert_allclose(more.seen.points_px[-1], marks if not plain else film.seen.points_px[15])

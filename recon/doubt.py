@@ -1,0 +1,54 @@
+"""Doubt: how sure a bundle's cameras and landmarks are, from the covariance of its unknowns.
+
+Letters as in `recon.bundle`: K identity modes, G lenses, N views; shared (C,C) is the covariance of the C = K + G + 6 N
+unknowns, the free landmarks being unknown too.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import chi2
+
+
+def with_variance(cov: Float[np.ndarray, "c c"], rows: Int[np.ndarray, "r"], variance: Float[np.ndarray, "r"],
+                  ) -> Float[np.ndarray, "c c"]:
+    """The covariance when some unknowns have other variances than it says (NaN: that one stays); the others follow them
+    as before: C + S (D - C_rr) S' with the slopes S = C_r C_rr^-1."""
+    own = cov[np.ix_(rows, rows)]
+    wanted = own - np.diag(np.diag(own)) + np.diag(np.where(np.isnan(variance), np.diag(own), variance))
+    slopes = np.linalg.solve(own, cov[rows]).T
+    return np.asarray(cov + slopes @ (wanted - own) @ slopes.T)
+
+
+def landmark_sd(identity: Float[np.ndarray, "k l 3"], H: Float[np.ndarray, "l 3 3"], B: Float[np.ndarray, "c l 3"],
+                shared: Float[np.ndarray, "c c"]) -> Float[np.ndarray, "l"]:
+    """One sd (mm per axis) of x = P a + d: the modes a have the covariance `shared`, the departures d follow the shared
+    unknowns by -H^-1 B' and have H^-1 of their own."""
+    inverse = np.linalg.inv(H)
+    slope = -(inverse @ B.transpose(1, 2, 0))
+    slope[:, :, :len(identity)] += identity.transpose(1, 2, 0)
+    variance = np.einsum("lic,lic->l", slope @ shared, slope) + np.trace(inverse, axis1=1, axis2=2)
+    return np.sqrt(variance / 3)
+
+
+def centre_cov(head: Float[np.ndarray, "l 3"], identity: Float[np.ndarray, "k l 3"], poses: Float[np.ndarray, "n 4 4"],
+               shared: Float[np.ndarray, "c c"]) -> Float[np.ndarray, "n 3 3"]:
+    """Covariances of c = -R' t over the size of the head: R turns by w and t moves by m, so that dc = R' (w x t - m);
+    the size follows the modes, dln(size) = sum (P a) . x / sum x . x over the landmarks x about their middle."""
+    x = head - head.mean(0)
+    grows = (identity * x).sum((1, 2)) / (x**2).sum()
+    out = []
+    for view, pose in enumerate(poses):
+        R, t = pose[:3, :3], pose[:3, 3]
+        J, first = np.zeros((3, len(shared))), len(shared) - 6 * (len(poses) - view)
+        J[:, first:first + 3] = R.T @ np.stack([np.cross(axis, t) for axis in np.eye(3)], 1)
+        J[:, first + 3:first + 6] = -R.T
+        J[:, :len(grows)] = (R.T @ t)[:, None] * grows
+        out.append(J @ shared @ J.T)
+    return np.array(out)
+
+
+def radius95(cov: Float[np.ndarray, "3 3"]) -> float:
+    """The radius about a point that holds the true one in 95 of 100 cases: the squared distance is taken for a scaled
+    chi-square of the same mean and variance (Satterthwaite)."""
+    mean, spread = np.trace(cov), np.sum(cov**2)
+    return float(np.sqrt(spread / mean * chi2.ppf(0.95, mean**2 / spread)))
