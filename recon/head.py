@@ -26,6 +26,7 @@ from recon.foreground import Foreground
 from recon.marker import corners_in, marker_cue
 from recon.models import DEFAULT_MODEL, load_model
 from recon.observations import Observations, observations
+from recon.photometric import See, agreed
 from recon.pupils import pupil_distance
 from recon.refine import RefineOptions, refine
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
@@ -60,12 +61,14 @@ MOST_REPROJECTION = 0.03
 class HeadOptions:
     """What a person may say about the head. model: a row of `recon.models`. ipd_mm, marker_mm: known lengths, mm.
     quality: `fast` looks at fewer views, follows the skin instead of recovering structure from motion, keeps the
-    model's own surface, and gathers the skin at half size."""
+    model's own surface, and gathers the skin at half size. photometric: at full quality, the skin moves until the
+    pictures agree on it (`recon.photometric`)."""
 
     model: str = DEFAULT_MODEL
     ipd_mm: float | None = None
     marker_mm: float | None = None
     quality: str = "full"
+    photometric: bool = False
     bundle: BundleOptions = BundleOptions()
 
     def texture(self) -> TextureOptions:
@@ -120,8 +123,9 @@ class Timer:
 
 
 def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOptions = DEFAULTS,
-                     progress: Progress = silent) -> Reconstruction:
-    """Fit the head model to the capture, give it millimetres and skin. `rasterize` is render's skill.
+                     progress: Progress = silent, see: See | None = None) -> Reconstruction:
+    """Fit the head model to the capture, give it millimetres and skin. `rasterize` is render's skill, and so is `see`,
+    a differentiable one, which the photometric refinement asks for.
 
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
@@ -141,6 +145,9 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
                           ShapeOptions() if "registered" in motion else ShapeOptions(outline=None),
                           part(progress, 0.45, 0.75))
     timer.lap("surface")
+    if options.photometric and shape is not None and see is not None:
+        shape, motion = agreeing(views, capture, bundle, shape, motion, see, part(progress, 0.7, 0.75))
+        timer.lap("photometric")
     anatomy = model.anatomy if shape is None else shape.anatomy
     scale, cues = true_scale(views, bundle, options)
     mesh, cameras = metric(views, views.neutral(bundle) if shape is None else shape.mesh, anatomy, bundle, scale)
@@ -161,6 +168,19 @@ def with_face(capture: Capture, most: int) -> Capture:
     return dataclasses.replace(capture, frames=tuple(capture.frames[rows[k]] for k in kept))
 
 
+def agreeing(views: Views, capture: Capture, bundle: Bundle, shape: Shape, motion: dict, see: See,
+             progress: Progress) -> tuple[Shape, dict]:
+    """The surface after the photometric refinement; what it did is told with the motion."""
+    cameras, sharpness = views.cameras(bundle), np.array([f.sharpness for f in capture.frames])
+    skin = gather(shape.mesh, cameras, views.picture, Foreground(), sharpness, views.rasterize,
+                  TextureOptions(side=512), anatomy=shape.anatomy)
+    masks = views.masks(bundle, all_skin(views.model.anatomy))
+    mesh, done = agreed(shape.mesh, still_skin(shape.anatomy), [cameras[k] for k in skin.views],
+                        [views.picture(k) for k in skin.views], [masks[k] for k in skin.views], skin.light, see,
+                        progress=progress)
+    return dataclasses.replace(shape, mesh=mesh), {**motion, "photometric": done}
+
+
 def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOptions, motion: dict, cues: dict,
          shape: Shape | None, texture: Skin) -> dict:
     """What `fit.json` says of what ran and how well."""
@@ -171,7 +191,8 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
             "focal_px": bundle.focal_px, "views": len(capture.frames), "scale_cues": cues,
             "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit"
                          if shape is None else f"model fit, then {shape.depths} depths measured by optical flow" +
-                         (" and on outlines" if "registered" in motion else ""),
+                         (" and on outlines" if "registered" in motion else "") +
+                         (", then moved until the pictures agree" if "photometric" in motion else ""),
                          "skin": f"{len(texture.views)} views, light of the {texture.light.frame}"},
             "motion": motion, "light": texture.light.report()}
 
