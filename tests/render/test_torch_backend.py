@@ -61,7 +61,7 @@ def test_gradients_are_those_of_finite_differences():
     vertices.requires_grad_(True)
     weighed(vertices, faces, torch_backend.seen_from_vertices).backward()
     h, rng, found = 1e-5, np.random.default_rng(1), 0
-    for row in rng.choice(np.flatnonzero(vertices.grad.abs().sum(1).numpy() > 1e-3), 12, replace=False):
+    for row in rng.choice(np.flatnonzero(vertices.grad.abs().sum(1).numpy() > 1e-3), 6, replace=False):
         for axis in range(3):
             ends = []
             for sign in (1, -1):
@@ -71,7 +71,7 @@ def test_gradients_are_those_of_finite_differences():
             by_steps = (ends[0] - ends[1]) / (2 * h)
             assert float(vertices.grad[row, axis]) == pytest.approx(by_steps, rel=1e-4, abs=1e-4)
             found += abs(by_steps) > 1e-3
-    assert found > 20
+    assert found > 10
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("pytorch3d"), reason="PyTorch3D has to be built from source")
