@@ -180,10 +180,12 @@ def opened(folder: Path) -> Iterator[Case]:
 
 
 def fitted(taken: Capture, options: ReconstructOptions, progress: Progress, see: Any = None) -> Reconstruction:
-    """The head of a capture; its report also says how long the capture took. see: a differentiable rasteriser."""
+    """The head of a capture; its report also says how long the capture took. see: a differentiable rasteriser, for
+    the photometric refinement."""
     from recon.head import HeadOptions, reconstruct_head
 
-    head = reconstruct_head(taken, rasterizer(), HeadOptions(**dataclasses.asdict(options)), progress, see)
+    said = HeadOptions(model=options.model, ipd_mm=options.ipd_mm, marker_mm=options.marker_mm, quality=options.quality)
+    head = reconstruct_head(taken, rasterizer(), said, progress, see)
     seconds = {**read_json(taken.folder / "seconds.json"), **head.report["seconds"]}
     report = {**head.report, "what_ran": {**head.report["what_ran"], "rasterizer": rasterizer_name()}}
     return dataclasses.replace(head, report={**report, "seconds": seconds, "versions": versions()})

@@ -61,14 +61,12 @@ MOST_REPROJECTION = 0.03
 class HeadOptions:
     """What a person may say about the head. model: a row of `recon.models`. ipd_mm, marker_mm: known lengths, mm.
     quality: `fast` looks at fewer views, follows the skin instead of recovering structure from motion, keeps the
-    model's own surface, and gathers the skin at half size. photometric: at full quality, the skin moves until the
-    pictures agree on it (`recon.photometric`)."""
+    model's own surface, and gathers the skin at half size."""
 
     model: str = DEFAULT_MODEL
     ipd_mm: float | None = None
     marker_mm: float | None = None
     quality: str = "full"
-    photometric: bool = False
     bundle: BundleOptions = BundleOptions()
 
     def texture(self) -> TextureOptions:
@@ -125,7 +123,7 @@ class Timer:
 def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOptions = DEFAULTS,
                      progress: Progress = silent, see: See | None = None) -> Reconstruction:
     """Fit the head model to the capture, give it millimetres and skin. `rasterize` is render's skill, and so is `see`,
-    a differentiable one, which the photometric refinement asks for.
+    a differentiable one: given, the photometric refinement follows on the person's own surface.
 
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
@@ -145,7 +143,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
                           ShapeOptions() if "registered" in motion else ShapeOptions(outline=None),
                           part(progress, 0.45, 0.75))
     timer.lap("surface")
-    if options.photometric and shape is not None and see is not None:
+    if see is not None and shape is not None:
         shape, motion = agreeing(views, capture, bundle, shape, motion, see, part(progress, 0.7, 0.75))
         timer.lap("photometric")
     anatomy = model.anatomy if shape is None else shape.anatomy

@@ -7,7 +7,7 @@ light that fell there (nine spherical harmonics of the normal, `recon.light`):
     r = [log I_j(pixel of X in j) - log lit_j(n)] - [log I_k(p) - log lit_k(n)]      less its median in the pair
 
 The surface's own colour drops out; what remains follows d through the place in j (the gradient of its picture) and
-through the normal (shading). Minimised is   sum rho(r / noise) + d' (stiffness L'L + hold) d   with L the uniform
+through the normal (shading). Minimised is   sum rho(r / noise) + d' (stiffness L'L + hold) d / 2   with L the uniform
 Laplacian and rho of Geman and McClure, by descent whose steps are shaped by  diag(h) + stiffness L'L + hold:  h is the
 Gauss-Newton diagonal, estimated by one more gradient with random signs (Hutchinson). Outlines are left to others.
 """

@@ -229,7 +229,7 @@ def test_the_full_way_measures_the_persons_own_surface(model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recon.head.Foreground", lambda: lambda picture: picture[..., 0] > picture[..., 2])
         patch.setattr("recon.head.agreed", functools.partial(agreed, options=PhotometricOptions(rounds=1, pairs=1)))
-        head = reconstruct_head(capture, rasterize, SmallSkin(ipd_mm=63.0, photometric=torch), see=seen_from_vertices)
+        head = reconstruct_head(capture, rasterize, SmallSkin(ipd_mm=63.0), see=seen_from_vertices if torch else None)
     assert ("photometric" in head.report["motion"]) == torch == ("agree" in head.report["what_ran"]["surface"])
     assert "structure from motion" in head.report["what_ran"]["cameras"]
     assert "optical flow" in head.report["what_ran"]["surface"]
