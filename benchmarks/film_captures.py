@@ -101,6 +101,13 @@ FILMS = {
     "id_202": Film("new identity, farther, less turn, light from above", identity(103, 202, 0.9),
                    Shot(seed=1202, distance_mm=500.0, yaw_deg=55.0, light="ceiling")),
     "id_203": Film("new identity with strong features", identity(101, 203, 1.5), Shot(seed=1203)),
+    "profile_201": Film("new identity, turned to full profile on both sides", identity(102, 201, 0.9),
+                        Shot(seed=1211, distance_mm=420.0, yaw_deg=95.0, light="window", frames=120)),
+    "profile_204": Film("new identity, turned to full profile on both sides", identity(103, 204, 1.1),
+                        Shot(seed=1212, distance_mm=440.0, yaw_deg=92.0, frames=120)),
+    "profile_lps": Film("scan of a real man's head, turned to full profile on both sides",
+                        lambda m: scans.lps(m.data / "scan_lps"), Shot(seed=1213, distance_mm=450.0, yaw_deg=92.0,
+                                                                       frames=120), CC_BY),
     "scan_lps_film": Film("scan of a real man's head with its own texture, eyes closed",
                           lambda m: scans.lps(m.data / "scan_lps"), Shot(seed=1301, distance_mm=460.0), CC_BY),
     "scan_meshmonk_film": Film("scan of a real man's head, painted here", lambda m: scans.meshmonk(
@@ -115,6 +122,7 @@ FILMS = {
     "hard_phone": Film("the phone goes round a still head, the room moves", same(101),
                        Shot(seed=1407, phone_moves=True)),
     "hard_35deg": Film("35 degrees of turn in all", same(103), Shot(seed=1408, yaw_deg=17.5, pitch_deg=8.0)),
+    "hard_lens": Film("a lens that bends by 8 % at 45 degrees off its axis", same(101), Shot(seed=1410, k1=-0.08)),
     "hard_glasses": Film("spectacles without lenses; they are no part of the truth", bespectacled, Shot(seed=1409)),
 }
 

@@ -82,6 +82,8 @@ class Shot:
     white_balance_swing: float = 0.0
     phone_moves: bool = False
     """The phone goes round a still head: the room moves in the picture and the light stays with the head."""
+    k1: float = 0.0
+    """The lens bends: a point r off the axis (r = 1 at 45 degrees) is seen at r + k1 r^3. The room does not show it."""
 
 
 def film(tool: ModuleType, actor: Actor, shot: Shot, out: Path, note: dict[str, Any]) -> None:
@@ -142,7 +144,7 @@ def exposed(actor: Actor, head: Any, K: Float[np.ndarray, "3 3"], moments: list[
     size = (shot.height, shot.width)
     total, covered = np.zeros((*size, 3), np.float32), np.zeros((*size, 1), np.float32)
     for moment, offset in zip(moments, SUBSAMPLES, strict=True):
-        hit, tri, bary = cast(head, K, moment, size, offset)
+        hit, tri, bary = cast(head, K, moment, size, offset, shot.k1)
         lights = [(d @ lamp_rotation(moment, shot).T, c) for d, c in lights_of(shot.light)]
         total[hit] += shade(actor, head, tri, bary, moment, lights)
         covered[hit] += 1
@@ -151,18 +153,19 @@ def exposed(actor: Actor, head: Any, K: Float[np.ndarray, "3 3"], moments: list[
 
 
 def cast(head: Any, K: Float[np.ndarray, "3 3"], P: Float[np.ndarray, "4 4"], size: tuple[int, int],
-         offset_px: tuple[float, float]) -> tuple[tuple[np.ndarray, np.ndarray], Int[np.ndarray, " k"],
-                                                  Float[np.ndarray, "k 3"]]:
+         offset_px: tuple[float, float], k1: float = 0.0) -> tuple[
+             tuple[np.ndarray, np.ndarray], Int[np.ndarray, " k"], Float[np.ndarray, "k 3"]]:
     """Rows and columns of the pixels whose ray meets the head, with triangle and barycentric coordinates."""
     at = head.verts @ P[:3, :3].T.astype(np.float32) + P[:3, 3].astype(np.float32)
     if at[:, 2].min() <= 1:
         raise ValueError("The camera is inside the head.")
-    px = at[:, :2] / at[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
+    xy = at[:, :2] / at[:, 2:]
+    px = xy * (1 + k1 * (xy**2).sum(1, keepdims=True)) * K[[0, 1], [0, 1]] + K[:2, 2]
     (x0, y0), (x1, y1) = (np.clip(np.array(e), 0, [size[1], size[0]]).astype(int)
                           for e in (np.floor(px.min(0)) - 1, np.ceil(px.max(0)) + 2))
     x, y = np.meshgrid(np.arange(x0, x1), np.arange(y0, y1))
-    way = np.stack([(x + offset_px[0] - K[0, 2]) / K[0, 0], (y + offset_px[1] - K[1, 2]) / K[1, 1],
-                    np.ones(x.shape)], -1) @ P[:3, :3]
+    seen = np.stack([(x + offset_px[0] - K[0, 2]) / K[0, 0], (y + offset_px[1] - K[1, 2]) / K[1, 1]], -1)
+    way = np.concatenate([straightened(seen, k1), np.ones((*x.shape, 1))], -1) @ P[:3, :3]
     rays = np.empty((*x.shape, 6), np.float32)
     rays[..., :3], rays[..., 3:] = -P[:3, :3].T @ P[:3, 3], way
     found = head.scene.cast_rays(o3d.core.Tensor(rays), nthreads=1)
@@ -170,6 +173,15 @@ def cast(head: Any, K: Float[np.ndarray, "3 3"], P: Float[np.ndarray, "4 4"], si
     two = found["primitive_uvs"].numpy()[ok]
     return ((y[ok], x[ok]), found["primitive_ids"].numpy()[ok].astype(np.int64),
             np.column_stack([1 - two.sum(1), two]).astype(np.float32))
+
+
+def straightened(seen: Float[np.ndarray, "a b 2"], k1: float) -> Float[np.ndarray, "a b 2"]:
+    """Where points that a lens with k1 shows at `seen` really lie (both on the plane at distance one), by Newton."""
+    far = np.linalg.norm(seen, axis=-1, keepdims=True)
+    r = far
+    for _ in range(6 if k1 else 0):
+        r = r - (r + k1 * r**3 - far) / (1 + 3 * k1 * r**2)
+    return seen * np.where(far > 0, r / np.maximum(far, 1e-12), 1)
 
 
 def shade(actor: Actor, head: Any, tri: Int[np.ndarray, " k"], bary: Float[np.ndarray, "k 3"],

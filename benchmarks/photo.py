@@ -52,6 +52,8 @@ MODES = ("tps", "warp3d")
 SIZES = {"512 x 512": (512, 512), "2048 x 2048": (2048, 2048), "3024 x 4032": (3024, 4032)}
 BARS = {"512 x 512": "0.060 s", "2048 x 2048": "0.6 s", "3024 x 4032": "2.5 s, 1.5 GB"}
 JOWLS, MOUTH = (172, 397), (61, 291)
+JOWL, CORNER = 0.35, 0.08
+"""How far around them landmarks count: shares of the distance between the outer eye corners."""
 OPERATIONS = ("rhinoplasty", "rhytidectomy")
 YAWS = (0, 10, 20)
 STEPS = (20, 40, 60, 80, 100)
@@ -129,8 +131,8 @@ def sides(peer: Path | None, data: Path) -> str:
     rows = []
     for name, picture in frontal(data).items():
         photo = sized(symmetric(picture), (1024, 1024))
-        for label, procedure, centres, share in (("jowl", "rhytidectomy", JOWLS, 0.16),
-                                                 ("mouth corner", "orthognathic_maxilla", MOUTH, 0.08)):
+        for label, procedure, centres, share in (("jowl", "rhytidectomy", JOWLS, JOWL),
+                                                 ("mouth corner", "orthognathic_maxilla", MOUTH, CORNER)):
             for who in (*(("peer",) if peer else ()), *MODES):
                 made = maker(who, peer)(photo, procedure, 100)
                 (asked_r, share_r), (asked_l, share_l) = (landed(made, about(made.start, c, share)) for c in centres)

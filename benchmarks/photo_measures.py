@@ -130,7 +130,8 @@ def made_of(result: PhotoResult) -> Made:
 
 
 def flow_at(made: Made, rows: np.ndarray) -> np.ndarray:
-    """Motion (px) from before to after at landmarks; DIS, to its finest scale."""
+    """Motion (px) from before to after at landmarks; DIS, to its finest scale, as the mean of the pictures' flow and
+    of their mirror images': on smooth skin its sweep from one side to the other favours one."""
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setFinestScale(0)
     room = 0.2 * np.ptp(made.start[:, 1])
@@ -139,8 +140,10 @@ def flow_at(made: Made, rows: np.ndarray) -> np.ndarray:
     zoom = FLOW_PX / float(np.ptp(made.start[:, 1]))
     size = (round((right - x) * zoom), round((bottom - y) * zoom))
     how = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
-    flow = finder.calc(*(cv2.resize(cv2.cvtColor(np.ascontiguousarray(p[y:bottom, x:right]), cv2.COLOR_RGB2GRAY), size,
-                                    interpolation=how) for p in (made.before, made.after)), None)
+    both = [cv2.resize(cv2.cvtColor(np.ascontiguousarray(p[y:bottom, x:right]), cv2.COLOR_RGB2GRAY), size,
+                       interpolation=how) for p in (made.before, made.after)]
+    mirrored = finder.calc(*(np.ascontiguousarray(p[:, ::-1]) for p in both), None)[:, ::-1] * [-1, 1]
+    flow = ((finder.calc(*both, None) + mirrored) / 2).astype(np.float32)
     at = np.clip((made.start[rows] - [x, y] + 0.5) * zoom - 0.5, 0, np.array(size) - 1).astype(np.float32)
     return cv2.remap(flow, at[None], None, cv2.INTER_LINEAR)[0] / zoom
 

@@ -8,6 +8,9 @@ surface turns away from the camera; only the pose is free (turn, place, distance
 photos). The distance between both outlines along nose (nasion to subnasale) and chin (sublabiale to menton), as a share
 of the face's height (nasion to menton, of the laid-on head), is measured at every pixel of the photo's outline.
 
+The other side: each head is made once more, of the same three photos and the profile that looks to the picture's left,
+and laid on the other profile, which it has still not seen.
+
 Distances (`stills_zoom_distance`): one person from 15, 30, 45 and 60 cm; the heads that the program makes of all four
 photos, of three and of two are compared by the width of the nose (al-al) over that of the face (zy-zy).
 
@@ -83,6 +86,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--cases", type=Path, help="where the cases are or go; without it none is kept")
     parser.add_argument("--only", nargs="+", help="numbers of the persons")
+    parser.add_argument("--rows", default="profiles,other_side,distances", help="which; the others stay as they were")
     parser.add_argument("--look", type=Path, help="folder for overlays to look at (not for the repository)")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks" / "photos")
     given = parser.parse_args()
@@ -90,10 +94,15 @@ def main() -> int:
         cases = given.cases or Path(scratch)
         stills = given.data / "stills_london_shared"
         people = given.only or sorted({p.name[:3] for p in stills.glob("???_03.jpg")})
-        rows = profiles(stills, people, cases, given.look)
-        zoom = distances(given.data / "stills_zoom_distance", cases)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    told = {"commit": commit.stdout.strip(), "profiles": rows, "distances": zoom}
+        made_of = {"profiles": lambda: profiles(stills, people, cases, given.look),
+                   "other_side": lambda: other_side(stills, people, cases, given.look),
+                   "distances": lambda: distances(given.data / "stills_zoom_distance", cases)}
+        ran = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+        before = given.output.with_suffix(".json")
+        told = json.loads(before.read_text()) if before.exists() else {"commit": {}}
+        for name in given.rows.split(","):
+            told[name] = made_of[name]()
+            told["commit"][name] = ran.stdout.strip()
     given.output.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
     given.output.with_suffix(".md").write_text(page(told))
     return 0
@@ -147,6 +156,26 @@ def profiles(stills: Path, people: list[str], cases: Path, look: Path | None) ->
             if look is not None:
                 look.mkdir(parents=True, exist_ok=True)
                 overlay(picture, drawn, own, look / f"{person}_{number}.png")
+    return rows
+
+
+def other_side(stills: Path, people: list[str], cases: Path, look: Path | None) -> list[dict]:
+    """One row per person: the head that was given the left profile too, on the right one."""
+    rows = []
+    for person in people:
+        row = {"person": person, "photo": f"{person}_05"}
+        head, why = made([stills / f"{person}_{n}.jpg" for n in ("03", "02", "04", "01")], cases / f"l4_{person}")
+        picture = np.asarray(Image.open(stills / f"{person}_05.jpg").convert("RGB"))
+        drawn = outline_in(picture, looks_left=False)
+        if head is None or drawn is None:
+            rows.append(row | {"failed": why or "no outline before the background"})
+            continue
+        laid = lay(head, head.mesh, drawn, PROFILES["05"], FREE)
+        refused = head.report["profiles"]["refused"]
+        rows.append(row | measured(head, head.mesh, laid, drawn) | {"refused": list(refused.values())})
+        print(json.dumps(rows[-1]), flush=True)
+        if look is not None:
+            overlay(picture, drawn, laid, look / f"{person}_05_other.png")
     return rows
 
 

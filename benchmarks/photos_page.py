@@ -9,9 +9,10 @@ def page(told: dict) -> str:
     """Markdown of one run."""
     rows = [r for r in told["profiles"] if "failed" not in r]
     failed = [r for r in told["profiles"] if "failed" in r]
-    return "\n".join([HEAD.format(commit=told["commit"]), *summary(rows), "", *table(rows), "",
+    commits = ", ".join(f"{name.replace('_', ' ')} at {commit}" for name, commit in told["commit"].items())
+    return "\n".join([HEAD.format(commits=commits), *summary(rows), "", *table(rows), "",
                       *[f"- {r.get('photo', r['person'])}: {r['failed']}" for r in failed],
-                      HIDES, *zoom(told["distances"]), ""])
+                      HIDES, *other_side(told["other_side"], rows), *zoom(told["distances"]), ""])
 
 
 def summary(rows: list[dict]) -> list[str]:
@@ -63,6 +64,25 @@ def table(rows: list[dict]) -> list[str]:
             "of nose and chin lies. Bold: beyond the bar."]
 
 
+def other_side(sides: list[dict], rows: list[dict]) -> list[str]:
+    """What one profile in the set of photos does for the other."""
+    without = {r["photo"]: r for r in rows}
+    got = [r for r in sides if "failed" not in r and r["photo"] in without]
+    lines = ["", "## One profile given, the other not", "",
+             "The same three photos and the profile that looks to the picture's left make each head; it is laid on the",
+             f"other profile. Outlines that could not be read: {sum(bool(r['refused']) for r in got)} of {len(got)}.",
+             "",
+             "| photo | three photos | and one profile | nose | chin | tip forward | chin forward |",
+             "|---|" + "---:|" * 6]
+    lines += [f"| {r['photo']} | {without[r['photo']]['median']:.2f} | {r['median']:.2f} | {r['nose']:.2f} | "
+              f"{r['chin']:.2f} | {r['tip_forward']:+.2f} | {r['chin_forward']:+.2f} |" for r in got]
+    if got:
+        before, after = (np.median([r["median"] for r in some]) for some in ([without[r["photo"]] for r in got], got))
+        lines += [f"| **median** | **{before:.2f}** | **{after:.2f}** | {np.median([r['nose'] for r in got]):.2f} | "
+                  f"{np.median([r['chin'] for r in got]):.2f} | | |"]
+    return lines
+
+
 def zoom(rows: list[dict]) -> list[str]:
     """The second test."""
     out = ["", "## One face from 15, 30, 45 and 60 cm", "",
@@ -86,8 +106,8 @@ def zoom(rows: list[dict]) -> list[str]:
 
 HEAD = """# What photos alone give
 
-Written by `python benchmarks/photos.py` ([how](photos.py)); cases made at commit {commit} by
-`previsage reconstruct FRONT LEFT34 RIGHT34 --quality full`. People of the Face Research Lab London Set (DeBruine &
+Written by `python benchmarks/photos.py` ([how](photos.py)); cases made by
+`previsage reconstruct FRONT LEFT34 RIGHT34 --quality full`: {commits}. People of the Face Research Lab London Set (DeBruine &
 Jones 2017, CC BY 4.0) go by their file's number; the figures rate the program, nobody's face.
 
 ## Profiles that the program never saw

@@ -40,6 +40,7 @@ from render.picture import photograph
 from render.rasterize import Rasterizer
 from render.wireframe import pinned, project_landmarks
 from synth.guard import guard
+from synth.relight import light_ratio
 from synth.thinplate import warped
 from synth.warp3d import warp3d
 
@@ -202,7 +203,7 @@ def timed(case: Path, head: Reconstruction) -> str:
         def whole(studio: Studio = studio, frame: np.ndarray = frame) -> None:
             seen = correspondence(studio.before, studio.after, camera)
             assert seen is not None
-            warp3d(frame, seen.correspondence, studio.shade(camera), None,
+            warp3d(frame, seen.correspondence, light_ratio(seen.correspondence, studio.shade(camera)), None,
                    functools.partial(skins, seen, studio.before, studio.after, studio.skin))
         lines.append(f"| warp3d, {procedure}, with correspondence and mask | {median_ms(whole)} |")
     rasterizer = Rasterizer(head.mesh)

@@ -14,10 +14,21 @@ WEEK_MONTHS = 12 / 52.1775
 """A week, in months of a year of 365.2425 days."""
 
 
+class Around(Strict):
+    """More (or less) swelling about a landmark than in the rest of its region: times `factor` there, fading to 1 at the
+    radius.
+    """
+
+    factor: Annotated[FiniteFloat, Field(ge=0)]
+    radius_mm: Annotated[FiniteFloat, Field(gt=0)]
+    evidence: Evidence
+
+
 class Healing(Strict):
     """The layer of swelling over the final result: its height at 100 %, where it sits, and how it goes down.
 
-    amplitude_mm: height along the skin's normal at 100 % where a region's factor is 1. regions: factor by region.
+    amplitude_mm: height along the skin's normal at 100 % where a region's factor is 1. regions: factor by region;
+    around: by landmark, within them.
     remaining:
       inverse  min(100, a / months) %
       log      a - b ln(months) %, within 0..100
@@ -30,6 +41,7 @@ class Healing(Strict):
     table: dict[Annotated[float, Field(gt=0)], Percent] = {}
     amplitude_mm: Spread
     regions: Annotated[dict[str, Annotated[FiniteFloat, Field(ge=0)]], Field(min_length=1)]
+    around: dict[str, Around] = {}
     course: Evidence
 
     @model_validator(mode="after")
@@ -54,3 +66,4 @@ class Healing(Strict):
     def evidence(self) -> Iterator[Evidence | Spread]:
         """The evidence of its numbers."""
         yield from (self.amplitude_mm, self.course)
+        yield from (more.evidence for more in self.around.values())

@@ -146,6 +146,15 @@ class Coupling(Strict):
         return self
 
 
+class PartOf(Strict):
+    """What a step is measured against on the head itself: at most the share `most` of the way between two landmarks."""
+
+    start: str
+    end: str
+    most: Annotated[FiniteFloat, Field(gt=0, le=1)]
+    evidence: Evidence
+
+
 class StepEvidence(Strict):
     """Evidence of the three numbers of a step."""
 
@@ -160,7 +169,8 @@ class Step(Strict):
     `preset` says whether an intensity alone moves it, `sided` whether the two sides are asked for apart (its handles
     end in `_l` and `_r`). `response` is how much of the step shows, in all its handles. `notes` are shown whenever the
     step is used. `side_required`: an operation of one side only, which a plan must name.
-    `excludes`: steps (`step`, or `procedure.step`) that cannot be done together with this one.
+    `excludes`: steps (`step`, or `procedure.step`) that cannot be done together with this one. `part_of`: a person is
+    told when the step takes more than a share of a length of this head.
     """
 
     name: Name
@@ -178,6 +188,7 @@ class Step(Strict):
     couplings: tuple[Coupling, ...] = ()
     excludes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    part_of: PartOf | None = None
 
     @property
     def mark(self) -> Mark:
@@ -203,6 +214,8 @@ class Step(Strict):
     def handles_fit(self) -> "Step":
         """Motions fit the unit; a step with sides has handles on both, and none on the midline."""
         check_handles(f"step {self.name}", self.unit, self.handles)
+        if self.part_of is not None and self.unit != "mm":
+            raise ValueError(f"step {self.name}: only a step in mm is part of a length")
         if self.sided:
             names = {h.pin for h in (*self.handles, *(h for c in self.couplings for h in c.handles))}
             lone = sorted(n for n in names if side_of(n) is None or other_side(n) not in names)
@@ -278,6 +291,7 @@ class Procedure(Strict):
             yield from (h.evidence for h in step.every_handle())
             yield from (r for r in (step.response, *(h.response for h in step.every_handle())) if r is not None)
             yield from (c.amount for c in step.couplings)
+            yield from () if step.part_of is None else (step.part_of.evidence,)
 
     def step(self, name: str) -> Step | None:
         """The step of that name, or None."""

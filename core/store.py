@@ -107,7 +107,8 @@ def save_reconstruction(folder: Path, head: Reconstruction) -> None:
     save_npy(folder / SEEN, head.seen)
     write_json(folder / "cameras.json", {"views": [
         {"K": v.camera.K_px, "distortion": v.camera.distortion, "cam_from_head": v.camera.cam_from_head,
-         "size_wh": v.camera.size_wh, "file": v.path, "source": v.source, "reprojection_px": v.reprojection_px}
+         "size_wh": v.camera.size_wh, "file": v.path, "source": v.source, "reprojection_px": v.reprojection_px,
+         "centre95_mm": v.centre95_mm if np.isfinite(v.centre95_mm) else None}
         for v in head.views]})
     if reserved := {"model", "scale"} & head.report.keys():
         raise ValueError(f"the fit report must not carry {sorted(reserved)}: fit.json has these from the head itself")
@@ -159,7 +160,9 @@ def view_from_json(view: dict) -> View:
     """One row of `cameras.json`."""
     camera = Camera(K_px=np.array(view["K"]), cam_from_head=np.array(view["cam_from_head"]),
                     size_wh=tuple(view["size_wh"]), distortion=np.array(view["distortion"]))
-    return View(camera=camera, path=view["file"], source=view["source"], reprojection_px=view["reprojection_px"])
+    near = view.get("centre95_mm")  # a case made without it says nothing
+    return View(camera=camera, path=view["file"], source=view["source"], reprojection_px=view["reprojection_px"],
+                centre95_mm=float("nan") if near is None else near)
 
 
 ARRAYS = ("displacement_mm", "low_mm", "high_mm", "swelling_mm", "swelling_percent")

@@ -81,8 +81,19 @@ def bad_file(name: str, why: str) -> PrevisageError:
 
 
 def in_words(error: ValidationError) -> str:
-    """What pydantic found, in one line: where and what."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+    """What pydantic found, in one line: where and what. Of what may be a number or one for each side, it is enough to
+    say what is wrong with the number."""
+    found = {".".join(map(str, e["loc"])): e["msg"] for e in error.errors()}
+    told = {where.removesuffix(".float"): what for where, what in found.items()
+            if not (where.endswith(".Sides") and f"{where.removesuffix('.Sides')}.float" in found)}
+    return "; ".join(f"{where or 'file'}: {what}" for where, what in told.items())
+
+
+HINTS = {"overrides": "Give `overrides: [{what: PROCEDURE.STEP, reason: WHY}]`.",
+         "free": "Give `free: [{at: LANDMARK, move_mm: [x, y, z], radius_mm: 2..80}]`.",
+         "flags": "Give `flags: [{flag: NAME, side: left}]`; `previsage procedures --flags` lists them.",
+         "overlap": "Give `overlap: sum` or `overlap: in_turn`."}
+"""How each part of a plan is written; the rest is told by that of its procedures."""
 
 
 def read_plan(value: Any) -> Plan:
@@ -90,7 +101,8 @@ def read_plan(value: Any) -> Plan:
     try:
         return Plan.model_validate(value)
     except ValidationError as error:
-        hint = "Give `procedures: [{procedure: NAME, intensity: 0..100, values: {STEP: NUMBER}}]`."
+        first = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else ""
+        hint = HINTS.get(first, "Give `procedures: [{procedure: NAME, intensity: 0..100, values: {STEP: NUMBER}}]`.")
         raise UsageError("bad_plan", f"The plan cannot be used: {in_words(error)}.", hint) from error
 
 

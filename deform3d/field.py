@@ -13,6 +13,7 @@ w window.
              a step at an end of its clamp would turn over (deform3d.unfold)
     u(v)   = sum_j f_j(v) D_j
 
+Nothing is measured, and nothing moves, further from every moved handle than R, the ring's setback and a triangle.
 The ring makes the interpolant itself die out towards the edge, so that the window has little to cut off. It lies behind
 the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
 the regions' weights, is a triangle further on one side of a face than on the other.
@@ -28,6 +29,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
 
 from core.anatomy import Anatomy
 from core.errors import PrevisageError
@@ -37,7 +39,7 @@ from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.geodesic import edge_line, smoothstep, spaced
-from deform3d.ground import LARGEST_MM, ground_of, region_of, within
+from deform3d.ground import LARGEST_MM, from_nearest, ground_of, region_of
 from deform3d.handles import Context, handle_points
 from deform3d.kernels import KERNELS, wendland
 from deform3d.unfold import unfolded
@@ -131,36 +133,35 @@ def solve(problem: Problem) -> Field:
     moved = np.isin(pins, [p for p in procedure.moved_pins() if problem.locked is None or side_of(p) not in (
         None, problem.locked)])
     found = interpolant(problem, points, moved)
-    smooth = found.spread(found.smooth)
-    missed = np.eye(int(moved.sum())) - points[moved].on(smooth, mesh.faces)
+    missed = np.eye(int(moved.sum())) - found.at(points[moved], mesh.faces, found.smooth)
     check_reach(procedure, np.array(pins)[moved], 1 - np.diag(missed))
-    near = found.spread(bumps(mesh, points[moved], found.away_mm))
-    smooth[found.rows] += near[found.rows] @ np.linalg.solve(points[moved].on(near, mesh.faces), missed)
+    near = bumps(mesh, points[moved], found.away_mm)
+    smooth = found.smooth + near @ np.linalg.solve(found.at(points[moved], mesh.faces, near), missed)
     held = np.ones(len(mesh.vertices_mm), bool)
-    held[found.rows] = ~smooth[found.rows].any(1)
+    held[found.rows] = ~smooth.any(1)
     held[mesh.faces[points.face]] = True
     context = Context(mesh, problem.anatomy, procedure, points)
-    asked = [context.asked_mm(step, value)[moved] for step in procedure.steps for value in step.clamp if value]
+    asked = [context.asked_mm(step, value) for step in procedure.steps for value in step.clamp if value]
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
-    cardinal[:, moved] = unfolded(mesh, smooth, held, asked)
-    return Field(pins=pins, points=points, cardinal=cardinal)
+    cardinal[np.ix_(found.rows, np.flatnonzero(moved))] = smooth
+    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, held, asked))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolant:
     """w g of the M moved handles at those C vertices of the head (`rows`) that they reach, and how far these are from
-    every moved handle (mm; inf beyond its support)."""
+    every moved handle (mm; inf beyond its support). column (V,): where a vertex stands among the rows, -1 for none."""
 
-    vertices: int
     rows: Int[np.ndarray, "c"]
+    column: Int[np.ndarray, "v"]
     smooth: Float[np.ndarray, "c m"]
     away_mm: Float[np.ndarray, "m c"]
 
-    def spread(self, values: Float[np.ndarray, "c m"]) -> Float[np.ndarray, "v m"]:
-        """Values at all vertices of the head, 0 at those that are not reached."""
-        out = np.zeros((self.vertices, values.shape[1]))
-        out[self.rows] = values
-        return out
+    def at(self, points: SurfacePoints, faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "c m"]) -> Float[
+            np.ndarray, "n m"]:
+        """Values known at the rows, and 0 elsewhere, at points of the head."""
+        corner = self.column[faces[points.face]]
+        return np.einsum("nk,nkm->nm", points.bary, np.where((corner >= 0)[..., None], values[corner], 0))
 
 
 def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> Interpolant:
@@ -173,16 +174,16 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     if problem.locked is not None:
         scores = np.vstack([scores, surface.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0)])
     still, places = (scores >= 0).any(0), points.on(surface.vertices_mm, surface.faces)
-    near = within(surface.vertices_mm, places, support + setback + LARGEST_MM)
-    edge = surface.from_line(edge_line(surface, scores, ramp / LINE_STEPS, near),
+    far = from_nearest(surface.vertices_mm, places[moved]) - (support + setback + LARGEST_MM)
+    edge = surface.from_line(edge_line(surface, scores, ramp / LINE_STEPS, far),
                              np.where(still, setback + surface.longest_mm, ramp))
     behind = np.minimum(edge, setback + LARGEST_MM) * np.where(still, 1, -1) - setback
-    ring = spaced(surface.vertices_mm, surface.faces, behind, options.ring_per_falloff * falloff)
-    ring = ring[np.flatnonzero(within(ring.on(surface.vertices_mm, surface.faces), places, support))]
+    ring = spaced(surface.vertices_mm, surface.faces, behind, options.ring_per_falloff * falloff, far)
+    ring = ring[np.flatnonzero(from_nearest(ring.on(surface.vertices_mm, surface.faces), places[moved]) <= support)]
     held = moved | (points.on((~still)[:, None].astype(float), surface.faces)[:, 0] > 0)  # still anchors hold anyway
     centres = SurfacePoints(face=np.concatenate([points.face[held], ring.face]),
                             bary=np.concatenate([points.bary[held], ring.bary]))
-    rows = np.flatnonzero((near & ~still)[ground.own])
+    rows = np.flatnonzero(((far <= 0) & ~still)[ground.own])
     of = ground.own[rows]
     away = surface.from_points(centres, np.where(still & np.isinf(edge), -1, support),
                                np.concatenate([of, surface.faces[centres.face].ravel()]))
@@ -194,13 +195,15 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
         raise PrevisageError("handles_coincide", f"Handles of {procedure.name} fall on the same spot of this head "
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
     weights = np.linalg.inv(at_centres)[:, :len(moved[held])][:, moved[held]]
-    away = away[:, :len(of)]
+    away = np.ascontiguousarray(away[:, :len(of)])
     of_moved = away[np.flatnonzero(moved[held])]
     w = window(edge[of], of_moved.min(0), ramp)
-    reached, pulls = np.nonzero(away < support), np.zeros(away.shape)
-    pulls[reached] = kernel(away[reached] / support)
-    return Interpolant(vertices=len(ground.own), rows=rows, away_mm=of_moved,
-                       smooth=w[:, None] * (pulls.T @ weights))
+    reached = np.flatnonzero(away < support)
+    pulls = csr_array((kernel(away.ravel()[reached] / support), reached % len(of),
+                       np.searchsorted(reached, len(of) * np.arange(len(away) + 1))), shape=away.shape)
+    column = np.full(len(ground.own), -1)
+    column[rows] = np.arange(len(rows))
+    return Interpolant(rows=rows, column=column, away_mm=of_moved, smooth=w[:, None] * (pulls.T @ weights))
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:

@@ -15,7 +15,7 @@ from deform3d.compiled import compiled, gap
 SHORTER = 1e-12
 """A path must be shorter by this part to count; below it is rounding."""
 AGAIN = 1e-7
-"""The same for a vertex that the front has gone on from."""
+"""The same for a vertex that the front has gone on from, to go on from it again."""
 TIMES = 8
 """So often a front goes on from a vertex: thin triangles would send ever smaller gains to and fro."""
 PASSED = -2
@@ -26,66 +26,74 @@ FLAT = 1e-9
 
 @compiled
 def rings(vertices, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The neighbours of each vertex j: where its row starts, how many, who (i), how far; and for both triangles ijk at
-    that edge k (-1: none) with the length jk, and where i lies in the plane with k at (0, 0) and j at (jk, 0)."""
+    """The triangles jab at each vertex j: where its row starts (V + 1,); a and b (T, 2); and ja, jb, the cosine and the
+    sine of the angle at j (T, 4)."""
     start = np.zeros(len(vertices) + 1, np.int64)
     for f in range(len(faces)):
         for c in range(3):
-            start[faces[f, c] + 1] += 2
+            start[faces[f, c] + 1] += 1
     start = np.cumsum(start)
     count = np.zeros(len(vertices), np.int64)
-    who = np.empty(start[-1], np.int32)
-    far = np.empty(start[-1])
-    third = np.full((start[-1], 2), -1, np.int32)
-    plane = np.empty((start[-1], 2, 3))
+    who = np.empty((start[-1], 2), np.int32)
+    shape = np.empty((start[-1], 4))
     for f in range(len(faces)):
         for c in range(3):
-            for turn in range(1, 3):
-                a, b, other = faces[f, c], faces[f, (c + turn) % 3], faces[f, (c + 3 - turn) % 3]
-                e = start[a]
-                while e < start[a] + count[a] and who[e] != b:
-                    e += 1
-                if e == start[a] + count[a]:
-                    who[e] = b
-                    far[e] = gap(vertices[a], vertices[b])
-                    count[a] += 1
-                slot = 0 if third[e, 0] < 0 else 1
-                third[e, slot] = other
-                plane[e, slot] = flat(gap(vertices[a], vertices[other]), far[e], gap(vertices[b], vertices[other]))
-    return start, count, who, far, third, plane
+            j, a, b = faces[f, c], faces[f, (c + 1) % 3], faces[f, (c + 2) % 3]
+            t = start[j] + count[j]
+            who[t] = a, b
+            shape[t] = angle(vertices[j], vertices[a], vertices[b])
+            count[j] += 1
+    return start, who, shape
 
 
 @compiled
 def longest(net):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The longest edge (mm) at every vertex."""
-    out = np.zeros(len(net[1]))
+    start, _, shape = net
+    out = np.zeros(len(start) - 1)
     for v in range(len(out)):
-        for e in range(net[0][v], net[0][v] + net[1][v]):
-            out[v] = max(out[v], net[3][e])
+        for t in range(start[v], start[v + 1]):
+            out[v] = max(out[v], shape[t, 0], shape[t, 1])
     return out
 
 
 @compiled
-def flat(jk, ij, ik):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """jk, and the place of i in the plane with k at (0, 0) and j at (jk, 0)."""
-    x = (jk * jk + ik * ik - ij * ij) / (2 * jk) if jk > 0 else 0.0
-    return jk, x, np.sqrt(max(ik * ik - x * x, 0.0))
+def angle(j, a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The lengths ja and jb, and the cosine and the sine of the angle between them."""
+    dot, square = 0.0, 0.0
+    for k in range(3):
+        one, two = (k + 1) % 3, (k + 2) % 3
+        dot += (a[k] - j[k]) * (b[k] - j[k])
+        square += ((a[one] - j[one]) * (b[two] - j[two]) - (a[two] - j[two]) * (b[one] - j[one]))**2
+    ja, jb = gap(a, j), gap(b, j)
+    area = ja * jb
+    return ja, jb, dot / area if area > 0 else 1.0, np.sqrt(square) / area if area > 0 else 0.0
 
 
 @compiled
-def across(jk, x, y, u_j, u_k):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """How far i, at (x, y), is by way of the edge from k (0, 0) to j (jk, 0); inf where no straight line crosses it."""
-    if jk <= 0:
-        return np.inf
-    source = (jk * jk + u_k * u_k - u_j * u_j) / (2 * jk)
-    under = u_k * u_k - source * source
-    if under < -FLAT * jk * jk:
-        return np.inf
+def across(ja, ji, cos, sin, u_j, u_a, best):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """How far i is by way of the edge ja, if that is less than `best`; else, and where no straight line crosses the
+    edge, `best`. cos, sin: of the angle between ja and ji.
+
+    In the plane, with j at (0, 0) and a at (ja, 0), the source lies at (s, -d) and i at (x, y) = ji (cos, sin): that is
+    sqrt((x - s)^2 + (y + d)^2) away. Squared it is u_j^2 + ji^2 - 2 x s + 2 y d; most edges are told without d.
+    """
+    if ja <= 0:
+        return best
+    source = (ja * ja + u_j * u_j - u_a * u_a) / (2 * ja)
+    x, y = ji * cos, ji * sin
+    rest = u_j * u_j + ji * ji - 2 * x * source
+    if rest >= best * best:
+        return best
+    under = u_j * u_j - source * source
+    if under < -FLAT * ja * ja:
+        return best
     depth = np.sqrt(max(under, 0.0))
-    crossing = source * (depth + y) + (x - source) * depth
-    if crossing < 0 or crossing > jk * (depth + y):
-        return np.inf
-    return np.sqrt((x - source)**2 + (y + depth)**2)
+    crossing = source * y + x * depth
+    square = rest + 2 * y * depth
+    if square >= best * best or crossing < 0 or crossing > ja * (depth + y):
+        return best
+    return np.sqrt(max(square, 0.0))
 
 
 @compiled
@@ -95,8 +103,8 @@ def run(net, sources, lengths, limit, u, work):  # type: ignore[no-untyped-def] 
     It does not go on from a vertex further off than its `limit` (V,). work: of `workshop`. Returns how many vertices
     were reached; `touched` names them.
     """
-    start, count, who, far, third, plane = net
-    heap, place, times, touched = work
+    start, who, shape = net
+    heap, keys, place, times, touched = work
     size, reached = 0, 0
     for q in range(len(sources)):
         v = sources[q]
@@ -105,79 +113,90 @@ def run(net, sources, lengths, limit, u, work):  # type: ignore[no-untyped-def] 
                 touched[reached] = v
                 reached += 1
             u[v] = lengths[q]
-            size = lift(heap, place, u, v, size)
+            if u[v] <= limit[v]:
+                size = lift(heap, keys, place, v, u[v], size)
     while size > 0:
         j = heap[0]
-        size = drop(heap, place, u, size)
-        if u[j] > limit[j]:
-            continue
+        size = drop(heap, keys, place, size)
         place[j] = PASSED
         times[j] += 1
-        for e in range(start[j], start[j] + count[j]):
-            i = who[e]
-            if u[i] <= u[j] - far[e] or times[i] > TIMES:  # no path by way of j is shorter
-                continue
-            shortest = u[j] + far[e]
-            for s in range(2):
-                k = third[e, s]
-                if k >= 0 and place[k] == PASSED:
-                    shortest = min(shortest, across(plane[e, s, 0], plane[e, s, 1], plane[e, s, 2], u[j], u[k]))
-            if shortest < u[i] * (1 - (AGAIN if place[i] == PASSED else SHORTER)):
-                if u[i] == np.inf:
+        for t in range(start[j], start[j + 1]):
+            a, b = who[t]
+            ja, jb, cos, sin = shape[t]
+            u_j, u_a, u_b = u[j], u[a], u[b]
+            new_a, new_b = u_a, u_b
+            if u_a > u_j - ja and times[a] <= TIMES:  # else no path by way of j is shorter
+                new_a = min(u_a, u_j + ja)
+                if place[b] == PASSED:
+                    new_a = across(jb, ja, cos, sin, u_j, u_b, new_a)
+            if u_b > u_j - jb and times[b] <= TIMES:
+                new_b = min(u_b, u_j + jb)
+                if place[a] == PASSED:
+                    new_b = across(ja, jb, cos, sin, u_j, u_a, new_b)
+            for i, before, after in ((a, u_a, new_a), (b, u_b, new_b)):
+                if after >= before * (1 - SHORTER):
+                    continue
+                if before == np.inf:
                     touched[reached] = i
                     reached += 1
-                u[i] = shortest
-                size = lift(heap, place, u, i, size)
+                u[i] = after
+                if after <= limit[i] and (place[i] != PASSED or after < before * (1 - AGAIN)):
+                    size = lift(heap, keys, place, i, after, size)
     return reached
 
 
 @compiled
 def workshop(vertices):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The heap, every vertex's place in it (-1: not there), how often the front went on from it, and room for names."""
-    return (np.empty(vertices, np.int32), np.full(vertices, -1, np.int32), np.zeros(vertices, np.int8),
-            np.empty(vertices, np.int32))
+    """The heap and its keys, every vertex's place in it (-1: not there), how often the front went on from it, and room
+    for names."""
+    return (np.empty(vertices, np.int32), np.empty(vertices), np.full(vertices, -1, np.int32),
+            np.zeros(vertices, np.int8), np.empty(vertices, np.int32))
 
 
 @compiled
 def forget(work, v):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Make a vertex as new for the next front."""
-    work[1][v], work[2][v] = -1, 0
+    work[2][v], work[3][v] = -1, 0
 
 
 @compiled
-def lift(heap, place, u, v, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Put v into the heap, or up in it; the heap's new size."""
+def lift(heap, keys, place, v, key, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Put v into the heap by its key, or up in it; the heap's new size. Four below each: half the levels of two."""
     c = place[v]
     if c < 0:
         c = size
         size += 1
-    while c > 0 and u[heap[(c - 1) // 2]] > u[v]:
-        heap[c] = heap[(c - 1) // 2]
+    while c > 0:
+        parent = (c - 1) >> 2
+        if keys[parent] <= key:
+            break
+        heap[c], keys[c] = heap[parent], keys[parent]
         place[heap[c]] = c
-        c = (c - 1) // 2
-    heap[c] = v
+        c = parent
+    heap[c], keys[c] = v, key
     place[v] = c
     return size
 
 
 @compiled
-def drop(heap, place, u, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def drop(heap, keys, place, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Take the first out of the heap; the heap's new size."""
     place[heap[0]] = -1
     size -= 1
     if size == 0:
         return 0
-    v, c = heap[size], 0
-    while 2 * c + 1 < size:
-        child = 2 * c + 1
-        if child + 1 < size and u[heap[child + 1]] < u[heap[child]]:
-            child += 1
-        if u[heap[child]] >= u[v]:
+    v, key, c = heap[size], keys[size], 0
+    while 4 * c + 1 < size:
+        child = 4 * c + 1
+        for other in range(child + 1, min(child + 4, size)):
+            if keys[other] < keys[child]:
+                child = other
+        if keys[child] >= key:
             break
-        heap[c] = heap[child]
+        heap[c], keys[c] = heap[child], keys[child]
         place[heap[c]] = c
         c = child
-    heap[c] = v
+    heap[c], keys[c] = v, key
     place[v] = c
     return size
 
@@ -186,12 +205,12 @@ def drop(heap, place, u, size):  # type: ignore[no-untyped-def]  # noqa: ANN001,
 def each(net, sources, lengths, limit, column, columns):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Distances (S, columns) from every row of sources (S, K) alone; inf beyond the vertex's limit (V,). column (V,):
     where a vertex's distance goes, -1 where it is not asked for."""
-    vertices = len(net[1])
+    vertices = len(net[0]) - 1
     out, u = np.full((len(sources), columns), np.inf), np.full(vertices, np.inf)
     work = workshop(vertices)
     for s in range(len(sources)):
         reached = run(net, sources[s], lengths[s], limit, u, work)
-        for v in work[3][:reached]:
+        for v in work[4][:reached]:
             if column[v] >= 0 and u[v] <= limit[v]:
                 out[s, column[v]] = u[v]
             u[v] = np.inf
@@ -208,19 +227,19 @@ def nearest(net, sources, lengths, links, limit, slack):  # type: ignore[no-unty
     everywhere at once comes first, a little too short because it takes all sources for one; each front of its own ends
     where it is longer than that by more than the vertex's `slack` (V,), or than the link.
     """
-    vertices = len(net[1])
+    vertices = len(net[0]) - 1
     best, u, bound = np.full(vertices, np.inf), np.full(vertices, np.inf), np.full(vertices, -1.0)
     before, owner = np.empty(vertices), np.full(vertices, -1, np.int32)
     work, most = workshop(vertices), links.max()
     reached = run(net, sources.ravel(), lengths.ravel(), limit, u, work)
-    for v in work[3][:reached]:
+    for v in work[4][:reached]:
         bound[v] = min(u[v] + max(slack[v], most), limit[v])
         u[v] = np.inf
         forget(work, v)
     for s in range(len(sources)):
         reached = run(net, sources[s], lengths[s], bound, u, work)
         link = links[s - 1] if s else 0.0
-        for v in work[3][:reached]:
+        for v in work[4][:reached]:
             least = u[v]
             if link > 0 and owner[v] == s - 1:
                 foot = (before[v]**2 - u[v]**2 + link**2) / (2 * link)
@@ -245,11 +264,10 @@ def at_points(corners, u, columns, bary):  # type: ignore[no-untyped-def]  # noq
             d = (c + 1) % 3
             j, k = columns[n, c], columns[n, d]
             on_j, on_k = bary[n, c] > FLAT, bary[n, d] > FLAT  # a point on an edge belongs to both its sides
-            ij, ik = gap(corners[n, c], point), gap(corners[n, d], point)
-            jk, x, y = flat(gap(corners[n, c], corners[n, d]), ij, ik)
+            jk, ji, cos, sin = angle(corners[n, c], corners[n, d], point)
             for s in range(len(u)):
                 if on_j:
-                    out[s, n] = min(out[s, n], u[s, j] + ij)
+                    out[s, n] = min(out[s, n], u[s, j] + ji)
                 if on_j and on_k and u[s, j] < np.inf and u[s, k] < np.inf:
-                    out[s, n] = min(out[s, n], across(jk, x, y, u[s, j], u[s, k]))
+                    out[s, n] = across(jk, ji, cos, sin, u[s, j], u[s, k], out[s, n])
     return out

@@ -1,11 +1,12 @@
 """Distances along the surface, from points and from a line on it; and lines on it where a value passes zero."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter1d
 
 from core.records import freeze, record
 from core.surface import SurfacePoints
+from deform3d.compiled import compiled
 from deform3d.front import at_points, each, longest, nearest, rings
 
 SAMPLES = 8
@@ -68,18 +69,20 @@ class Line:
 
 
 def edge_line(surface: Surface, scores: Float[np.ndarray, "s v"], step_mm: float,
-              near: Bool[np.ndarray, "v"] | None = None) -> Line:
+              far: Float[np.ndarray, "v"] | None = None) -> Line:
     """The line where one of the scores, linear on each triangle, passes zero while all others are negative, as points
-    at most `step_mm` apart; near: only where a triangle has one of these vertices.
+    at most `step_mm` apart; only where `far` is negative, too.
 
     A straight line is exact; a bent one of radius r is taken for chords, up to step^2 / 8 r away.
     """
-    chosen = mixed(surface.faces, scores >= 0)
-    rows = np.flatnonzero(chosen if near is None else chosen & near[surface.faces].any(1))
+    far = np.full(len(surface.vertices_mm), -1.0) if far is None else far
+    rows = np.asarray(mixed(surface.faces, np.ascontiguousarray(scores), far))
     vertices_mm, faces = surface.vertices_mm, surface.faces[rows]
     found, links = [SurfacePoints(face=np.zeros(0, int), bary=np.zeros((0, 3)))], [np.zeros(0)]
-    for number, score in enumerate(scores):
-        face, ends, edges = clipped(*crossings(faces, score), np.delete(scores, number, axis=0).T, faces)
+    at_corners = np.vstack([scores, far])[:, faces].transpose(1, 2, 0)
+    for number in range(len(scores)):
+        others = np.delete(at_corners, number, axis=2)
+        face, ends, edges = clipped(*crossings(faces, at_corners[:, :, number]), others)
         place = np.einsum("mek,mkd->med", ends, vertices_mm[faces[face]])
         for line in chains(edges):
             along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(place[line, 1] - place[line, 0], axis=1))])
@@ -96,17 +99,29 @@ def edge_line(surface: Surface, scores: Float[np.ndarray, "s v"], step_mm: float
                                      bary=np.concatenate([p.bary for p in found])), links_mm=np.concatenate(links))
 
 
-def mixed(faces: Int[np.ndarray, "f 3"], marks: Bool[np.ndarray, "s v"]) -> Bool[np.ndarray, "f"]:
-    """The triangles whose corners do not agree about some mark."""
-    a, b, c = ((1 << np.arange(len(marks))) @ marks)[faces.T]
-    return np.asarray((a != b) | (b != c))
+@compiled
+def mixed(faces, scores, far):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The triangles whose corners do not agree about the sign of some score (S, V), unless all lie too far."""
+    out = np.empty(len(faces), np.int64)
+    count = 0
+    for f in range(len(faces)):
+        a, b, c = faces[f]
+        if far[a] >= 0 and far[b] >= 0 and far[c] >= 0:
+            continue
+        for s in range(len(scores)):
+            if (scores[s, a] >= 0) != (scores[s, b] >= 0) or (scores[s, b] >= 0) != (scores[s, c] >= 0):
+                out[count] = f
+                count += 1
+                break
+    return out[:count]
 
 
 def clipped(face: Int[np.ndarray, "m"], ends: Float[np.ndarray, "m 2 3"], edges: Int[np.ndarray, "m 2 2"],
-            others: Float[np.ndarray, "v o"], faces: Int[np.ndarray, "f 3"]) -> tuple[
+            others: Float[np.ndarray, "f 3 o"]) -> tuple[
                 Int[np.ndarray, "k"], Float[np.ndarray, "k 2 3"], Int[np.ndarray, "k 2 2"]]:
-    """The parts of crossings where all other scores are negative; an end that was cut off lies on no edge."""
-    first, last = np.moveaxis(np.einsum("mek,mko->meo", ends, others[faces[face]]), 1, 0)
+    """The parts of crossings where all other scores, known at the triangles' corners, are negative; an end that was cut
+    off lies on no edge."""
+    first, last = np.moveaxis(np.einsum("mek,mko->meo", ends, others[face]), 1, 0)
     cut = first / np.where(first != last, first - last, 1)
     start = np.max(np.where(first >= 0, np.where(last < 0, cut, 2), 0), axis=1, initial=0)
     end = np.min(np.where((last >= 0) & (first < 0), cut, 1), axis=1, initial=1)
@@ -119,15 +134,16 @@ def clipped(face: Int[np.ndarray, "m"], ends: Float[np.ndarray, "m 2 3"], edges:
     return face[rows], part, own
 
 
-def crossings(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"]) -> tuple[
+def crossings(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "f 3"]) -> tuple[
         Int[np.ndarray, "m"], Float[np.ndarray, "m 2 3"], Int[np.ndarray, "m 2 2"]]:
-    """The triangles that the line of value zero crosses, the barycentric coordinates of both its ends there, and the
-    edges (lower vertex first) on which these lie. Values above lie to the left from the first end to the second."""
-    above = (values >= 0)[faces]
+    """The triangles that the line of value zero crosses (values: at their corners), the barycentric coordinates of both
+    its ends there, and the edges (lower vertex first) on which these lie. Values above lie to the left from the first
+    end to the second."""
+    above = values >= 0
     mixed = np.flatnonzero((above[:, 0] != above[:, 1]) | (above[:, 1] != above[:, 2]))
     single = above[mixed].sum(1) == 1  # the corner that is alone on its side is above
     alone = np.argmax(above[mixed] == single[:, None], axis=1)
-    rows, of = np.arange(len(mixed)), values[faces[mixed]]
+    rows, of = np.arange(len(mixed)), values[mixed]
     ends, edges = np.zeros((len(mixed), 2, 3)), np.zeros((len(mixed), 2, 2), np.int64)
     for number in range(2):
         other = (alone + np.where(single, 1 + number, 2 - number)) % 3
@@ -138,13 +154,17 @@ def crossings(faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"]) -> 
 
 
 def spaced(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "v"],
-           spacing_mm: float) -> SurfacePoints:
+           spacing_mm: float, far: Float[np.ndarray, "v"]) -> SurfacePoints:
     """Points evenly spaced along each line of value zero, about so far apart; none on a line half as short as that.
+    Lines end where `far` passes zero.
 
     A closed line starts where it crosses the mid-plane, at its highest crossing, or else at its highest point: places
     that do not depend on the triangles, and that a mirrored head has mirrored.
     """
-    face, ends, edges = crossings(faces, values)
+    rows = np.asarray(mixed(faces, values[None], far))
+    here = faces[rows]
+    face, ends, edges = clipped(*crossings(here, values[here]), far[here][:, :, None])
+    face = rows[face]
     place = np.einsum("mek,mkd->med", ends, vertices_mm[faces[face]])
     found = [SurfacePoints(face=face[:0], bary=ends[:0, 0])]
     for line in chains(edges):
@@ -197,17 +217,22 @@ def start_of(place: Float[np.ndarray, "m 2 3"], along: Float[np.ndarray, "n"]) -
 
 def chains(edges: Int[np.ndarray, "m 2 2"]) -> list[Int[np.ndarray, "_"]]:
     """Segments (from an edge to an edge) joined to lines, each in order."""
-    after = {tuple(first): row for row, first in enumerate(edges[:, 0].tolist())}
-    ends = {tuple(last) for last in edges[:, 1].tolist()}
-    todo = dict.fromkeys([row for first, row in after.items() if first not in ends] + list(range(len(edges))))
+    if not len(edges):
+        return []
+    low = edges.min()
+    first, last = ((edges[:, k, 0] - low) * (edges.max() - low + 1) + edges[:, k, 1] - low for k in range(2))
+    order = np.argsort(first, kind="stable")
+    place = order[np.maximum(np.searchsorted(first[order], last, side="right") - 1, 0)]
+    after = np.where(first[place] == last, place, -1).tolist()
+    todo = dict.fromkeys([*np.flatnonzero(~np.isin(first, last)).tolist(), *range(len(edges))])
     lines = []
     while todo:
-        row: int | None = next(iter(todo))
+        row = next(iter(todo))
         line: list[int] = []
-        while row is not None and row in todo:
+        while row in todo:
             del todo[row]
             line.append(row)
-            row = after.get(tuple(edges[row, 1].tolist()))
+            row = after[row]
         lines.append(np.array(line))
     return lines
 

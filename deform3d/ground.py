@@ -84,15 +84,13 @@ def region_of(mesh: Mesh, anatomy: Anatomy, name: str) -> Float[np.ndarray, "w"]
 
 
 @compiled
-def within(vertices, places, radius):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Which vertices lie straight within a radius of some place."""
-    out = np.zeros(len(vertices), np.bool_)
+def from_nearest(vertices, places):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """How far (mm) every vertex lies straight from the nearest of some places."""
+    out = np.empty(len(vertices))
     for v in range(len(vertices)):
+        least = np.inf
         for p in range(len(places)):
-            d2 = 0.0
-            for k in range(3):
-                d2 += (vertices[v, k] - places[p, k])**2
-            if d2 <= radius * radius:
-                out[v] = True
-                break
+            x, y, z = vertices[v, 0] - places[p, 0], vertices[v, 1] - places[p, 1], vertices[v, 2] - places[p, 2]
+            least = min(least, x * x + y * y + z * z)
+        out[v] = np.sqrt(least)
     return out

@@ -211,7 +211,9 @@ class Context:
 def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_rad: float) -> Float[np.ndarray, "3"]:
     """The displacement of the end of an arm that turns by the right hand about a unit axis."""
     across = arm - axis * (axis @ arm)
-    return (np.cos(angle_rad) - 1) * across + np.sin(angle_rad) * np.cross(axis, arm)
+    (a, b, c), (x, y, z) = axis, arm
+    ahead = np.array([b * z - c * y, c * x - a * z, a * y - b * x])  # the cross product; numpy's is slow for one vector
+    return (np.cos(angle_rad) - 1) * across + np.sin(angle_rad) * ahead
 
 
 @compiled

@@ -1,5 +1,7 @@
 """Swelling: a layer over the final result, along the skin's normals, high where the operation was."""
 
+from functools import lru_cache
+
 import numpy as np
 import potpourri3d
 from jaxtyping import Float
@@ -12,6 +14,8 @@ from core.healing import WEEK_MONTHS
 from core.mesh import Mesh
 from core.procedure import Procedure
 from core.sides import Side
+from deform3d.handles import Places
+from deform3d.kernels import wendland
 
 MONTHS = (WEEK_MONTHS, 2 * WEEK_MONTHS, 1.0, 2.0, 3.0, 6.0, 9.0, 12.0)
 """The states that are kept with a prediction, one week to twelve months after the operation."""
@@ -23,7 +27,8 @@ DRY = ("eye_l", "eye_r", "mouth_interior")
 
 def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, side: Side | None = None) -> Float[
         np.ndarray, "v 3"]:
-    """The layer at 100 %: amplitude times the largest factor of the regions that a vertex lies in, evened.
+    """The layer at 100 %: amplitude times the largest factor of the regions that a vertex lies in, times those of the
+    landmarks around it, evened.
 
     side: the only side that was operated on; the other stays exactly as it is.
     """
@@ -35,6 +40,9 @@ def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, side: Side |
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which swells after "
                              f"{procedure.name}.", f"It has: {', '.join(anatomy.region_names)}.")
     height = np.max([factor * anatomy.region(region) for region, factor in healing.regions.items()], axis=0)
+    for pin, more in healing.around.items():
+        away = np.linalg.norm(mesh.vertices_mm - mesh.points(Places(mesh, anatomy, procedure).point(pin))[0], axis=1)
+        height = height * (1 + (more.factor - 1) * wendland(away / more.radius_mm))
     other = mesh.vertices_mm[:, 0] * {"left": -1.0, "right": 1.0, None: 0.0}[side] > 0
     dry = other | (np.max([anatomy.region(r) for r in DRY if r in anatomy.region_names], axis=0, initial=0) >= 0.05)
     even = evened(mesh, height, dry)
@@ -51,6 +59,7 @@ def evened(mesh: Mesh, height: Float[np.ndarray, "v"], dry: np.ndarray) -> Float
     return np.maximum(out, 0)
 
 
+@lru_cache(maxsize=2)
 def evened_normals(mesh: Mesh) -> Float[np.ndarray, "v 3"]:
     """Unit normals without the skin's own small relief, along which a layer would spread out spikes."""
     stiffness, mass = operators(mesh)
@@ -60,6 +69,7 @@ def evened_normals(mesh: Mesh) -> Float[np.ndarray, "v 3"]:
     return smooth / np.where(length > 1e-12, length, 1)
 
 
+@lru_cache(maxsize=2)
 def operators(mesh: Mesh) -> tuple[csc_array, Float[np.ndarray, "v"]]:
     """Cotangent stiffness and lumped mass (mm2) of a mesh."""
     stiffness = potpourri3d.cotan_laplacian(mesh.vertices_mm, mesh.faces, denom_eps=1e-6)

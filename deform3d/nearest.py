@@ -42,8 +42,10 @@ def search(corners, middle, reach, over, point):  # type: ignore[no-untyped-def]
     """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at."""
     row, least, found = -1, np.inf, np.zeros(3)
     for g in range(len(corners)):
-        high = max(over[g, 0], over[g, 1], over[g, 2])
-        if high < 0 or gap(middle[g], point) - reach[g] > least:
+        if over[g, 0] < 0 and over[g, 1] < 0 and over[g, 2] < 0:
+            continue
+        x, y, z = middle[g, 0] - point[0], middle[g, 1] - point[1], middle[g, 2] - point[2]
+        if x * x + y * y + z * z > (reach[g] + least)**2:
             continue
         pieces, count = kept_part(over[g])
         for p in range(count):

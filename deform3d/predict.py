@@ -21,14 +21,14 @@ from deform3d.field import DEFAULT, Field, FieldOptions, field_of
 from deform3d.flags import Effects, Flags, check_overrides, clinical_flags, consequences, locked_side, unlocked
 from deform3d.free import free_field, topology
 from deform3d.globe import Globes
-from deform3d.handles import Context
+from deform3d.handles import Context, Places
 from deform3d.healing import MONTHS, swelling_mm
 from deform3d.together import Done, limited, smoothed
 from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 6"
+METHOD = "joint geodesic kernels, 7"
 """Name and number of the deformation method; the number rises when results change."""
 STOPPED_MM = 0.25
 """A globe that takes more than this from a handle is told."""
@@ -155,7 +155,8 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
                                     (len(healing), len(MONTHS))),
         volume_added_ml=added, volume_removed_ml=removed, min_dihedral_deg=min_dihedral_deg(mesh, total),
         warnings=(*spoiled_and_overshot(mesh, total, done), *limits, *(t for d in done for t in d.told),
-                  *overridden(plan), *(told for e in effects.values() for told in e.told), *notes),
+                  *too_much(mesh, anatomy, used), *overridden(plan),
+                  *(told for e in effects.values() for told in e.told), *notes),
         versions={"deform3d": METHOD, "numba": version("numba"), "numpy": version("numpy"),
                   "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
 
@@ -192,6 +193,20 @@ def dragged_along(amount: Amount, effects: Effects) -> Iterator[Coupled]:
         yield Coupled(step=amount.name, label=coupling.label, mean_mm=mean, low_mm=mean + effects.band * (low - mean),
                       high_mm=mean + effects.band * (high - mean), mark=coupling.amount.mark,
                       source=coupling.amount.source)
+
+
+def too_much(mesh: Mesh, anatomy: Anatomy, used: Sequence[Amount]) -> Iterator[str]:
+    """Steps that take more of a length of this head than they should."""
+    for amount in used:
+        part = amount.step.part_of
+        if part is None:
+            continue
+        places = Places(mesh, anatomy, amount.procedure)
+        length = float(np.linalg.norm(mesh.points(places.point(part.end)) - mesh.points(places.point(part.start))))
+        if abs(amount.value) > part.most * length:
+            yield (f"{amount.name}: {abs(amount.value):.1f} mm is {100 * abs(amount.value) / length:.0f} % of the "
+                   f"{length:.1f} mm from {part.start} to {part.end} of this head; at most {100 * part.most:.0f} % "
+                   f"should be taken ({part.evidence.source}; evidence {part.evidence.mark}).")
 
 
 def overridden(plan: Plan) -> list[str]:

@@ -10,7 +10,7 @@ It is still linear in what the handles are asked, so a plan keeps its laws; noth
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array, csc_array, diags
 from scipy.sparse.linalg import splu
 
@@ -31,63 +31,89 @@ def unfolded(mesh: Mesh, cardinal: Float[np.ndarray, "v h"], held: Bool[np.ndarr
     held: vertices whose values do not change: what must be still, and the handles' own triangles.
     """
     moves = np.flatnonzero(~held | cardinal.any(1))
-    inside = np.zeros(len(cardinal), bool)
-    inside[moves] = True
-    moving = np.flatnonzero(inside[mesh.faces].any(1) & seen(mesh))
+    local = np.full(len(cardinal), len(moves))
+    local[moves] = np.arange(len(moves))
+    moving = np.flatnonzero(touched(local < len(moves), mesh.faces) & seen(mesh))
+    corners, where = mesh.faces[moving], local[mesh.faces[moving]]
     together = np.concatenate(asked_mm, axis=1) if len(asked_mm) else np.zeros((cardinal.shape[1], 0))
-    best, fewest, chosen = cardinal, len(moving), np.zeros(len(cardinal), bool)
-    for rings in range(1, ROUNDS + 1):
-        bad = np.zeros(len(moving), bool)
-        moved = np.zeros((len(cardinal), together.shape[1]))
-        moved[moves] = cardinal[moves] @ together
-        for k in range(len(asked_mm)):
-            bad |= turned(mesh.vertices_mm, mesh.faces, moving, moved[:, 3 * k:3 * k + 3])
-        if bad.sum() < fewest:
-            best, fewest = cardinal, int(bad.sum())
+    moved = np.zeros((len(moves) + 1, together.shape[1]))
+    moved[:-1] = cardinal[moves] @ together
+    bad = turned(mesh.vertices_mm, corners, where, moved, np.ones(len(moving), np.bool_))
+    chosen, rows, values = np.zeros(len(cardinal), bool), moves[:0], cardinal[moves[:0]]
+    best = (int(bad.sum()), rows, values)
+    for rings in range(1, ROUNDS):
         if not bad.any():
             break
-        chosen[mesh.faces[moving[bad]]] = True
+        chosen[corners[bad]] = True
         for _ in range(rings):
-            chosen[mesh.faces[chosen[mesh.faces].any(1)]] = True
-        cardinal = harmonic(mesh, cardinal, chosen & ~held)
-    return best
-
-
-def harmonic(mesh: Mesh, values: Float[np.ndarray, "v h"], chosen: Bool[np.ndarray, "v"]) -> Float[np.ndarray, "v h"]:
-    """Values that are, on the chosen vertices, the mean of their neighbours', the near ones more."""
-    faces = mesh.faces
-    rows = np.flatnonzero(chosen)
+            chosen[mesh.faces[touched(chosen, mesh.faces)]] = True
+        rows = np.flatnonzero(chosen & ~held)
+        values = harmonic(mesh, cardinal, rows)
+        moved[local[rows]] = values @ together
+        again = touched(chosen, corners)
+        bad = np.where(again, turned(mesh.vertices_mm, corners, where, moved, again), bad)
+        if bad.sum() < best[0]:
+            best = (int(bad.sum()), rows, values)
+    _, rows, values = best
     if not len(rows):
-        return values
-    near = faces[chosen[faces].any(1)]
-    ends = np.concatenate([near[:, [0, 1]], near[:, [1, 2]], near[:, [2, 0]]])
-    ends = np.unique(np.sort(ends, axis=1), axis=0)
-    one, two = np.concatenate([ends, ends[:, ::-1]]).T
-    length = np.linalg.norm(mesh.vertices_mm[one] - mesh.vertices_mm[two], axis=1)
-    stiff = 1 / np.maximum(length, SHORTEST_MM)**2
-    graph = coo_array((stiff, (one, two)), shape=(len(values), len(values))).tocsr()[rows]
-    system = csc_array(diags(graph.sum(1)) - graph[:, rows])
-    out = values.copy()
-    out[rows] = 0
-    out[rows] = splu(system).solve(graph @ out)
+        return cardinal
+    out = cardinal.copy()
+    out[rows] = values
     return out
 
 
+def touched(chosen: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"]) -> Bool[np.ndarray, "f"]:
+    """The triangles with a chosen corner."""
+    a, b, c = chosen[faces.T]
+    return np.asarray(a | b | c)
+
+
+def harmonic(mesh: Mesh, values: Float[np.ndarray, "v h"], rows: Int[np.ndarray, "s"]) -> Float[np.ndarray, "s h"]:
+    """Values at the vertices `rows` that are the mean of their neighbours', the near ones more."""
+    if not len(rows):
+        return values[rows]
+    place = np.full(len(values), -1)
+    place[rows] = np.arange(len(rows))
+    near = mesh.faces[touched(place >= 0, mesh.faces)].astype(np.int64)
+    ends = np.sort(np.concatenate([near[:, [0, 1]], near[:, [1, 2]], near[:, [2, 0]]]), axis=1)
+    one, two = np.divmod(np.unique(ends[:, 0] * len(values) + ends[:, 1]), len(values))
+    one, two = np.concatenate([one, two]), np.concatenate([two, one])
+    kept = place[one] >= 0
+    one, two = one[kept], two[kept]
+    length = np.linalg.norm(mesh.vertices_mm[one] - mesh.vertices_mm[two], axis=1)
+    stiff = 1 / np.maximum(length, SHORTEST_MM)**2
+    shape, inner = (len(rows), len(rows)), place[two] >= 0
+    diagonal = np.bincount(place[one], stiff, len(rows))
+    system = csc_array(diags(diagonal) - coo_array((stiff[inner], (place[one[inner]], place[two[inner]])), shape=shape))
+    around, column = np.unique(two[~inner], return_inverse=True)
+    outer = coo_array((stiff[~inner], (place[one[~inner]], column)), shape=(len(rows), len(around))).tocsr()
+    return np.asarray(splu(system).solve(outer @ values[around]))
+
+
 @compiled
-def turned(vertices, faces, rows, moved):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Which of some triangles (numbers `rows`) look the other way after a displacement (V, 3)."""
-    out = np.zeros(len(rows), np.bool_)
-    before, after = np.zeros(6), np.zeros(6)
-    for n in range(len(rows)):
-        a, b, c = faces[rows[n]]
+def turned(vertices, corners, where, moved, asked):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Which of some triangles look the other way after any of K displacements; corners (F, 3): of the triangles, where:
+    their rows in `moved` (R, 3 K), asked (F,): which triangles to look at."""
+    out = np.zeros(len(corners), np.bool_)
+    before, after, normal = np.zeros(6), np.zeros(6), np.zeros(3)
+    for n in range(len(corners)):
+        if not asked[n]:
+            continue
+        a, b, c = corners[n]
+        at, bt, ct = where[n]
         for k in range(3):
             before[k], before[3 + k] = vertices[b, k] - vertices[a, k], vertices[c, k] - vertices[a, k]
-            after[k] = before[k] + moved[b, k] - moved[a, k]
-            after[3 + k] = before[3 + k] + moved[c, k] - moved[a, k]
-        alike = 0.0
         for k in range(3):
             one, two = (k + 1) % 3, (k + 2) % 3
-            alike += ((before[one] * before[3 + two] - before[two] * before[3 + one])
-                      * (after[one] * after[3 + two] - after[two] * after[3 + one]))
-        out[n] = alike < 0
+            normal[k] = before[one] * before[3 + two] - before[two] * before[3 + one]
+        for first in range(0, moved.shape[1], 3):
+            for k in range(3):
+                after[k] = before[k] + moved[bt, first + k] - moved[at, first + k]
+                after[3 + k] = before[3 + k] + moved[ct, first + k] - moved[at, first + k]
+            alike = (normal[0] * (after[1] * after[5] - after[2] * after[4])
+                     + normal[1] * (after[2] * after[3] - after[0] * after[5])
+                     + normal[2] * (after[0] * after[4] - after[1] * after[3]))
+            if alike < 0:
+                out[n] = True
+                break
     return out

@@ -208,9 +208,13 @@ def seen_from(head: Reconstruction, truth: Truth, place: Placed) -> dict[str, fl
     frames = {k: int(number) for k, view in enumerate(head.views)
               if (number := view.source.rpartition("#")[2]).isdigit() and int(number) < len(truth.cam_from_head)}
     if not frames:
-        return dict.fromkeys(("rotation_median_deg", "rotation_max_deg", "centre_mm", "focal_percent"), float("nan"))
+        return dict.fromkeys(("rotation_median_deg", "rotation_max_deg", "centre_mm", "focal_percent",
+                              "centres_held_percent"), float("nan"))
     views = [head.views[k] for k in frames]
     turned, moved = camera_errors([v.camera for v in views], truth.cam_from_head[list(frames.values())], place)
+    stated = np.array([v.centre95_mm for v in views])
+    held = 100 * float((moved <= place.scale * stated).mean()) if np.isfinite(stated).all() else float("nan")
     focal = [v.camera.K_px[0, 0] / truth.focal_px(v) - 1 for v in views]
     return {"rotation_median_deg": float(np.median(turned)), "rotation_max_deg": float(turned.max()),
-            "centre_mm": float(np.median(moved)), "focal_percent": 100 * float(np.median(focal))}
+            "centre_mm": float(np.median(moved)), "focal_percent": 100 * float(np.median(focal)),
+            "centres_held_percent": held}

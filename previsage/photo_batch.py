@@ -24,6 +24,8 @@ COLUMNS = ("photo", "outcome", "reason", "what_to_do", "view", "yaw_deg", "pitch
            "px_per_mm", "scale_source", "scale_95_percent", "plan", "mode", "motion_left", "motion_right", "notes",
            "seconds", "folder")
 DONE = "done.json"
+Make = Callable[[Path, Path, Progress], Sequence[PhotoResult]]
+"""A photo, its folder: what was made of it."""
 
 
 def photos_in(inputs: Sequence[Path]) -> list[Path]:
@@ -42,7 +44,7 @@ def photos_in(inputs: Sequence[Path]) -> list[Path]:
     return found
 
 
-def batch(photos: Sequence[Path], folder: Path, make: Callable[[Path, Path, Progress], PhotoResult], key: Any,
+def batch(photos: Sequence[Path], folder: Path, make: Make, key: Any,
           progress: Progress = silent) -> list[dict[str, Any]]:
     """`make(photo, its folder, progress)` for every photo that is not done yet; all rows.
 
@@ -79,13 +81,12 @@ def folder_names(photos: Sequence[Path]) -> list[str]:
     return names
 
 
-def one(photo: Path, place: Path, make: Callable[[Path, Path, Progress], PhotoResult], progress: Progress) -> dict[
-        str, Any]:
+def one(photo: Path, place: Path, make: Make, progress: Progress) -> dict[str, Any]:
     """The row of one photo."""
     started = time.perf_counter()
     row: dict[str, Any] = dict.fromkeys(COLUMNS, "") | {"photo": photo.name, "folder": place.name}
     try:
-        result = make(photo, place, progress)
+        results = make(photo, place, progress)
     except UsageError:
         raise  # the plan is wrong, for every photo
     except PrevisageError as error:
@@ -93,11 +94,18 @@ def one(photo: Path, place: Path, make: Callable[[Path, Path, Progress], PhotoRe
             raise
         return row | {"outcome": "refused" if isinstance(error, InputRefused) else "failed", "reason": error.message,
                       "what_to_do": error.hint, "seconds": round(time.perf_counter() - started, 2)}
-    return row | row_of(result) | {"seconds": round(time.perf_counter() - started, 2)}
+    return row | row_of(results) | {"seconds": round(time.perf_counter() - started, 2)}
 
 
-def row_of(result: PhotoResult) -> dict[str, Any]:
-    """A result in a row."""
+def row_of(results: Sequence[PhotoResult]) -> dict[str, Any]:
+    """What was made of one photo in a row; of several plans, what they share, and how many are plain renders."""
+    result, plain = results[-1], [r for r in results if not r.shown]
+    if len({r.plan.id for r in results}) > 1:
+        reason = f"{len(plain)} of {len(results)} are plain renders." if plain else ""
+        return row_of([result]) | {
+            "outcome": "plain render" if len(plain) == len(results) else "done", "reason": reason, "plan": "all",
+            "motion_left": "", "motion_right": "",
+            "notes": " ".join(n for n in result.notes if all(n in r.notes for r in results))}
     yaw, pitch, roll = (round(a, 1) for a in result.angles_deg)
     motion = {c.name.removeprefix("motion "): c.value for c in result.checks.checks if c.name.startswith("motion ")}
     told = {side: "" if motion.get(side) is None else round(float(motion[side] or 0), 3) for side in ("left", "right")}

@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from scipy.spatial.distance import cdist
 
+from core.channels import any_of
 from core.errors import UsageError
 from core.evidence import Band
 from core.plan import Plan
@@ -24,8 +24,10 @@ from deform3d import predict as displace
 from previsage.generative import painted
 from previsage.photo_study import PhotoStudio, Study, tools
 from previsage.photoreal_stage import checked
+from previsage.pictures import over
 from recon.face478 import IRIS_ROWS
 from recon.one_photo import PhotoHead
+from render.rasterize import Rasterizer
 from synth.guard import Check, Verdict, judge, unchanged
 from synth.rigid_parts import rigid_parts
 from synth.spectacles import without
@@ -36,6 +38,8 @@ MODES = {"tps": "previsage.photo_modes:flat", "warp3d": "previsage.photo_modes:b
          "controlnet_ip": "previsage.photo_modes:repainted"}
 FLAT_SHARE = 0.5
 """Where the landmarks move by less than this share of what the skin moves, the flat mode has no hold on it."""
+NEUTRAL = 190
+"""Grey behind a plain head."""
 STILL_MM, REACH_MM = 0.05, 22.0
 """A landmark that moves less is still. The skin around a moving landmark follows within this distance."""
 REGION_PX = 320
@@ -63,7 +67,8 @@ class Planned:
 class Drawn:
     """A mode's result, whole pictures in the photo's colours. raw: before the guard; warp: what painting began with.
 
-    moves_mm (478,3): what the plan does to each landmark, head frame. shown: False where the plain render stands in.
+    moves_mm (478,3): what the plan does to each landmark, head frame. shown: False where a plain render stands in;
+    stand_in: then the plain head before and after.
     """
 
     picture: UInt8[np.ndarray, "h w 3"]
@@ -76,6 +81,7 @@ class Drawn:
     shown: bool
     reason: str
     ran: dict[str, Any]
+    stand_in: tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]] | None = None
 
 
 @record
@@ -164,13 +170,18 @@ def eased(start_px: Float[np.ndarray, "n 2"], move_px: Float[np.ndarray, "n 2"])
     From the side a nose moves before a still cheek, a lower lip along a still upper one; a picture, being one skin,
     must let the still one follow. The strongest motions stay as they are (a cone of slope `STEEPEST` under each).
     """
-    out, size = move_px.copy(), np.linalg.norm(move_px, axis=1)
-    most = STEEPEST * cdist(start_px, start_px)
-    for k in np.argsort(-size, kind="stable")[:np.count_nonzero(size)]:
-        apart = cdist(out[k][None], out)[0]
-        row = np.flatnonzero((apart > most[k] + 1e-9) & (size < size[k]))
-        out[row] += (1 - most[k, row] / apart[row])[:, None] * (out[k] - out[row])
-    return out
+    size = np.linalg.norm(move_px, axis=1)
+    order = np.argsort(-size, kind="stable")
+    start, out, size = (v[order] @ [1, 1j] if v.ndim > 1 else v[order] for v in (start_px, move_px, size))
+    for k in range(np.count_nonzero(size)):
+        weaker = slice(k + np.searchsorted(-size[k:], -size[k], "right"), None)
+        most, lag = STEEPEST * np.abs(start[weaker] - start[k]), out[k] - out[weaker]
+        apart = np.abs(lag)
+        row = apart > most + 1e-9
+        out[weaker][row] += (1 - most[row] / apart[row]) * lag[row]
+    eased_px = np.empty_like(move_px)
+    eased_px[order] = np.column_stack([out.real, out.imag])
+    return eased_px
 
 
 def landing(asked_px: Float[np.ndarray, "n 2"], went_px: Float[np.ndarray, "n 2"], head: PhotoHead,
@@ -218,15 +229,19 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     if mode != "warp3d":
         pictures, ran = painted(studio, [made], mode, options, part(progress, 0.55, 0.95))
         picture = pictures[made.name]
-    seen, told = checked(studio, made, picture, mode)
+    told = checked(studio, made, picture, mode)[1]
     mask = np.zeros(made.frame.shape[:2], np.float32)
     if made.seen is not None:
         mask[made.seen.correspondence.window] = made.seen.correspondence.mask
         mask[studio.spectacles] = 0
     verdict = Verdict(checks=tuple(Check(**c) for c in told["guard"]["checks"]))
     moves = head.anatomy.pins478.on(total, head.mesh.faces)
-    return Drawn(picture=pasted(study, studio, seen), raw=pasted(study, studio, picture),
-                 warp=pasted(study, studio, made.picture), mask=whole(study, mask), moves_mm=moves,
+    raw, stand_in = pasted(study, studio, picture), None
+    if not told["photoreal"]:
+        stand_in = (alone(study, studio, studio.before), alone(study, studio, studio.after))
+    return Drawn(picture=raw if stand_in is None else stand_in[1], raw=raw, stand_in=stand_in,
+                 warp=raw if picture is made.picture else pasted(study, studio, made.picture),
+                 mask=whole(study, mask), moves_mm=moves,
                  prediction=prediction, verdict=verdict, shown=bool(told["photoreal"]), reason=str(told["reason"]),
                  ran=ran)
 
@@ -234,10 +249,18 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with what changed in its window, spectacles as they were; all else keeps its bytes."""
     out, window = study.photo.picture.copy(), studio.worn(window)
-    changed = (window != studio.picture).any(-1)
+    changed = any_of(window != studio.picture)
     if changed.any():
-        own = window if studio.picture is study.part else study.photo.from_srgb(window)
-        out[study.window][changed] = own[changed]
+        out[study.window][changed] = studio.own(window)[changed]
+    return out
+
+
+def alone(study: Study, studio: PhotoStudio, head: Rasterizer) -> UInt8[np.ndarray, "h w 3"]:
+    """The head without the photo, where the photo shows it: a bald head over a person's hair would please nobody."""
+    camera, size = studio.view.camera, studio.picture.shape
+    drawn_head = over(np.full(size, NEUTRAL, np.uint8), head, camera, studio.skin, studio.before)
+    out = np.full_like(study.photo.picture, NEUTRAL)
+    out[study.window] = studio.own(drawn_head)
     return out
 
 

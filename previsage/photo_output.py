@@ -117,7 +117,8 @@ def around_face(result: PhotoResult) -> Bool[np.ndarray, "h w"]:
 def cells_of(result: PhotoResult) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"], float]:
     """Before and after cut to the head, in sRGB, at a cell's size; px per mm there."""
     box = cut_box(result.landmarks_before, (result.photo.picture.shape[1], result.photo.picture.shape[0]))
-    before, after = cut(result.photo.picture, box), cut(result.output, box)
+    beside = result.photo.picture if result.stand_in is None else result.stand_in[0]
+    before, after = cut(beside, box), cut(result.output, box)
     scale = before.shape[0] / (box[3] - box[1])
     return in_srgb(before, result.photo), in_srgb(after, result.photo), result.px_per_mm * scale
 
@@ -130,9 +131,9 @@ def in_srgb(picture: UInt8[np.ndarray, "h w 3"], photo: PhotoFile) -> UInt8[np.n
 def pair_picture(result: PhotoResult) -> UInt8[np.ndarray, "h w 3"]:
     """Before beside after."""
     before, after, px_per_mm = cells_of(result)
-    left = scaled(tagged(before, "before"), px_per_mm)
-    word = "after" if result.shown else "after: plain render"
-    right = scaled(marked(tagged(after, word)), px_per_mm)
+    kind = "" if result.shown else ": plain render"
+    left = scaled(tagged(before, f"before{kind}"), px_per_mm)
+    right = scaled(marked(tagged(after, f"after{kind}")), px_per_mm)
     return np.concatenate([left, np.full((left.shape[0], 4, 3), 255, np.uint8), right], 1)
 
 

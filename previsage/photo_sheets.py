@@ -15,7 +15,7 @@ from core.files import write_bytes
 from core.progress import Progress, part, silent
 from deform3d import catalogue
 from previsage.photo import PhotoResult, asked_plan, carried_out
-from previsage.photo_output import cells_of, origin_of
+from previsage.photo_output import cells_of, name_of, origin_of, save_result
 from previsage.photo_study import Study
 from previsage.photoreal_stage import CELL_WH
 from render.draw import marked, tagged
@@ -86,9 +86,18 @@ def save_every(results: dict[str, PhotoResult | str], study: Study, folder: Path
     if not done:
         raise InputRefused("not_seen_from_here", "No procedure shows in this photo.", "Take it from another side.")
     labels = {name: procedure.label for name, procedure in catalogue().items()}
-    cells = {"before": cells_of(done[0])[0]}
+    cells = {"before": cells_of(next((r for r in done if r.shown), done[0]))[0]}
     for name, result in results.items():
         cells[labels.get(name, name)] = note_card(result, CELL_WH) if isinstance(result, str) else cells_of(result)[1]
     file = folder / f"{Path(study.photo.name).stem}_all_{mode}.png"
     export(file, gallery(cells, f"Every procedure at {intensity:g} %, {mode}", COLUMNS), origin_of(done[0]))
     return [file]
+
+
+def save_each(results: Sequence[PhotoResult], folder: Path, form: str, details: bool) -> list[Path]:
+    """The files of every picture of a page as if it had been made alone; those of a sweep in folders by number."""
+    names = [name_of(r) for r in results]
+    alone = len(set(names)) == len(names)
+    return [file for k, result in enumerate(results)
+            for file in save_result(result, folder if alone else folder / f"{names[k]}_sweep" / f"{k + 1:02d}", form,
+                                    details)]

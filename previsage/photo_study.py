@@ -148,7 +148,7 @@ class Study:
     def studio(self, displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str], srgb: bool) -> "PhotoStudio":
         """What draws a plan on the window."""
         picture = np.ascontiguousarray(self.srgb[self.window]) if srgb else self.part
-        return PhotoStudio(self, picture, displacement_mm, procedures)
+        return PhotoStudio(self, picture, srgb, displacement_mm, procedures)
 
 
 def side_on(srgb: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | None, focal_px: float | None,
@@ -162,10 +162,11 @@ def side_on(srgb: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | 
 class PhotoStudio(Studio):
     """A studio whose only frame is the photo's window."""
 
-    def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], displacement_mm: Float[np.ndarray, "v 3"],
-                 procedures: Sequence[str]) -> None:
+    def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], srgb: bool,
+                 displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
         super().__init__(Path(), study.reconstruction, displacement_mm, procedures)
-        self.picture, self.spectacles = picture, study.spectacles[study.window]
+        self.__dict__["bespectacled"] = False  # they are taken off here
+        self.study, self.picture, self.srgb, self.spectacles = study, picture, srgb, study.spectacles[study.window]
         self.bare = without(picture, self.spectacles)
         self.view = View(camera=study.camera, path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px)
@@ -174,6 +175,10 @@ class PhotoStudio(Studio):
     def frame(self, view: View) -> UInt8[np.ndarray, "h w 3"]:
         """The window, spectacles off."""
         return self.bare
+
+    def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        """A picture of this studio in the photo's own colours."""
+        return self.study.photo.from_srgb(picture) if self.srgb else picture
 
     def worn(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """A picture with the spectacles as they were."""

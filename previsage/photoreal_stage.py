@@ -44,7 +44,6 @@ from synth.likeness import embedder
 from synth.metrics.networks import MetricNetwork
 from synth.own_networks import identity_network, network_mark
 from synth.provenance import Origin, attest, export
-from synth.relight import light_ratio
 from synth.weights import weights_mark
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -60,8 +59,10 @@ SHEET_FRAMES, TURN_FRAMES = 7, 8
 """At most so many views on the sheet; from so many frames on the turn is a movie."""
 CELL_WH = (400, 500)
 """A view on the sheet, in the pair and in the movie."""
-AROUND = 1.7
-"""The cut's height over that of the face's landmarks."""
+AROUND, CLOSEST = 1.7, 1.08
+"""The cut's height over that of the face's landmarks; where the picture ends earlier, at least the second."""
+BEYOND = 205
+"""Grey of what lies beyond a picture's edge."""
 TURN_FPS = 12
 
 
@@ -154,10 +155,11 @@ def draw(case: Path, head: Reconstruction, prediction: Prediction, band: Band, v
     for made, picture in pictures_of(studio, views, mode, make, options, ran, progress):
         seen = checked(studio, made, picture, mode, identity)
         records.append({**seen[1], "file": f"{made.name}_after.png"})
-        save_png(folder / f"{made.name}_before.png", made.frame)
+        save_png(folder / f"{made.name}_before.png", made.photographed)
         origin = origin_of(case, prediction, made, mode, ran, seen[1])
-        sealed(folder / f"{made.name}_after.png", seen[0], studio, made, origin)
-        cells[made.name] = cell(studio, made, seen[0])
+        after = made.dressed(seen[0])
+        sealed(folder / f"{made.name}_after.png", after, studio, made, origin)
+        cells[made.name] = cell(studio, made, after)
     page = origin_of(case, prediction, None, mode, ran, None)
     for name, view in cells.items():
         export(folder / f"{name}_pair.png", pair(view, name), page)
@@ -170,6 +172,7 @@ def draw(case: Path, head: Reconstruction, prediction: Prediction, band: Band, v
         ran["notes"] = [*ran.get("notes", []), why]
     write_json(folder / "photoreal.json", {"mode": mode, "band": band, "plan": prediction.plan["id"], "ran": ran,
                                            "light": studio.light is not None, "frames": records,
+                                           "spectacles": studio.bespectacled,
                                            "backdrop_from_other_frames": studio.plate is not None})
 
 
@@ -228,10 +231,9 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: M
         verdict = guard(made.frame, picture, None)
     else:
         across = made.seen.after.interpolate(studio.after.mesh.vertices_mm[:, :1], studio.after.mesh.faces)[..., 0]
-        shade = studio.shade(made.view.camera)
         verdict = guard(made.frame, picture, made.seen.correspondence, across,
                         made.picture if mode != "warp3d" else None,
-                        None if shade is None else light_ratio(made.seen.correspondence, shade),
+                        made.light,
                         None if identity is None else embedder(identity, landmarks_px(studio, made)))
     plain = picture if verdict.passed else plain_render(studio, made)
     seen = shown(verdict, picture, plain, mode)
@@ -258,27 +260,36 @@ def cell(studio: Studio, made: Made, after: Picture) -> Views:
     points = camera.px_from_points(studio.head.mesh.points(studio.head.anatomy.pin_points))
     box = cut_box(points[np.isfinite(points).all(1)], camera.size_wh)
     scale = CELL_WH[1] / (box[3] - box[1])
-    return Views(before=cut(made.frame, box), after=cut(after, box), difference=cut(change, box),
+    return Views(before=cut(made.photographed, box), after=cut(after, box), difference=cut(change, box),
                  px_per_mm=px_per_mm(fragments, camera) * scale)
 
 
 def cut_box(points_px: np.ndarray, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the cut around some points, in a cell's aspect; it may reach beyond the picture."""
+    """Left, top, right, bottom of the cut around some points, in a cell's aspect.
+
+    It stays within the picture; only where no cut of that aspect that holds all points does, it reaches beyond.
+    """
     if not len(points_px):
         points_px = np.array([[0.0, 0.0], size_wh])
     low, high = points_px.min(0), points_px.max(0)
-    height = AROUND * max(high[1] - low[1], (high[0] - low[0]) * CELL_WH[1] / CELL_WH[0] / 1.2, 8.0)
-    width = height * CELL_WH[0] / CELL_WH[1]
-    x, y = (low + high) / 2
-    return round(x - width / 2), round(y - height / 2), round(x + width / 2), round(y + height / 2)
+    aspect, size = CELL_WH[0] / CELL_WH[1], np.array(size_wh)
+    height = AROUND * max(high[1] - low[1], (high[0] - low[0]) / aspect / 1.2, 8.0)
+    least = CLOSEST * max(high[1] - low[1], (high[0] - low[0]) / aspect, 8.0)
+    height = max(min(height, size[0] / aspect, size[1]), least)
+    extent = np.array([height * aspect, height])
+    corner = (low + high) / 2 - extent / 2
+    corner = np.where(extent <= size, np.clip(corner, 0, np.maximum(size - extent, 0)), corner)
+    left, top = np.rint(corner).astype(int).tolist()
+    return left, top, left + round(extent[0]), top + round(extent[1])
 
 
 def cut(picture: Picture, box: tuple[int, int, int, int]) -> UInt8[np.ndarray, "y x 3"]:
-    """That part of the picture at a cell's size; beyond its edge the edge's colours."""
+    """That part of the picture at a cell's size; beyond its edge an even grey."""
     left, top, right, bottom = box
     height, width = picture.shape[:2]
-    rows, columns = np.clip(np.arange(top, bottom), 0, height - 1), np.clip(np.arange(left, right), 0, width - 1)
-    part = np.ascontiguousarray(picture[rows[:, None], columns])
+    inside = picture[max(top, 0):min(bottom, height), max(left, 0):min(right, width)]
+    part = cv2.copyMakeBorder(np.ascontiguousarray(inside), max(-top, 0), max(bottom - height, 0), max(-left, 0),
+                              max(right - width, 0), cv2.BORDER_CONSTANT, value=(BEYOND,) * 3)
     shrink = part.shape[0] > CELL_WH[1]
     return cv2.resize(part, CELL_WH, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
 

@@ -18,11 +18,11 @@ from core.texture import Texture
 from recon.bundle import BundleOptions, adjust
 from recon.detect import Detector
 from recon.foreground import Foreground
-from recon.head import HeadOptions, Views, metric, true_scale
 from recon.models import load_model
 from recon.observations import Observations
 from recon.sight import SightOptions
 from recon.texture import TextureOptions, gather
+from recon.views import HeadOptions, Views, metric, true_scale
 from render.rasterize import rasterize
 
 CROP = (84, 0, 372, 288)

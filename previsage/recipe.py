@@ -182,7 +182,8 @@ def opened(folder: Path) -> Iterator[Case]:
 def fitted(taken: Capture, options: ReconstructOptions, progress: Progress, see: Any = None) -> Reconstruction:
     """The head of a capture; its report also says how long the capture took. see: a differentiable rasteriser, for
     the photometric refinement."""
-    from recon.head import HeadOptions, reconstruct_head
+    from recon.head import reconstruct_head
+    from recon.views import HeadOptions
 
     said = HeadOptions(model=options.model, ipd_mm=options.ipd_mm, marker_mm=options.marker_mm, quality=options.quality)
     head = reconstruct_head(taken, rasterizer(), said, progress, see)

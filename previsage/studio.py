@@ -20,7 +20,8 @@ from render.flow import Seen, correspondence, skins
 from render.mipmap import Mipmap
 from render.rasterize import Rasterizer
 from synth.backdrop import Plate, serves, still_plate
-from synth.relight import Shade
+from synth.relight import Shade, light_ratio
+from synth.spectacles import OUTER, frames, without
 from synth.warp3d import warp3d
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -36,13 +37,24 @@ SHRINK = 4
 
 @record
 class Made:
-    """One frame and its picture after the operation. seen: None where the plan changes nothing in it."""
+    """One frame and its picture after the operation, both without the spectacles that are worn in it.
+
+    seen: None where the plan changes nothing in it. photographed: the frame with the spectacles, worn: their pixels.
+    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing.
+    """
 
     name: str
     view: View
     frame: Picture
     picture: Picture
     seen: Seen | None
+    photographed: Picture
+    worn: Bool[np.ndarray, "h w"]
+    light: Float[np.ndarray, "a b 3"] | None = None
+
+    def dressed(self, picture: Picture) -> Picture:
+        """A picture of this frame with the spectacles as they were photographed."""
+        return np.where(self.worn[..., None], self.photographed, picture) if self.worn.any() else picture
 
 
 class Studio:
@@ -62,6 +74,22 @@ class Studio:
     def frame(self, view: View) -> Picture:
         """The frame as it was captured."""
         return load_picture(self.case / view.path)[..., :3]
+
+    @functools.cached_property
+    def bespectacled(self) -> bool:
+        """Whether the capture's verdict saw spectacles."""
+        return any(c["name"] == "glasses" and c["value"] == "worn"
+                   for c in read_json(self.case / "capture" / "quality.json")["checks"])
+
+    def worn_in(self, view: View, frame: Picture) -> Bool[np.ndarray, "h w"]:
+        """The pixels of the spectacles' frame: about the fitted head's eyes, as large as its size here has them."""
+        if not self.bespectacled:
+            return np.zeros(frame.shape[:2], bool)
+        points = self.head.mesh.points(self.head.anatomy.pins478)
+        corners = points[list(OUTER)]
+        far = view.camera.cam_from_points(corners)[:, 2].mean()
+        span = np.linalg.norm(corners[0] - corners[1]) * view.camera.K_px[0, 0] / max(far, 1.0)
+        return frames(frame, view.camera.px_from_points(points), float(span))
 
     def gather_plate(self, progress: Progress = silent) -> None:
         """The backdrop, of a video whose frames have one size; photos have none."""
@@ -99,16 +127,22 @@ class Studio:
 
     def made(self, view: View) -> Made:
         """warp3d's picture of a frame."""
-        frame = self.frame(view)
+        photographed = self.frame(view)
         seen = None if self.after is self.before else correspondence(self.before, self.after, view.camera)
+        whole = functools.partial(Made, name=Path(view.path).stem, view=view, photographed=photographed, seen=seen)
         if seen is None:
-            return Made(name=Path(view.path).stem, view=view, frame=frame, picture=warp3d(frame, None), seen=None)
+            still = np.zeros(photographed.shape[:2], bool)
+            return whole(frame=photographed, picture=warp3d(photographed, None), worn=still)
+        worn = self.worn_in(view, photographed)
+        frame = without(photographed, worn)
         person, plate = self.segment(frame), self.plate
         if plate is not None and not serves(plate, frame, self.around(view.camera, person)):
             plate = None
         draw = functools.partial(skins, seen, self.before, self.after, self.skin)
-        picture = warp3d(frame, seen.correspondence, self.shade(view.camera), plate, draw, person, self.misfit_mm)
-        return Made(name=Path(view.path).stem, view=view, frame=frame, picture=picture, seen=seen)
+        shade = self.shade(view.camera)
+        light = None if shade is None else light_ratio(seen.correspondence, shade)
+        picture = warp3d(frame, seen.correspondence, light, plate, draw, person, self.misfit_mm)
+        return whole(frame=frame, picture=picture, worn=worn, light=light)
 
 
 def light_of(head: Reconstruction) -> Light | None:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
+from scipy.stats import chi2
 
 from core.camera import Camera
 from core.face_model import FaceModel
@@ -55,8 +56,10 @@ class Bundle:
     """The result, in model units (mm up to the capture's true scale).
 
     identity (K,) with zeros beyond the modes used, expression (N,E), cam_from_head (N,4,4), focal_px (G,),
-    landmarks (478,3) with the own departures `own` (478,3), landmark_sd (478,) mm, identity_cov (K,K),
-    reprojection_px (N,) median error per view, weight (N,478) final weights.
+    landmarks (478,3) with the own departures `own` (478,3), landmark_sd (478,) mm, identity_cov (K,K), centre_cov
+    (N,3,3) of the cameras' centres in the head's axes, for a head of known size (`recon.scale` says how sure that is),
+    focal_sd (G,) of ln(focal), reprojection_px (N,) median error per view, weight (N,478) final weights. Covariances
+    are those of the final normal equations, everything else being unknown too.
     """
 
     identity: Float[np.ndarray, "k"]
@@ -67,6 +70,8 @@ class Bundle:
     own: Float[np.ndarray, "478 3"]
     landmark_sd: Float[np.ndarray, "478"]
     identity_cov: Float[np.ndarray, "k k"]
+    centre_cov: Float[np.ndarray, "n 3 3"]
+    focal_sd: Float[np.ndarray, "g"]
     reprojection_px: Float[np.ndarray, "n"]
     weight: Float[np.ndarray, "n 478"]
 
@@ -78,6 +83,12 @@ class Bundle:
         return Camera(K_px=intrinsics(self.focal_px[seen.lens[view]], seen.size_wh[view]),
                       cam_from_head=self.cam_from_head[view], size_wh=(int(seen.size_wh[view, 0]),
                                                                        int(seen.size_wh[view, 1])))
+
+    def centre95(self, view: int) -> float:
+        """The radius about a camera's centre that holds the true one in 95 of 100 cases (model units): the squared
+        distance is taken for a scaled chi-square of the same mean and variance (Satterthwaite)."""
+        mean, spread = np.trace(self.centre_cov[view]), np.sum(self.centre_cov[view] ** 2)
+        return float(np.sqrt(spread / mean * chi2.ppf(0.95, mean**2 / spread)))
 
 
 def intrinsics(focal_px: float, size_wh: np.ndarray) -> Float[np.ndarray, "3 3"]:
@@ -101,6 +112,12 @@ class Problem:
         self.visible = visible
         self.offset_mm = trusted_offsets(model)
         self.center = (seen.size_wh - 1) / 2
+
+    def shape(self, identity: np.ndarray, expression: np.ndarray) -> Float[np.ndarray, "478 3"]:
+        """The pins of a person with a face's expression."""
+        flat = identity @ self.identity.reshape(len(identity), -1)
+        flat += expression @ self.expression.reshape(len(expression), -1)
+        return np.asarray(self.mean + flat.reshape(478, 3))
 
     def at_yaw(self, yaw_rad: float) -> tuple[np.ndarray, np.ndarray]:
         """Offsets (478,3) and scatter (478,) mm of the detector at one yaw, linear between the measured bins."""
@@ -160,8 +177,7 @@ def predict_view(problem: Problem, state: State, view: int) -> tuple[np.ndarray,
     """Camera-frame points (478,3), projected px (478,2), spread px (478,), and the head-frame points."""
     pose = state.pose[view]
     offset, scatter = problem.at_yaw(head_angles_rad(pose)[0])
-    head = (problem.mean + np.tensordot(state.identity, problem.identity, 1)
-            + np.tensordot(state.expression[view], problem.expression, 1) + offset + state.own)
+    head = problem.shape(state.identity, state.expression[view]) + offset + state.own
     cam = head @ pose[:3, :3].T + pose[:3, 3]
     focal = np.exp(state.log_focal[problem.seen.lens[view]])
     px = focal * cam[:, :2] / cam[:, 2:] + problem.center[view]
@@ -225,8 +241,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         J[:, :, :k] = to_head @ identity
         J[:, :, k] = focal * cam[:, :2] / z[:, None]
         about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
-        turned = np.stack([np.cross(axis, about) for axis in np.eye(3)], 2)  # d(cam)/d(rotation), (478,3,3)
-        J[:, :, k + 1:k + 4] = to_cam @ turned
+        J[:, :, k + 1:k + 4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
         J[:, :, k + 4:] = to_cam
         index = np.concatenate([np.arange(k), [k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
         Jw = J * w[:, None, None]
@@ -269,8 +284,14 @@ def inverse3(H: Float[np.ndarray, "p 3 3"]) -> Float[np.ndarray, "p 3 3"]:
     """Inverses of many 3x3 matrices by their adjugates: ten times as fast as a general solver's; each holds a prior,
     so none is singular."""
     a, b, c = H[:, 0], H[:, 1], H[:, 2]
-    adjugate = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], 2)
+    adjugate = np.stack([crossed(b, c), crossed(c, a), crossed(a, b)], 2)
     return np.asarray(adjugate / (a * adjugate[:, :, 0]).sum(1)[:, None, None])
+
+
+def crossed(a: Float[np.ndarray, "..."], b: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """a x b, in half the time that numpy's takes for a few hundred."""
+    (ax, ay, az), (bx, by, bz) = (np.moveaxis(v, -1, 0) for v in (a, b))
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
 
 
 def moved(state: State, step: np.ndarray, own: np.ndarray) -> State:
@@ -335,9 +356,10 @@ def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAUL
 
 def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndarray) -> Bundle:
     """Collect the result; covariances from the landmarks' block and the reduced matrix at the solution."""
-    k = len(state.identity)
+    k, lenses = len(state.identity), len(state.log_focal)
+    shared = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(reduced)))
     covariance = np.eye(len(problem.model.identity_basis_mm))  # modes not fitted keep their prior
-    covariance[:k, :k] = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(reduced)))[:k, :k]
+    covariance[:k, :k] = shared[:k, :k]
     identity = np.concatenate([state.identity, np.zeros(len(covariance) - k)])
     error, weight = [], []
     for view in range(len(state.pose)):
@@ -347,5 +369,36 @@ def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndar
     return Bundle(
         identity=identity, expression=state.expression, cam_from_head=state.pose,
         focal_px=np.exp(state.log_focal), landmarks=problem.mean + np.tensordot(state.identity, problem.identity, 1)
-        + state.own, own=state.own, landmark_sd=np.sqrt(np.trace(np.linalg.inv(block.H), axis1=1, axis2=2) / 3),
-        identity_cov=covariance, reprojection_px=np.array(error), weight=np.stack(weight))
+        + state.own, own=state.own, landmark_sd=landmark_sd(problem, block, shared), identity_cov=covariance,
+        centre_cov=centre_cov(problem, state, shared), focal_sd=np.sqrt(np.diag(shared)[k:k + lenses]),
+        reprojection_px=np.array(error), weight=np.stack(weight))
+
+
+def landmark_sd(problem: Problem, block: PointBlock, shared: np.ndarray) -> Float[np.ndarray, "478"]:
+    """One sd (mm per axis) of x = P a + d: the modes a have the covariance `shared`, the departures d follow the shared
+    unknowns by -H^-1 B' and have H^-1 of their own."""
+    k = len(problem.identity)
+    inverse = inverse3(block.H)
+    slope = -(inverse @ block.B.transpose(1, 2, 0))  # d(d)/d(shared), (478,3,C)
+    slope[:, :, :k] += problem.identity.transpose(1, 2, 0)
+    variance = np.einsum("lic,lic->l", slope @ shared, slope) + np.trace(inverse, axis1=1, axis2=2)
+    return np.sqrt(variance / 3)
+
+
+def centre_cov(problem: Problem, state: State, shared: np.ndarray) -> Float[np.ndarray, "n 3 3"]:
+    """Covariances of c = -R' t over the size of the head: R turns by w and t moves by m, so that dc = R' (w x t - m);
+    the size follows the modes, dln(size) = sum (P a) . x / sum x . x over the landmarks x about their middle."""
+    k, lenses = len(state.identity), len(state.log_focal)
+    x = problem.mean + np.tensordot(state.identity, problem.identity, 1)
+    x = x - x.mean(0)
+    grows = (problem.identity * x).sum((1, 2)) / (x**2).sum()
+    out = []
+    for view, pose in enumerate(state.pose):
+        R, t = pose[:3, :3], pose[:3, 3]
+        J = np.zeros((3, len(shared)))
+        first = k + lenses + 6 * view
+        J[:, first:first + 3] = R.T @ np.stack([np.cross(axis, t) for axis in np.eye(3)], 1)
+        J[:, first + 3:first + 6] = -R.T
+        J[:, :k] = (R.T @ t)[:, None] * grows
+        out.append(J @ shared @ J.T)
+    return np.array(out)

@@ -36,7 +36,7 @@ class DenseOptions:
     tolerance of visibility. agree: neighbours that must say the same.
     """
 
-    references: int = 14
+    references: int = 18
     neighbours: int = 6
     apart_rad: tuple[float, float] = (0.10, 0.35)
     flow_px: float = 0.35
@@ -53,6 +53,8 @@ DEFAULTS = DenseOptions()
 MARGIN_PX = 12
 EDGE_PX = 9
 """Pixels next to the head's rim or to a hidden part, where a patch of flow sees two surfaces."""
+NOD = 1.5
+"""How much more a nod than a turn tells views apart: it is small, and alone shows the skin under the chin."""
 LEAST_GAIN = 0.02
 """Least J.J (px2/mm2) of a neighbour: less parallax says nothing of depth."""
 
@@ -183,8 +185,9 @@ def measure_depths(mesh: Mesh, skin: Float[np.ndarray, "v"], cameras: Sequence[C
 def spread_out(towards: Float[np.ndarray, "n 3"], count: int) -> list[int]:
     """Views that look from evenly spread sides: the most frontal first, then always the one farthest from all taken."""
     chosen = [int(np.argmax(towards[:, 2]))]
+    towards = towards * np.array([1, NOD, 1])
     while len(chosen) < min(count, len(towards)):
-        nearest = np.arccos(np.clip(towards @ towards[chosen].T, -1, 1)).min(1)
+        nearest = np.linalg.norm(towards[:, None] - towards[chosen][None], axis=2).min(1)
         if nearest.max() < np.radians(3):
             break
         chosen.append(int(nearest.argmax()))

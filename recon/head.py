@@ -2,10 +2,9 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from core.anatomy import Anatomy
 from core.camera import Camera
@@ -18,29 +17,21 @@ from core.landmarks import MEDIAPIPE478, Landmarks3D
 from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction, Scale, View
-from core.records import record
-from core.transforms import rigid
-from recon.bundle import Bundle, BundleOptions, adjust
-from recon.eyes import open_eyes
+from recon.bundle import Bundle, adjust
 from recon.foreground import Foreground
-from recon.marker import corners_in, marker_cue
-from recon.models import DEFAULT_MODEL, load_model
-from recon.observations import Observations, observations
+from recon.models import load_model
+from recon.observations import Observations
 from recon.photometric import See, agreed
-from recon.pupils import pupil_distance
 from recon.refine import RefineOptions, refine
-from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.sfm import Motion, Rejected, structure_from_motion
 from recon.shape import Shape, ShapeOptions, own_shape
-from recon.skin import all_skin, skin_masks, still_skin, without
+from recon.sides import with_profiles, with_side_photos
+from recon.skin import all_skin, still_skin, without
 from recon.still_room import cameras_of_room
 from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
+from recon.views import DEFAULTS, HeadOptions, Views, metric, true_scale, vertex_sd, with_size
 
-MODEL_RESIDUAL_MM = 1.2
-"""What the model's modes leave unexplained on a face whose own surface was not measured (1 sd per axis). The interval
-that `--quality fast` states for the shape then holds 95 % of the face's skin in the median of eleven films with truth:
-94 to 96 % in the three captures, 83 to 99 % in seven others, 66 % behind glasses."""
 SFM_ROUNDS = RefineOptions(rounds=8, track_px=0.4, surface_mm=0.7)
 """Of the adjustment after structure from motion; a noisier film's points count less."""
 FOCAL_SD = 0.001
@@ -55,55 +46,6 @@ LEAST_VIEWS = 8
 """Fewer pictures are too far apart for structure from motion."""
 MOST_REPROJECTION = 0.03
 """Median reprojection error, as a share of the face's height, above which the fit is refused."""
-
-
-@record
-class HeadOptions:
-    """What a person may say about the head. model: a row of `recon.models`. ipd_mm, marker_mm: known lengths, mm.
-    quality: `fast` looks at fewer views, follows the skin instead of recovering structure from motion, keeps the
-    model's own surface, and gathers the skin at half size."""
-
-    model: str = DEFAULT_MODEL
-    ipd_mm: float | None = None
-    marker_mm: float | None = None
-    quality: str = "full"
-    bundle: BundleOptions = BundleOptions()
-
-    def texture(self) -> TextureOptions:
-        """The texture's options at this quality."""
-        return TextureOptions() if self.quality == "full" else TextureOptions(side=1024, views=6)
-
-
-DEFAULTS = HeadOptions()
-
-
-class Views:
-    """Pictures in which the face was found: its landmarks there, and what can be seen on them."""
-
-    def __init__(self, model: FaceModel, seen: Observations, picture: Callable[[int], UInt8[np.ndarray, "h w 3"]],
-                 rasterize: Rasterize) -> None:
-        self.model, self.seen, self.picture, self.rasterize = model, seen, picture, rasterize
-
-    @classmethod
-    def of(cls, capture: Capture, model: FaceModel, rasterize: Rasterize) -> "Views":
-        """Those of a capture whose every frame shows the face."""
-        return cls(model, observations(capture), capture.picture, rasterize)
-
-    def __len__(self) -> int:
-        return len(self.seen.points_px)
-
-    def cameras(self, bundle: Bundle) -> list[Camera]:
-        """The bundle's cameras, in model units."""
-        return [bundle.camera(k, self.seen) for k in range(len(self))]
-
-    def neutral(self, bundle: Bundle) -> Mesh:
-        """The bundle's head without an expression."""
-        return self.model.shape(bundle.identity).pose(np.zeros(len(self.model.expression_names))).mesh()
-
-    def masks(self, bundle: Bundle, weight: Float[np.ndarray, "v"]) -> list[UInt8[np.ndarray, "h w"]]:
-        """Where every view shows a part of the skin (`weight`)."""
-        return skin_masks(self.neutral(bundle), weight, self.cameras(bundle), self.seen.points_px, self.picture,
-                          self.rasterize)
 
 
 class Timer:
@@ -128,17 +70,28 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
     timer, model = Timer(), load_model(options.model)
+    ends = tuple(f for f in capture.frames if f.landmarks is None) if options.quality == "full" else ()
     capture = with_face(capture, len(capture.frames) if options.quality == "full" else FAST_VIEWS)
     views = Views.of(capture, model, rasterize)
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, views.seen)
     timer.lap("fit")
-    bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.45))
+    views, bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.4))
     check_fit(bundle, views.seen)
     timer.lap("cameras")
+    scale, cues = true_scale(views, bundle, options)
+    timer.lap("scale")
+    head = views.neutral(bundle)
+    if capture.kind == "photos":
+        views, capture, bundle, head, refused = with_side_photos(views, capture, ends, bundle, head,
+                                                                  part(progress, 0.4, 0.45))
+    else:
+        views, capture, bundle = with_profiles(views, capture, ends, bundle, part(progress, 0.4, 0.45))
+        refused = {}
+    timer.lap("profiles")
     shape = None
     if options.quality == "full":
-        shape = own_shape(views.neutral(bundle), model.anatomy, views.cameras(bundle), views.picture,
+        shape = own_shape(head, model.anatomy, views.cameras(bundle), views.picture,
                           views.masks(bundle, all_skin(model.anatomy)), views.seen, rasterize,
                           ShapeOptions() if "registered" in motion else ShapeOptions(outline=None),
                           part(progress, 0.45, 0.75))
@@ -147,16 +100,16 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
         shape, motion = agreeing(views, capture, bundle, shape, motion, see, part(progress, 0.7, 0.75))
         timer.lap("photometric")
     anatomy = model.anatomy if shape is None else shape.anatomy
-    scale, cues = true_scale(views, bundle, options)
-    mesh, cameras = metric(views, views.neutral(bundle) if shape is None else shape.mesh, anatomy, bundle, scale)
-    timer.lap("scale")
+    mesh, cameras = metric(views, head if shape is None else shape.mesh, anatomy, bundle, scale)
     texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in capture.frames]),
                      rasterize, options.texture(), part(progress, 0.75, 1.0), anatomy)
     timer.lap("texture")
     sd = vertex_sd(model, bundle, mesh, scale) if shape is None else with_size(
         shape.sd_mm * scale.mm_per_unit, mesh, scale)
-    report = told(capture, model, bundle, options, motion, cues, shape, texture) | {"seconds": timer.seconds}
-    return assembled(capture, model, anatomy, bundle, cameras, mesh, texture, scale, sd, report)
+    report = told(capture, model, bundle, options, motion, cues, shape, texture) | {
+        "profiles": {"lost": len(ends), "placed": sum(f.landmarks is None for f in capture.frames), "refused": refused},
+        "seconds": timer.seconds}
+    return assembled(capture, model, anatomy, bundle, views.as_taken(cameras), mesh, texture, scale, sd, report)
 
 
 def with_face(capture: Capture, most: int) -> Capture:
@@ -186,7 +139,8 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
             "reprojection_px": {"median": float(np.median(bundle.reprojection_px)),
                                 "per_view": {f.source: round(float(e), 3) for f, e in
                                              zip(capture.frames, bundle.reprojection_px, strict=True)}},
-            "focal_px": bundle.focal_px, "views": len(capture.frames), "scale_cues": cues,
+            "focal_px": bundle.focal_px, "focal_sd_percent": 100 * bundle.focal_sd,
+            "landmark_sd_mm": bundle.landmark_sd.round(3), "views": len(capture.frames), "scale_cues": cues,
             "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit"
                          if shape is None else f"model fit, then {shape.depths} depths measured by optical flow" +
                          (" and on outlines" if "registered" in motion else "") +
@@ -196,9 +150,9 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
 
 
 def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOptions, progress: Progress) -> tuple[
-        Bundle, dict]:
-    """The bundle with the skin's own texture joined in, and what was done: structure from motion where it can be
-    believed, else points followed from frame to frame, else the landmarks alone."""
+        Views, Bundle, dict]:
+    """The bundle with the skin's own texture joined in, the views that it explains, and what was done: structure from
+    motion where it can be believed, else points followed from frame to frame, else the landmarks alone."""
     seen, model = views.seen, views.model
     why = "not tried at this quality" if options.quality == "fast" else "too few views"
     if options.quality == "full" and len(views) >= LEAST_VIEWS:
@@ -208,11 +162,14 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
                 motion.placed[:, None, None], motion.cam_from_head, bundle.cam_from_head))
             noise = motion.report["reprojection_px"] * 720 / float(np.median(seen.size_wh.min(1)))
             rounds = dataclasses.replace(SFM_ROUNDS, track_px=max(SFM_ROUNDS.track_px, noise))
-            joined = refine(model, holding(seen, bundle.focal_px, motion.focal_px), start, motion.tracks, rounds,
-                            part(progress, 0.7, 1.0), motion.points)
+            straight = views.straight(motion)
+            held = holding(straight.seen, bundle.focal_px, motion.focal_px)
+            joined = refine(model, held, start, motion.tracks, rounds, part(progress, 0.7, 1.0), motion.points,
+                            dataclasses.replace(held, focal_sd=motion.focal_sd))
             if joined is not None:
-                return joined, {**motion.report, "how": f"structure from motion ({motion.report['how']}), adjusted "
-                                                        "together with the landmarks and the head model"}
+                how = f"structure from motion ({motion.report['how']}), adjusted together with the landmarks and the " \
+                      "head model"
+                return straight, joined, {**motion.report, "how": how}
         why = motion.reason if isinstance(motion, Rejected) else "too few points"
     yaw = np.array([c.head_angles_rad[0] for c in views.cameras(bundle)])
     tracks = follow(views.picture, seen.points_px, yaw, [int(g) for g in seen.lens])
@@ -220,8 +177,9 @@ def with_motion(views: Views, capture: Capture, bundle: Bundle, options: HeadOpt
     followed = refine(model, seen, bundle, tracks, rounds, progress)
     note = f"structure from motion: {why}"
     if followed is None:
-        return bundle, {"how": "bundle adjustment of landmarks alone (too little skin followed)", "note": note}
-    return followed, {"how": f"bundle adjustment of landmarks and {tracks.count} followed skin points", "note": note}
+        return views, bundle, {"how": "bundle adjustment of landmarks alone (too little skin followed)", "note": note}
+    how = f"bundle adjustment of landmarks and {tracks.count} followed skin points"
+    return views, followed, {"how": how, "note": note}
 
 
 def recovered(views: Views, capture: Capture, bundle: Bundle, progress: Progress) -> Motion | Rejected:
@@ -256,61 +214,16 @@ def check_fit(bundle: Bundle, seen: Observations) -> None:
                            "Film one person, face uncovered, neutral expression, turning the head slowly.")
 
 
-def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scale, dict]:
-    """Millimetres per model unit from every cue; and what each cue said."""
-    cameras, points = views.cameras(bundle), views.seen.points_px
-    cues = [Cue(source="model", mm_per_unit=1.0, sd=MODEL_SD)]
-    is_open = open_eyes(points)
-    iris = iris_cue(points, cameras, bundle.landmarks, is_open, views.picture)
-    if iris is not None:
-        cues.append(iris)
-    if options.ipd_mm is not None:
-        seen = pupil_distance(points, cameras, bundle.landmarks, is_open, views.picture)
-        cues.append(ipd_cue(options.ipd_mm, seen, bundle.landmarks))
-    if options.marker_mm is not None:
-        marker = marker_cue(options.marker_mm, [corners_in(views.picture(k)) for k in range(len(cameras))], cameras)
-        if marker is None:
-            raise InputRefused("no_marker", "The printed marker was not found in at least three pictures.",
-                               "Stick a printed 4x4 ArUco marker to the forehead, or leave --marker-mm out.")
-        cues.append(marker)
-    return fuse(cues), {c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues}
-
-
-def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Scale) -> tuple[Mesh, list[Camera]]:
-    """The head in mm in its own head frame (origin between its outer eye corners), and its cameras."""
-    corners = head.points(anatomy.pin_points[[anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]])
-    origin = corners.mean(0)
-    mesh = head.with_vertices((head.vertices_mm - origin) * scale.mm_per_unit)
-    cameras = []
-    for camera in views.cameras(bundle):
-        R, t = camera.cam_from_head[:3, :3], camera.cam_from_head[:3, 3]
-        cameras.append(Camera(K_px=camera.K_px, size_wh=camera.size_wh,
-                              cam_from_head=rigid(R, (R @ origin + t) * scale.mm_per_unit)))
-    return mesh, cameras
-
-
 def assembled(capture: Capture, model: FaceModel, anatomy: Anatomy, bundle: Bundle, cameras: list[Camera],
               mesh: Mesh, texture: Skin, scale: Scale, sd_mm: Float[np.ndarray, "v"], report: dict) -> Reconstruction:
     """Put the record together."""
-    shown = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e))
-                  for c, f, e in zip(cameras, capture.frames, bundle.reprojection_px, strict=True))
-    confidence = (bundle.weight > 0).mean(0)
+    shown = tuple(View(camera=c, path=f"capture/{f.path}", source=f.source, reprojection_px=float(e),
+                       centre95_mm=bundle.centre95(k) * scale.mm_per_unit)
+                  for k, (c, f, e) in enumerate(zip(cameras, capture.frames, bundle.reprojection_px, strict=True)))
+    confidence = (bundle.weight[bundle.weight.any(1)] > 0).mean(0)
     return Reconstruction(
         mesh=mesh, texture=texture.as_seen, delit=texture.delit, anatomy=anatomy, views=shown,
         model=model.name, identity=bundle.identity,
         landmarks=Landmarks3D(scheme=MEDIAPIPE478, points=mesh.points(anatomy.pins478), confidence=confidence),
         expression=np.median(bundle.expression, 0), scale=scale, report=report, uncertainty_mm=sd_mm,
         seen=seen_at(texture.as_seen, mesh))
-
-
-def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
-    """One sd per vertex (mm) of a fitted head: its covariance through the modes, what they cannot express, the size."""
-    root = np.linalg.cholesky(bundle.identity_cov + 1e-12 * np.eye(len(bundle.identity)))
-    spread = np.einsum("kvc,kj->jvc", model.identity_basis_mm, root, optimize=True) * scale.mm_per_unit
-    return with_size(np.sqrt((spread**2).sum((0, 2)) / 3 + MODEL_RESIDUAL_MM**2), mesh, scale)
-
-
-def with_size(sd_mm: Float[np.ndarray, "v"], mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
-    """One sd per vertex (mm) with the uncertain size of the whole head added (an axis's share of it)."""
-    away = np.linalg.norm(mesh.vertices_mm - mesh.vertices_mm.mean(0), axis=1)
-    return np.sqrt(sd_mm**2 + (away * scale.sd_relative) ** 2 / 3)

@@ -1,8 +1,8 @@
 """Intake: a video or photos become a Capture: upright chosen frames, their landmarks, and a verdict on their quality.
 
     folder/frames/*.jpg      the chosen frames, without any metadata
-    folder/capture.json      kind, frames, angles
-    folder/landmarks.npz     points (F,478,2) px and confidence (F,478), to the last bit
+    folder/capture.json      kind, frames, angles (null where no face was found: profiles at the ends of a turn)
+    folder/landmarks.npz     points (F,478,2) px and confidence (F,478), to the last bit; NaN where no face was found
     folder/quality.json      verdict, checks with values and advice
     folder/quality.png       the same for people
 """
@@ -45,7 +45,8 @@ class IntakeOptions:
     least_turn_deg: total turn of the head below which 3D is refused. least_photos: the same for photos with a face.
     rivals: share of the looked-at frames with a second large face above which the capture is refused. rival_every: a
     video's frames are searched for a second face at this stride. photo_longest_px: larger photos are reduced.
-    jpeg_quality: of the frames written.
+    jpeg_quality: of the frames written. ends_deg: frames without a face are kept where the head was turned so far when
+    the face was lost or found again; most_lost: so many at most.
     """
 
     limits: Limits = Limits()
@@ -58,6 +59,8 @@ class IntakeOptions:
     rival_every: int = 6
     photo_longest_px: int = 1920
     jpeg_quality: int = 97
+    ends_deg: float = 45.0
+    most_lost: int = 12
 
 
 DEFAULTS = IntakeOptions()
@@ -77,10 +80,23 @@ class Candidate:
 
 
 @record
+class Lost:
+    """A film's frame without a face, written in the folder like a `Candidate`."""
+
+    order: int
+    path: str
+    source: str
+    time_s: float
+    size_wh: tuple[int, int]
+
+
+@record
 class Taken:
-    """All candidates of a capture, and what happened on the way (sentences for people; facts for quality.json)."""
+    """All candidates of a capture, and what happened on the way (sentences for people; facts for quality.json).
+    lost: a film's frames without a face."""
 
     candidates: tuple[Candidate, ...]
+    lost: tuple[Lost, ...] = ()
     given: int
     analysed: int
     notes: tuple[str, ...]
@@ -112,6 +128,7 @@ def take_in(inputs: Sequence[Path], folder: Path, options: IntakeOptions = DEFAU
 def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions, progress: Progress) -> Taken:
     """Decode a video and follow the face through it."""
     candidates: list[Future[Candidate]] = []
+    without: list[Future[Lost]] = []
     last: Face | None = None
     turns = analysed = looked = rivals = 0
     hdr = False
@@ -122,6 +139,8 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
             hdr = hdr or frame.was_hdr
             if not candidates and analysed and analysed % TRY_TURNS_EVERY == 0:
                 turns = detector.turns_to_upright([frame.picture])
+                if turns:
+                    without.clear()  # they were written lying down
             picture = np.ascontiguousarray(np.rot90(frame.picture, turns))
             boxes = detector.boxes(picture) if last is None or analysed % options.rival_every == 0 else []
             face = detector.follow(picture, last, boxes or None)
@@ -131,15 +150,21 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
             if face is not None:
                 candidates.append(writer.submit(candidate, folder, picture, face, options.jpeg_quality, analysed,
                                                 f"{video.name}#{frame.index}", frame.time_s, None))
-                if len(candidates) > PENDING:
-                    candidates[-PENDING].result()  # neither pictures nor a full disk wait for the end
+            else:
+                without.append(writer.submit(lost_frame, folder, picture, options.jpeg_quality, analysed,
+                                             f"{video.name}#{frame.index}", frame.time_s))
+            for written in (candidates, without):
+                if len(written) > PENDING:
+                    written[-PENDING].result()  # neither pictures nor a full disk wait for the end
             last, analysed = face or last, analysed + 1
     refuse_rivals(rivals, looked, options)
     steady = without_glimpses([c.result() for c in candidates])
+    lost = tuple(f.result() for f in without)
     notes = film_notes(video, hdr, turns, steady, analysed)
-    return Taken(candidates=tuple(steady), given=video.decoded, analysed=analysed, notes=tuple(notes), facts={
-        "codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets, "decoded": video.decoded,
-        "damaged": video.damaged, "hdr_converted": hdr, "quarter_turns": turns})
+    return Taken(candidates=tuple(steady), lost=lost, given=video.decoded, analysed=analysed, notes=tuple(notes),
+                 facts={"codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets,
+                        "decoded": video.decoded, "damaged": video.damaged, "hdr_converted": hdr,
+                        "quarter_turns": turns})
 
 
 def without_glimpses(candidates: Sequence[Candidate], shortest: int = 3) -> list[Candidate]:
@@ -151,6 +176,31 @@ def without_glimpses(candidates: Sequence[Candidate], shortest: int = 3) -> list
     breaks = np.flatnonzero(np.diff([c.order for c in sized]) > 1) + 1
     runs = np.split(np.arange(len(sized)), breaks)
     return [sized[k] for run in runs if len(run) >= shortest for k in run]
+
+
+def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: Sequence[int], options: IntakeOptions,
+                ) -> list[Lost]:
+    """Frames of the ends of a turn, where the face is lost, from the last chosen one before to the next one after it:
+    those without a face, and those of a far turned head that were not chosen (its landmarks stop short of where it
+    turns). Evenly thinned."""
+    far = [Lost(order=c.order, path=c.path, source=c.source, time_s=c.time_s, size_wh=c.size_wh)
+           for c in candidates if abs(c.measure.angles_deg[0]) > options.ends_deg]
+    order = np.array([candidates[k].order for k in chosen])
+    far = [f for f in far if f.order not in order]
+    yaw = np.array([abs(candidates[k].measure.angles_deg[0]) for k in chosen])
+    blind, frames = {f.order for f in lost}, sorted([*lost, *far], key=lambda f: f.order)
+    gap = np.searchsorted(order, [f.order for f in frames])
+    runs = []
+    for number in np.unique(gap):
+        run = [f for f, g in zip(frames, gap, strict=True) if g == number]
+        beside = yaw[max(number - 1, 0):number + 1]
+        if blind & {f.order for f in run} and beside.max(initial=0) > options.ends_deg:
+            runs.append(run)
+    kept: list[Lost] = []
+    for run in runs[:options.most_lost]:
+        count = min(len(run), max(options.most_lost // len(runs), 1))
+        kept.extend(run[k] for k in np.linspace(0, len(run) - 1, count).round().astype(int))
+    return kept
 
 
 def film_notes(video: Video, hdr: bool, turns: int, candidates: Sequence[Candidate], analysed: int) -> list[str]:
@@ -170,7 +220,8 @@ def film_notes(video: Video, hdr: bool, turns: int, candidates: Sequence[Candida
 def album(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions, progress: Progress) -> Taken:
     """Read photos one by one; those without a face are left out with a word."""
     candidates: list[Candidate] = []
-    without, rivals, seen = [], 0, set()
+    without: list[Lost] = []
+    rivals, seen = 0, set()
     turns = photo_turns(found.files, detector, options)
     notes = [f"The photos were turned by {turns * 90} degrees: they do not say which way is up."] if turns else []
     for k, file in enumerate(found.files):
@@ -185,17 +236,19 @@ def album(found: Inputs, folder: Path, detector: Detector, options: IntakeOption
         boxes = detector.boxes(picture)
         face = detector.follow(picture, None, boxes)
         if face is None:
-            without.append(photo.name)
+            without.append(lost_frame(folder, picture, options.jpeg_quality, k, photo.name, float(k)))
             continue
         rivals += detector.has_rival(picture, face, boxes)
         candidates.append(candidate(folder, picture, face, options.jpeg_quality, k, photo.name, float(k),
                                     photo.focal_hint_px))
     refuse_rivals(rivals, len(candidates), options)
     if without:
-        notes.append("No face was found in " + ", ".join(without[:6]) + (" and others" if len(without) > 6 else "")
-                     + " (full profiles are often lost); they were left out.")
-    return Taken(candidates=tuple(candidates), given=len(found.files), analysed=len(seen), notes=tuple(notes),
-                 facts={"quarter_turns": turns, "without_face": without})
+        names = [one.source for one in without]
+        notes.append("No landmarks were found in " + ", ".join(names[:6]) + (" and others" if len(names) > 6 else "")
+                     + " (full profiles show none); what their outline tells is used where it is clear.")
+    return Taken(candidates=tuple(candidates), lost=tuple(without[:options.most_lost]), given=len(found.files),
+                 analysed=len(seen), notes=tuple(notes),
+                 facts={"quarter_turns": turns, "without_face": [one.source for one in without]})
 
 
 def photo_turns(files: Sequence[Sniffed], detector: Detector, options: IntakeOptions) -> int:
@@ -212,6 +265,14 @@ def candidate(folder: Path, picture: UInt8[np.ndarray, "h w 3"], face: Face, qua
     write_jpeg(folder / path, picture, quality)
     return Candidate(order=order, path=path, source=source, time_s=time_s, size_wh=(picture.shape[1], picture.shape[0]),
                      focal_hint_px=focal_hint_px, measure=measure(picture, face))
+
+
+def lost_frame(folder: Path, picture: UInt8[np.ndarray, "h w 3"], quality: int, order: int, source: str,
+               time_s: float) -> Lost:
+    """Write down a frame without a face."""
+    path = f"frames/{order:04d}.jpg"
+    write_jpeg(folder / path, picture, quality)
+    return Lost(order=order, path=path, source=source, time_s=time_s, size_wh=(picture.shape[1], picture.shape[0]))
 
 
 def write_jpeg(path: Path, picture: UInt8[np.ndarray, "h w 3"], quality: int) -> None:
@@ -264,13 +325,16 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
     chosen = choose(measures, options.keyframes) if film or len(measures) > options.keyframes.frames[1] \
         else list(range(len(measures)))
     kept = [taken.candidates[k] for k in chosen]
-    for written in {p.name for p in (folder / "frames").iterdir()} - {Path(c.path).name for c in kept}:
+    ends = at_the_ends(taken.candidates, taken.lost, chosen, options) if film else list(taken.lost)
+    for written in {p.name for p in (folder / "frames").iterdir()} - {
+            Path(path).name for path in (*(c.path for c in kept), *(e.path for e in ends))}:
         (folder / "frames" / written).unlink()
-    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=len(chosen))
+    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures),
+                    chosen=len(chosen) + (0 if film else len(ends)))
     lens = lens_of([c.focal_hint_px for c in kept], [max(c.size_wh) for c in kept])
     results = checks(found.kind, measures, chosen, counts, lens, clip_of(taken, found, kept))
     quality = quality_record(results, counts, taken, found, kept)
-    write_capture(folder, found.kind, kept)
+    write_capture(folder, found.kind, kept, ends)
     write_json(folder / "quality.json", quality)
     draw_sheet(folder, [c.path for c in kept], [c.measure for c in kept], measures, results, quality)
     return load_capture(folder)
@@ -302,14 +366,21 @@ def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found
         "ignored_files": list(found.ignored)}
 
 
-def write_capture(folder: Path, kind: str, kept: Sequence[Candidate]) -> None:
-    """capture.json and landmarks.npz."""
-    marks = [c.measure.face.landmarks() for c in kept]
-    save_npz(folder / "landmarks.npz", points=np.array([m.points for m in marks]),
-             confidence=np.array([m.confidence for m in marks]))
-    write_json(folder / "capture.json", {"kind": kind, "scheme": MEDIAPIPE478, "frames": [
-        {"path": c.path, "source": c.source, "time_s": c.time_s, "size_wh": c.size_wh, "sharpness": c.measure.sharpness,
-         "focal_hint_px": c.focal_hint_px, "angles_deg": [round(a, 2) for a in c.measure.angles_deg]} for c in kept]})
+def write_capture(folder: Path, kind: str, kept: Sequence[Candidate], lost: Sequence[Lost]) -> None:
+    """capture.json and landmarks.npz, in the order of time. A frame without a face is as sharp as the nearest with."""
+    blank = np.full((478, 2), np.nan), np.zeros(478)
+    points, confidence, frames = [], [], []
+    every: list[Candidate | Lost] = [*kept, *lost]
+    for one in sorted(every, key=lambda f: f.order):
+        shown = min(kept, key=lambda c: abs(c.order - one.order))
+        marks = one.measure.face.landmarks() if isinstance(one, Candidate) else None
+        points.append(marks.points if marks else blank[0])
+        confidence.append(marks.confidence if marks else blank[1])
+        frames.append({"path": one.path, "source": one.source, "time_s": one.time_s, "size_wh": one.size_wh,
+                       "sharpness": shown.measure.sharpness, "focal_hint_px": shown.focal_hint_px,
+                       "angles_deg": [round(a, 2) for a in shown.measure.angles_deg] if marks else None})
+    save_npz(folder / "landmarks.npz", points=np.array(points), confidence=np.array(confidence))
+    write_json(folder / "capture.json", {"kind": kind, "scheme": MEDIAPIPE478, "frames": frames})
 
 
 def load_capture(folder: Path) -> Capture:
@@ -321,7 +392,8 @@ def load_capture(folder: Path) -> Capture:
         frames = tuple(
             Frame(path=f["path"], source=f["source"], time_s=float("nan") if f["time_s"] is None else f["time_s"],
                   size_wh=tuple(f["size_wh"]), sharpness=f["sharpness"], focal_hint_px=f["focal_hint_px"],
-                  landmarks=Landmarks2D(scheme=content["scheme"], points=points[k], confidence=confidence[k]))
+                  landmarks=Landmarks2D(scheme=content["scheme"], points=points[k], confidence=confidence[k])
+                  if np.isfinite(points[k]).all() else None)
             for k, f in enumerate(content["frames"]))
         return Capture(folder=folder, kind=content["kind"], frames=frames, quality=quality)
     except (OSError, ValueError, KeyError, IndexError) as error:

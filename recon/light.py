@@ -184,7 +184,7 @@ def gauss_newton(J: np.ndarray, r: np.ndarray, w: np.ndarray, tie: np.ndarray, g
     H, b = np.zeros((unknowns, unknowns)), np.zeros(unknowns)
     summed = np.zeros((len(tie), unknowns))
     for k in range(views):
-        H[:9, :9] += np.einsum("v,vi,vj->ij", w[k], J[k], J[k], optimize=True)
+        H[:9, :9] += (J[k] * w[k][:, None]).T @ J[k]
         H[:9, 9 + k] = H[9 + k, :9] = w[k] @ J[k]
         H[9 + k, 9 + k] = w[k].sum()
         b[:9] += (w[k] * r[k]) @ J[k]
@@ -193,7 +193,7 @@ def gauss_newton(J: np.ndarray, r: np.ndarray, w: np.ndarray, tie: np.ndarray, g
             summed[:, i] += np.bincount(group, w[k] * J[k, :, i], len(tie))
         summed[:, 9 + k] = np.bincount(group, w[k], len(tie))
     total = summed[:, 9:].sum(1) + tie
-    H -= np.einsum("g,gi,gj->ij", 1 / total, summed, summed, optimize=True)
+    H -= (summed / total[:, None]).T @ summed
     scale = np.concatenate([np.full(9, 1 / light[0] ** 2), np.ones(views)])
     pull = prior * scale
     H += np.diag(pull)

@@ -29,10 +29,10 @@ from core.records import freeze, record
 from recon.bundle import Bundle, BundleOptions, adjust
 from recon.detect import Detector, Face, region_of_box
 from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
-from recon.head import HeadOptions, Views, metric, true_scale, vertex_sd
 from recon.landmark_net import FaceBox
 from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, Observations
 from recon.texture import TextureOptions, gather
+from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
 
 USUAL_MM, USUAL_SD = 800.0, 0.4
 """Distance at which faces are photographed: from selfies (350 mm) to studio portraits (1.5 to 2 m); spread of its

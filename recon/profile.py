@@ -23,12 +23,12 @@ from core.errors import InputRefused
 from core.face_model import FaceModel
 from core.fragments import Rasterize
 from core.mesh import Mesh
+from core.records import record
 from core.surface import SurfacePoints
 from core.transforms import head_angles_rad, rigid
 from recon.contour import placed
 from recon.detect import Detector, Face, region_of_box
 from recon.face478 import facing
-from recon.head import MODEL_RESIDUAL_MM
 from recon.landmark_net import FaceBox
 from recon.one_photo import REACH_MM, RIDGE, PhotoHead
 from recon.profile_fit import (
@@ -52,6 +52,7 @@ from recon.profile_fit import (
 from recon.profile_start import resized, starts
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue
 from recon.turned import Seen, in_pixels
+from recon.views import MODEL_RESIDUAL_MM
 
 BEYOND_DEG = 48.0
 """From this turn on the landmarks alone are not believed: they say 55 at 60 degrees and 57 at 70."""
@@ -80,6 +81,16 @@ def beyond(head: PhotoHead) -> bool:
     return abs(head.angles_deg[0]) > BEYOND_DEG
 
 
+@record
+class Read:
+    """A photo from the side, read: the head laid on it, and what the network sees on it. basis: of the model used."""
+
+    scene: Scene
+    basis: Basis
+    laid: Laid
+    seen: Seen
+
+
 def fit_profile(model: FaceModel, picture: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | None,
                 focal_px: float | None, detector: Detector, foreground: Callable[[np.ndarray], np.ndarray],
                 rasterize: Rasterize, ipd_mm: float | None = None) -> PhotoHead:
@@ -88,12 +99,19 @@ def fit_profile(model: FaceModel, picture: UInt8[np.ndarray, "h w 3"], face: Fac
     face: as the landmarks see it, if they do; box: as the finder sees it (found again when not given).
     InputRefused `profile_lost`: no head explains the photo well enough; the message says what is amiss.
     """
+    read = read_profile(basis_of(model), picture, face, box, focal_px, detector, foreground, rasterize)
+    return assembled(read, (picture.shape[1], picture.shape[0]), ipd_mm, rasterize)
+
+
+def read_profile(basis: Basis, picture: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | None,
+                 focal_px: float | None, detector: Detector, foreground: Callable[[np.ndarray], np.ndarray],
+                 rasterize: Rasterize) -> Read:
+    """The head laid on a photo from the side. InputRefused as in `fit_profile`."""
     box = box or box_of(picture, face, detector)
     if box is None:
         raise InputRefused("profile_lost", LOST + "no face is found.", HINT)
     seen_too = face is not None or detector.face_in(picture, region_of_box(box), looks=2) is not None
     scene = scene_of(picture, box, seen_too, focal_px, foreground)
-    basis = basis_of(model)
     first = starts(scene, basis, rasterize)
     if not first:
         raise InputRefused("profile_lost", LOST + "no outline is seen near the face.", HINT)
@@ -106,7 +124,7 @@ def fit_profile(model: FaceModel, picture: UInt8[np.ndarray, "h w 3"], face: Fac
         laid, seen = rounds(scene, basis, laid, (4.0,) * 3, detector, rasterize)
     check(laid, seen, scene, basis)
     assert seen is not None
-    return assembled(scene, basis, laid, seen, (picture.shape[1], picture.shape[0]), ipd_mm, rasterize)
+    return Read(scene=scene, basis=basis, laid=laid, seen=seen)
 
 
 def laid_from(start: Laid, scene: Scene, basis: Basis, detector: Detector, rasterize: Rasterize) -> tuple[
@@ -154,21 +172,19 @@ def face_mm(basis: Basis, mesh: Mesh) -> float:
     return float(np.linalg.norm(n - me))
 
 
-def assembled(scene: Scene, basis: Basis, laid: Laid, seen: Seen, size_wh: tuple[int, int],
-              ipd_mm: float | None, rasterize: Rasterize) -> PhotoHead:
+def assembled(read: Read, size_wh: tuple[int, int], ipd_mm: float | None, rasterize: Rasterize) -> PhotoHead:
     """The record: the head drawn to the photo, in mm, with its camera, and the face that it shows."""
+    scene, basis, laid, seen = read.scene, read.basis, read.laid, read.seen
     model, pins = basis.model, basis.model.anatomy.pins478
-    mesh = drawn_to_photo(scene, basis, laid, seen, rasterize)
+    mesh = drawn_to_photo(read, rasterize)
     cues = [Cue(source="model", mm_per_unit=1.0, sd=MODEL_SD)]
     if ipd_mm is not None:
         cues.append(ipd_cue(ipd_mm, None, mesh.points(pins)))
     unit = fuse(cues)
     origin = np.mean([mesh.points(model.anatomy.pin(n))[0] for n in ("ex_l", "ex_r")], axis=0)
     head = mesh.with_vertices((mesh.vertices_mm - origin) * unit.mm_per_unit)
-    width, height = size_wh
-    focal = laid.focal_px / scene.scale
-    camera = Camera(K_px=np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]]),
-                    cam_from_head=rigid(laid.R, (laid.R @ origin + laid.t) * unit.mm_per_unit), size_wh=size_wh)
+    camera = whole_camera(read, size_wh, rigid(laid.R, (laid.R @ origin + laid.t) * unit.mm_per_unit))
+    focal = camera.K_px[0, 0]
     points = in_pixels(head.points(pins), camera)
     seen_px = scene.offset_px + (seen.photo_px + 0.5) / scene.scale - 0.5
     off_px = np.linalg.norm(points[seen.rows, :2] - seen_px, axis=1)
@@ -198,8 +214,16 @@ def trusted(head: Mesh, pins: SurfacePoints, camera: Camera, points_px: Float[np
     return np.clip(facing(points_px) / 0.3, 0, 1) * (inside & front) * PROFILE_TRUST
 
 
-def drawn_to_photo(scene: Scene, basis: Basis, laid: Laid, seen: Seen, rasterize: Rasterize) -> Mesh:
+def whole_camera(read: Read, size_wh: tuple[int, int], cam_from_head: Float[np.ndarray, "4 4"]) -> Camera:
+    """The camera of the whole photo at a pose."""
+    (width, height), focal = size_wh, read.laid.focal_px / read.scene.scale
+    return Camera(K_px=np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1.0]]),
+                  cam_from_head=cam_from_head, size_wh=size_wh)
+
+
+def drawn_to_photo(read: Read, rasterize: Rasterize) -> Mesh:
     """The fitted head, its skin moved across the line of sight to the contour and to the landmarks that are sure."""
+    scene, basis, laid, seen = read.scene, read.basis, read.laid, read.seen
     mesh = mesh_of(basis, laid)
     for _ in range(2):
         camera = laid.camera(scene)

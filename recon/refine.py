@@ -159,10 +159,12 @@ def skin_equations(skin: Skin, problem: Problem, state: State, points: np.ndarra
 
 
 def refine(model: FaceModel, seen: Observations, start: Bundle, tracks: Tracks, options: RefineOptions = DEFAULTS,
-           progress: Progress = silent, points: Float[np.ndarray, "p 3"] | None = None) -> Bundle | None:
+           progress: Progress = silent, points: Float[np.ndarray, "p 3"] | None = None,
+           stated: Observations | None = None) -> Bundle | None:
     """The bundle with the skin's tracks joined in, or None when there are too few tracks to help.
 
-    points: where the tracked points lie to begin with; without it, under their middle sighting on the head.
+    points: where the tracked points lie to begin with; without it, under their middle sighting on the head. stated: the
+    observations with how sure they really are, for the covariances.
     """
     if tracks.count < options.least_points:
         return None
@@ -191,6 +193,7 @@ def refine(model: FaceModel, seen: Observations, start: Bundle, tracks: Tracks, 
             state = refine_expression(problem, state)
         elif before - cost < 1e-5 * cost:
             break
+    problem = Problem(model, stated or seen, options.bundle)
     pins, normal = skin.associate(skin.surface(problem, state), points)
     H, g, landmarks = normal_equations(problem, state)
     block = skin_equations(skin, problem, state, points, pins, normal, H, g)

@@ -8,10 +8,8 @@ where that is weak, the given cameras are triangulated and adjusted instead. The
 or not at all.
 """
 
-import contextlib
-import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +23,9 @@ from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.transforms import umeyama
 from recon.bundle import Bundle
+from recon.lens import bending, straight_px
 from recon.observations import Observations
+from recon.settle import lenses_of, quiet, settle
 from recon.tracks import OVAL, Tracks
 
 MOST_OTHER = 0.2
@@ -34,8 +34,6 @@ LEAST_SIGHTINGS = 60
 """Points that the usual view must hold: with fewer, noise decides the focal length."""
 FOCAL_HELD = 1
 """Which of the attempts holds the focal length."""
-SETTLED_PX = 0.3
-"""Residuals beyond this count linearly, in the last adjustment."""
 CENTRE = 0.5
 """COLMAP puts pixel centres at halves, we put them at integers."""
 
@@ -77,19 +75,22 @@ DEFAULTS = SfmOptions()
 class Motion:
     """What structure from motion found, in the head frame of the bundle it was aligned to.
 
-    cam_from_head (N,4,4) with NaN for views that found no place, focal_px (G,), tracks and their points (P,3);
-    report: numbers for the case (registered, points, reprojection px, focal px, how; note: what failed before).
+    cam_from_head (N,4,4) with NaN for views that found no place, focal_px (G,) with the spread of its logarithm
+    focal_sd (G,), k (G,) the lens's bend (`recon.lens`; tracks are those of straight lenses), tracks and their points
+    (P,3); report: numbers for the case (registered, points, reprojection px, focal px, how; note: what failed before).
     """
 
     cam_from_head: Float[np.ndarray, "n 4 4"]
     focal_px: Float[np.ndarray, "g"]
+    focal_sd: Float[np.ndarray, "g"]
+    k: Float[np.ndarray, "g"]
     tracks: Tracks
     points: Float[np.ndarray, "p 3"]
     report: dict
 
     def __post_init__(self) -> None:
         freeze(self, cam_from_head=(self.cam_from_head, float), focal_px=(self.focal_px, float),
-               points=(self.points, float))
+               focal_sd=(self.focal_sd, float), k=(self.k, float), points=(self.points, float))
 
     @property
     def placed(self) -> Bool[np.ndarray, "n"]:
@@ -131,7 +132,7 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
             try:
                 best, others = way(database, folder, out)
                 if best is not None and number != FOCAL_HELD:
-                    settle(best, options)
+                    settle(best, options.least_length, options.points)
             except (RuntimeError, ValueError) as error:
                 failed.append(f"{how} failed: {' '.join(str(error).split())}")
                 continue
@@ -139,6 +140,8 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
                 continue
             judged = believed(best, ids, seen, start, others, how, found, options)
             if isinstance(judged, Motion):
+                if number != FOCAL_HELD:
+                    judged = with_lenses(judged, best, ids, seen, start, others, how, found, options)
                 return replace(judged, report={**judged.report, "note": "; ".join(failed)}) if failed else judged
             if best.num_reg_images() > found_on:
                 found_on, reason = best.num_reg_images(), judged.reason
@@ -266,36 +269,6 @@ def seeded(options: SfmOptions, names: list[str], start: Bundle, database: Path,
     return scene, 0
 
 
-def settle(scene: pycolmap.Reconstruction, options: SfmOptions) -> None:
-    """Adjust the cameras and the longest tracks once more, robustly and to the end (in place); the others are dropped.
-
-    The focal length lies in a long flat valley (0.5 % of it costs a thousandth of the error), in which mapping stops
-    early, and short tracks pull it along: 0.48 and 0.49 % short in two captures, 0.18 and 0.08 % after this.
-    """
-    lengths = sorted(p.track.length() for p in scene.points3D.values())
-    shortest = max(options.least_length, *lengths[-options.points:][:1])
-    for number in [number for number, p in scene.points3D.items() if p.track.length() < shortest]:
-        scene.delete_point3D(number)
-    adjust = pycolmap.BundleAdjustmentOptions()
-    adjust.ceres.loss_function_type, adjust.ceres.loss_function_scale = pycolmap.LossFunctionType.SOFT_L1, SETTLED_PX
-    adjust.ceres.solver_options.function_tolerance = 1e-6
-    with quiet():
-        pycolmap.bundle_adjustment(scene, adjust)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing on the terminal: these two calls of pycolmap write their log there whatever its level."""
-    terminal = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
-
-
 def believed(scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observations, start: Bundle, others: int,
              how: str, found: int, options: SfmOptions) -> Motion | Rejected:
     """The scene in the head's frame, if it passes its checks."""
@@ -326,7 +299,29 @@ def believed(scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observat
               "points": scene.num_points3D(),
               "reprojection_px": round(float(scene.compute_mean_reprojection_error()), 3),
               "focal_px": focal, "turn_from_landmarks_deg": round(float(np.degrees(turn)), 2)}
-    return Motion(cam_from_head=cams, focal_px=focal, tracks=tracks, points=points, report=report)
+    return Motion(cam_from_head=cams, focal_px=focal, focal_sd=seen.focal_sd, k=np.zeros(len(focal)), tracks=tracks,
+                  points=points, report=report)
+
+
+def with_lenses(straight: Motion, scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observations,
+                start: Bundle, others: int, how: str, found: int, options: SfmOptions) -> Motion:
+    """What the scene says of its lenses joined to the motion; where one bends, the motion that the scene adjusted for
+    it tells (the scene is changed)."""
+    try:
+        lenses = lenses_of(scene)
+    except (RuntimeError, ValueError, np.linalg.LinAlgError):
+        return straight
+    of_lens = {int(seen.lens[k]): lenses[scene.images[i].camera_id] for k, i in ids.items() if straight.placed[k]}
+    bends = any(lens.bends for lens in of_lens.values())
+    judged = believed(scene, ids, seen, start, others, how, found, options) if bends else straight
+    if not isinstance(judged, Motion):
+        return straight
+    focal_sd, k = judged.focal_sd.copy(), np.zeros(len(judged.focal_px))
+    for number, lens in of_lens.items():
+        focal_sd[number], k[number] = lens.focal_sd, lens.k if bends else 0.0
+    said = [{"k1": round(lens.k, 4), "k1_sd": round(lens.k_sd, 4), "used": bends,
+             "focal_sd_percent": round(100 * lens.focal_sd, 3)} for lens in of_lens.values()]
+    return replace(judged, focal_sd=focal_sd, k=k, report={**judged.report, "lenses": said})
 
 
 def tracks_of(scene: pycolmap.Reconstruction, views: dict[int, int], options: SfmOptions) -> tuple[
@@ -342,7 +337,13 @@ def tracks_of(scene: pycolmap.Reconstruction, views: dict[int, int], options: Sf
             view.append(views[e.image_id])
             point.append(number)
             px.append(image.points2D[e.point2D_idx].xy - CENTRE)
-    tracks = Tracks(view=np.array(view, np.int64), point=np.array(point, np.int64), px=np.array(px).reshape(-1, 2))
+    at, of = np.array(px).reshape(-1, 2), np.array([scene.images[e.image_id].camera_id
+                                                    for p in good for e in p.track.elements])
+    for number, camera in scene.cameras.items():
+        if camera.model_name == "SIMPLE_RADIAL":
+            at[of == number] = straight_px(
+                at[of == number], bending(camera.params[0], camera.params[3], (camera.width, camera.height)))
+    tracks = Tracks(view=np.array(view, np.int64), point=np.array(point, np.int64), px=at)
     return tracks, np.array([p.xyz for p in good]).reshape(-1, 3)
 
 

@@ -85,7 +85,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
         return moved, support, len(depths.sd_mm)
 
-    surface, on_surface, _ = finer(head, anatomy, on_face(anatomy))
+    surface, on_surface, _ = finer(head, anatomy, on_face(head, anatomy))
     for turn in range(options.passes[0]):
         surface, _, count = measured(surface, on_surface, part(progress, turn / 2, (turn + 1) / 2))
         if count == 0:
@@ -110,7 +110,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
 def curved(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
     """A finer face whose new vertices lie off the halved edges as far as the normals at both ends say (the middle of a
     cubic PN edge: Vlachos et al., Curved PN triangles, 2001): chords of 4 mm cut 0.2 mm off a nose's wing."""
-    fine, on_fine, made = finer(mesh, anatomy, on_face(anatomy))
+    fine, on_fine, made = finer(mesh, anatomy, on_face(mesh, anatomy))
     normals = mesh.vertex_normals()
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     first, second = made.ends.T
@@ -124,10 +124,12 @@ def curved(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
     return fine.with_vertices(moved), on_fine
 
 
-def on_face(anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
-    """Where the mesh is made finer."""
-    there: np.ndarray = np.max([anatomy.region(n) for n in ("face", "forehead")], axis=0) > 0.02
-    return there
+def on_face(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
+    """Where the mesh is made finer: on the face and one triangle beyond (under the chin, where edges are 8 mm long)."""
+    there = np.max([anatomy.region(n) for n in ("face", "forehead")], axis=0) > 0.02
+    wider = there.copy()
+    wider[mesh.faces[there[mesh.faces].any(1)]] = True
+    return wider
 
 
 def outlined(anatomy: Anatomy) -> Float[np.ndarray, "v"]:

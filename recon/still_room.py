@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8
 from core.progress import Progress, part, silent
 from recon.bundle import Bundle
 from recon.observations import Observations
+from recon.settle import settle
 from recon.sfm import (
     Motion,
     Rejected,
@@ -27,7 +28,6 @@ from recon.sfm import (
     imported,
     mapped,
     pipeline,
-    settle,
     triangulated,
 )
 from recon.skin import without
@@ -57,7 +57,7 @@ def cameras_of_room(folder: Path, names: list[str], pictures: Callable[[int], UI
             scene, others = mapped(pipeline(options), database, folder, out)
             if scene is None:
                 return Rejected(reason="too little of it could be matched between the views")
-            settle(scene, options)
+            settle(scene, options.least_length, options.points)
         except (RuntimeError, ValueError) as error:
             return Rejected(reason=f"mapping failed: {' '.join(str(error).split())}")
         motion = believed(scene, ids, seen, start, others, "the still room", found, options)

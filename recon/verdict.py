@@ -52,7 +52,8 @@ class Check:
 
 @record
 class Counts:
-    """How many frames (or photos) there were, were analysed, showed the face, and were chosen."""
+    """How many frames (or photos) there were, were analysed, showed the face, and were chosen (photos: or may serve by
+    their outline)."""
 
     given: int
     analysed: int
@@ -144,7 +145,7 @@ def coverage(film: bool, measures: Sequence[Measure], chosen: Sequence[int], cou
         Check(name="face in view", value=f"{counts.with_face} of {counts.analysed}", number=1 - lost, unit="share",
               level=level(-lost, -0.05 if film else -0.45, -0.6), bound=f"at least {95 if film else 55} %",
               why="full profiles may be lost in photos; in a film the face stays in view",
-              advice="Keep the whole face in the picture, and do not turn to a full profile.")]
+              advice="Keep the whole face in the picture" + (", and do not turn to a full profile." if film else "."))]
     if film:
         out.insert(3, Check(name="nod", value=f"{nod:.0f}°", level=level(nod, 15, 0), number=nod, unit="degrees",
                             bound="at least 15°", why="shows the underside of nose and chin",

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from core.channels import length
 from core.correspondence import Correspondence
 from core.records import record
 
@@ -57,7 +58,7 @@ def achieved(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     patient's left side and of the right; only those count that move clearly and were in sight before.
     """
     flow = np.ascontiguousarray(asked.flow_px)
-    size = np.linalg.norm(flow, axis=2)
+    size = length(flow)
     usable = asked.moved & in_sight(asked) & (size > 0)
     rim = np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8)
     used = {name: strong(usable & (cv2.erode(part.astype(np.uint8), rim) > 0), size) for name, part in parts.items()}

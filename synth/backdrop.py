@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from core.channels import length, sum_of
 from core.records import freeze, record
+from synth.blur import blurred
 from synth.outlines import nearest
 
 SHADED = 20.0
@@ -126,14 +128,14 @@ def matte(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"],
     """a, 0..1: one inside the rim, zero outside but where something else than the backdrop is seen (hair, a hand); on
     the rim by colour, or, where person and backdrop look alike, by the fitted silhouette."""
     core = (s > rim_px).astype(np.float32)
-    weight = cv2.GaussianBlur(core, (0, 0), rim_px)
-    person = cv2.GaussianBlur(frame * core[..., None], (0, 0), rim_px) / np.maximum(weight, 1e-3)[..., None]
+    weight = blurred(core, rim_px)
+    person = blurred(frame * core[..., None], rim_px) / np.maximum(weight, 1e-3)[..., None]
     apart = person - behind
-    square = (apart**2).sum(-1)
-    by_colour = smoothstep(((frame - behind) * apart).sum(-1) / np.maximum(square, 1) * (1 + 2 * SURE) - SURE)
+    square = sum_of(apart**2)
+    by_colour = smoothstep(sum_of((frame - behind) * apart) / np.maximum(square, 1) * (1 + 2 * SURE) - SURE)
     trust = smoothstep((np.sqrt(square) - SHADED) / (1.5 * SHADED))
     on_rim = trust * by_colour + (1 - trust) * smoothstep((s + 1) / 2)
-    other = smoothstep((np.linalg.norm(frame - behind, axis=-1) - NOISE) / (2.5 * NOISE))
+    other = smoothstep((length(frame - behind) - NOISE) / (2.5 * NOISE))
     return np.where(s >= rim_px, 1, np.where(s <= -rim_px, other, on_rim)).astype(np.float32)
 
 

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from core.channels import largest, length, sum_of
 from core.records import freeze, record
+from synth.blur import blurred
 from synth.outlines import FAR_MM, nearest
 
 Landing = Callable[[Int[np.ndarray, "n"], Int[np.ndarray, "n"]], Float[np.ndarray, "n 2"]]
@@ -66,7 +68,7 @@ def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w
         first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
         second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
         step = depth_mm[second] - depth_mm[first]
-        apart = np.abs(flow_px[second] - flow_px[first]).max(-1) > options.jump_px
+        apart = largest(np.abs(flow_px[second] - flow_px[first])) > options.jump_px
         found[first] |= apart & (step > options.jump_mm)
         found[second] |= apart & (step < -options.jump_mm)
     return found
@@ -107,12 +109,12 @@ def withdrawn(apart_px: Float[np.ndarray, "h w 2"], away: Float[np.ndarray, "h w
 
     The motion is that from after to before, so it points away from the head where the head withdraws.
     """
-    even = cv2.GaussianBlur(away, (0, 0), max(0.5 * px_per_mm, 1.0))
+    even = blurred(away, max(0.5 * px_per_mm, 1.0))
     out = np.stack([cv2.Sobel(even, cv2.CV_32F, 1, 0), cv2.Sobel(even, cv2.CV_32F, 0, 1)], -1)
-    out /= np.maximum(np.linalg.norm(out, axis=-1, keepdims=True), 1e-6)
+    out /= np.maximum(length(out), 1e-6)[..., None]
     weight, sigma = where.astype(np.float32), max(px_per_mm, 1.0)
-    along = cv2.GaussianBlur(np.maximum((apart_px * out).sum(-1), 0) * weight, (0, 0), sigma)
-    return along / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)
+    along = blurred(np.maximum(sum_of(apart_px * out), 0) * weight, sigma)
+    return along / np.maximum(blurred(weight, sigma), 1e-3)
 
 
 def ending(away: Float[np.ndarray, "h w"], rim_px: float | np.ndarray, fade_px: float | np.ndarray) -> Float[
@@ -127,7 +129,7 @@ def evened(own: Float[np.ndarray, "h w 2"], where: Bool[np.ndarray, "h w"], away
     """The nearest contour's motion at the contour, and further out the mean of its neighbours': no rays."""
     sigma = max(px_per_mm, 1.0)
     weight = where.astype(np.float32)
-    mean = cv2.GaussianBlur(own * weight[..., None], (0, 0), sigma)
-    mean /= np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-3)[..., None]
+    mean = blurred(own * weight[..., None], sigma)
+    mean /= np.maximum(blurred(weight, sigma), 1e-3)[..., None]
     near = np.exp(-away / sigma)[..., None]
     return (near * own + (1 - near) * mean).astype(np.float32)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import structural_similarity
 
+from core.channels import any_of, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.achieved import Achieved, achieved, carried, in_sight
@@ -225,14 +226,14 @@ def whole_mask(pair: Pair) -> Float[np.ndarray, "h w"]:
 def unchanged(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"],
               allowed: Bool[np.ndarray, "h w"]) -> Check:
     """Outside what may change every byte must be the frame's."""
-    count = float((np.any(before != after, axis=2) & ~allowed).sum())
+    count = float((any_of(before != after) & ~allowed).sum())
     return judge("outside", count, None, 0.0, "Outside the operated area the picture is the photo, byte for byte.",
                  f"{count:.0f} pixels outside the operated area were changed.")
 
 
 def coverage(pair: Pair, options: GuardOptions) -> Check:
     """The mask must hold what the plan moves, or the picture shows a torn face."""
-    clear = pair.asked.moved & (np.linalg.norm(pair.asked.flow_px, axis=2) >= 1.0)
+    clear = pair.asked.moved & (length(pair.asked.flow_px) >= 1.0)
     share = float((pair.asked.mask[clear] <= 0).mean()) if clear.any() else 0.0
     return judge("coverage", share, None, options.missed, "The mask holds everything that the plan moves.",
                  f"The mask leaves out {share:.1%} of what the plan moves.")

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from core.correspondence import Correspondence
 from core.records import record
+from synth.blur import blurred
 
 FAR_MM = 1e6
 """The depth of what is not the head."""
@@ -74,7 +75,7 @@ def landing(flow: Correspondence, y: Int[np.ndarray, "n"], x: Int[np.ndarray, "n
         same = (np.linalg.norm(apart, axis=1) < options.across_mm * flow.px_per_mm) & (
             np.abs(depth[edge_y[found], edge_x[found]] - flow.from_depth_mm[y, x]) < options.along_mm)
         shift[y[same], x[same], :2] = apart[same]
-    shift = cv2.GaussianBlur(shift, (0, 0), max(options.smooth_mm * flow.px_per_mm, 1.0))
+    shift = blurred(shift, max(options.smooth_mm * flow.px_per_mm, 1.0))
     evened: np.ndarray = (shift[..., :2] / np.maximum(shift[..., 2:], 1e-6))[y, x]
     return evened
 
@@ -96,12 +97,12 @@ def shown_beside(person: Float[np.ndarray, "h w"], head: Bool[np.ndarray, "h w"]
     count = np.zeros((*head.shape, 2), np.float32)
     for k, weight in enumerate((person[ring], None)):
         count[y, x, k] = np.bincount(number[ring], weight, minlength=len(y))
-    count = cv2.GaussianBlur(count, (0, 0), max(options.count_mm * px_per_mm, 1.0))[y, x]
+    count = blurred(count, max(options.count_mm * px_per_mm, 1.0))[y, x]
     share = count[:, 0] / np.maximum(count[:, 1], 1e-3)
     known = (share < options.known) & (count[:, 1] > 1e-3)
     spread = np.zeros((*head.shape, 2), np.float32)
     spread[y[known], x[known]] = np.stack([limit * share[known], np.ones(known.sum())], 1)
-    spread = cv2.GaussianBlur(spread, (0, 0), max(options.carry_mm * px_per_mm, 1.0))
+    spread = blurred(spread, max(options.carry_mm * px_per_mm, 1.0))
     asked = y[~known], x[~known]
     near = cv2.dilate(marked(head.shape, *asked), np.ones((2 * round(limit) + 1,) * 2, np.uint8)) > 0
     some = near & (spread[..., 1] > 1e-7)  # beyond, nobody tells

@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from core.channels import any_of
 from core.correspondence import Correspondence
 from core.records import record
+from synth.blur import FINE
 
 Shade = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, "n 3"]]
 """sRGB factor of the light on skin with given head-frame unit normals; about one."""
@@ -33,13 +35,26 @@ RELIGHT = RelightOptions()
 
 def light_ratio(flow: Correspondence, shade: Shade, options: RelightOptions = RELIGHT) -> Float[np.ndarray, "h w 3"]:
     """The factor of every pixel's sRGB colour; one where the skin did not move."""
-    log = np.zeros((*flow.moved.shape, 3), np.float32)
-    turned = flow.moved & np.any(flow.normals_before != flow.normals_after, axis=-1)
-    if not turned.any():
-        return np.ones_like(log)
-    log[turned] = np.log(shade(flow.normals_after[turned]) / shade(flow.normals_before[turned]))
-    covered = np.isfinite(flow.depth_after_mm).astype(np.float32)
     sigma = max(options.smooth_mm * flow.px_per_mm, 0.5)
-    weight = cv2.GaussianBlur(covered, (0, 0), sigma)
-    log = cv2.GaussianBlur(log, (0, 0), sigma) / np.maximum(weight, 1e-3)[..., None]  # and on beyond the silhouette
-    return np.exp(np.clip(log, np.log(options.darkest), np.log(options.brightest)))
+    step = max(1, int(sigma / FINE))  # so smooth a factor is worked out at every step-th pixel
+    at = (slice(step // 2, None, step),) * 2
+    before, after = flow.normals_before[at], flow.normals_after[at]
+    turned = flow.moved[at] & any_of(before != after)
+    if not turned.any():
+        return np.ones((*flow.moved.shape, 3), np.float32)
+    log = np.zeros(before.shape, np.float32)
+    log[turned] = np.log(shade(after[turned]) / shade(before[turned]))
+    covered = np.isfinite(flow.depth_after_mm[at]).astype(np.float32)
+    weight = cv2.GaussianBlur(covered, (0, 0), sigma / step)
+    log = cv2.GaussianBlur(log, (0, 0), sigma / step) / np.maximum(weight, 1e-3)[..., None]  # and beyond the silhouette
+    ratio = np.exp(np.clip(log, np.log(options.darkest), np.log(options.brightest)))
+    return enlarged(ratio, flow.moved.shape, step)
+
+
+def enlarged(small: Float[np.ndarray, "a b 3"], shape: tuple[int, ...], step: int) -> Float[np.ndarray, "h w 3"]:
+    """Values known at every step-th pixel, from the middle of the first step on, at all pixels of `shape`."""
+    if step == 1:
+        return small
+    between = np.array([[1, 0, -(step // 2)], [0, 1, -(step // 2)]]) / step
+    return cv2.warpAffine(small, between, shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                          borderMode=cv2.BORDER_REPLICATE)

@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
+from core.channels import largest, length
 from core.correspondence import Correspondence
 from core.records import record
+from synth.blur import blurred
 from synth.contours import Beyond
 from synth.outlines import FAR_MM
 
@@ -47,7 +49,7 @@ def hidden(flow: Correspondence, contour: Beyond, options: RevealOptions = REVEA
     reach = max(1, round(options.rim_mm * flow.px_per_mm))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     nearest = cv2.remap(cv2.erode(near, disc), *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    apart = np.linalg.norm(contour.flow_px - flow.flow_px, axis=-1)
+    apart = length(contour.flow_px - flow.flow_px)
     beside = contour.behind & (contour.distance_px <= apart + 2 * reach) & np.isfinite(flow.depth_after_mm)
     return occluded(flow, options) | (beside & (flow.from_depth_mm - options.tolerance_mm > nearest))
 
@@ -65,9 +67,11 @@ def matched(frame: Float[np.ndarray, "h w 3"], skin_before: Float[np.ndarray, "h
     """The texture after, multiplied by what frame and texture before differ by where both show skin (`seen`)."""
     weight = seen.astype(np.float32)[..., None]
     sigma = max(sigma_px, 1.0)
-    gain = (cv2.GaussianBlur(frame * weight, (0, 0), sigma) + 1e-3) / (
-        cv2.GaussianBlur(skin_before * weight, (0, 0), sigma) + 1e-3)
-    return skin_after * np.clip(gain, 0.75, 1.33)
+    gain, below = (blurred(part * weight, sigma) + np.float32(1e-3) for part in (frame, skin_before))
+    gain /= below
+    np.clip(gain, 0.75, 1.33, out=gain)
+    gain *= skin_after
+    return gain
 
 
 def agreement(skin: Float[np.ndarray, "h w 3"], stretched: Float[np.ndarray, "h w 3"], unseen: Bool[np.ndarray, "h w"],
@@ -75,8 +79,10 @@ def agreement(skin: Float[np.ndarray, "h w 3"], stretched: Float[np.ndarray, "h 
     """How far texture and stretched picture agree over the hidden skin, 0..1; one far from any."""
     weight = unseen.astype(np.float32)
     near = max(options.local_mm * px_per_mm, 1.0)
-    apart = cv2.GaussianBlur((skin - stretched) * weight[..., None], (0, 0), near)
-    apart /= np.maximum(cv2.GaussianBlur(weight, (0, 0), near), 1e-3)[..., None]
-    alike = np.exp(-(np.abs(apart).max(-1) / options.agree) ** 2) * weight
+    apart = skin - stretched
+    apart *= weight[..., None]
+    apart = blurred(apart, near)
+    apart /= np.maximum(blurred(weight, near), 1e-3)[..., None]
+    alike = np.exp(-(largest(np.abs(apart)) / options.agree) ** 2) * weight
     around = max(options.near_mm * px_per_mm, 1.0)
-    return (cv2.GaussianBlur(alike, (0, 0), around) + 1e-3) / (cv2.GaussianBlur(weight, (0, 0), around) + 1e-3)
+    return (blurred(alike, around) + 1e-3) / (blurred(weight, around) + 1e-3)

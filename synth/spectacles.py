@@ -11,11 +11,15 @@ from jaxtyping import Bool, Float, UInt8
 
 from synth.rigid_parts import EYES
 
-OUTER = (33, 263)
+OUTER, ROOT = (33, 263), 168
 BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
-CROSSED = ((9, 195), (145, 50), (374, 280))
-"""Lines over bare skin that rims cross: from between the brows down the nose, from both lower lids down the cheek."""
-UP, DOWN, BESIDE = 0.45, 0.45, 0.3
+CROSSED = ((9, 195),)
+ASIDE = (((145, 50), (133, 198), (46, 123)), ((374, 280), (362, 420), (276, 352)))
+"""Lines over bare skin that a frame crosses: from between the brows down the nose; of the right and of the left half
+from the lower lid down the cheek, from the eye's inner corner down the nose, from the brow's end down the temple."""
+TURNED = 0.8
+"""The outer eye corners so much closer together than from the front: the far half's lines are hidden."""
+UP, DOWN, BESIDE = 0.45, 0.45, 0.6
 """Frames lie within these shares of the distance between the outer eye corners of the line between them."""
 DARK, ON_BROWS, THICK = 0.4, 0.6, 0.14
 """So much darker than beside it, as a share (more is asked on the brows); and frames are thinner than this share of
@@ -24,10 +28,15 @@ LASHES, EDGE = 0.05, 0.012
 """Shares of that distance: around eyes and brows nothing is taken for a frame; a frame's soft edge belongs to it."""
 
 
-def frames(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"]) -> Bool[np.ndarray, "h w"]:
-    """Pixels of the frame of dark spectacles that are worn; none where none is made out."""
+def frames(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"], span_px: float | None = None,
+           ) -> Bool[np.ndarray, "h w"]:
+    """Pixels of the frame of dark spectacles that are worn; none where none is made out.
+
+    span_px: the distance between the outer eye corners as it would be from the front; a turned head's corners lie
+    closer together in the picture, while its frame is as thick as ever.
+    """
     right, left = points_px[list(OUTER)]
-    span = float(np.linalg.norm(left - right))
+    span = float(np.linalg.norm(left - right)) if span_px is None else span_px
     out = np.zeros(picture.shape[:2], bool)
     reach = 1.2 * span
     low = np.clip(np.floor((left + right) / 2 - reach), 0, np.array(picture.shape[1::-1]) - 2).astype(int)
@@ -38,12 +47,15 @@ def frames(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "47
     size = 2 * max(1, round(THICK * span / 2)) + 1
     beside = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     dark = (smooth < (1 - DARK) * beside) & around(grey.shape, points, span)
+    own = np.ones(grey.shape, bool)
     for eye, brow in zip(EYES, BROWS, strict=True):
-        dark &= ~grown(grey.shape, points[list(eye)], LASHES * span)
-        dark &= (smooth < (1 - ON_BROWS) * beside) | ~grown(grey.shape, points[list(brow)], LASHES * span)
-    count, labels = cv2.connectedComponents(dark.astype(np.uint8))
-    kept = {int(v) for line in CROSSED for v in np.unique(labels[crossed(grey.shape, points[list(line)])])} - {0}
-    if not kept or count == 1:
+        own &= ~grown(grey.shape, points[list(eye)], LASHES * span)
+        own &= (smooth < (1 - ON_BROWS) * beside) | ~grown(grey.shape, points[list(brow)], LASHES * span)
+    _, labels = cv2.connectedComponents(dark.astype(np.uint8))  # a frame hangs together across lashes and brows
+    labels[~own] = 0
+    kept = {int(v) for line in crossings(points, span) for v in np.unique(labels[crossed(grey.shape,
+                                                                                         points[list(line)])])} - {0}
+    if not kept:
         return out
     frame = np.isin(labels, list(kept)).astype(np.uint8)
     soft = max(1, round(EDGE * span))
@@ -52,10 +64,17 @@ def frames(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "47
     return out
 
 
+def crossings(points: Float[np.ndarray, "478 2"], span: float) -> list[tuple[int, int]]:
+    """The lines that are in sight."""
+    right, left = (float(np.linalg.norm(points[corner] - points[ROOT])) for corner in OUTER)
+    halves = ASIDE if np.linalg.norm(points[OUTER[0]] - points[OUTER[1]]) > TURNED * span else (ASIDE[left > right],)
+    return [*CROSSED, *(line for half in halves for line in half)]
+
+
 def around(shape: tuple[int, ...], points: Float[np.ndarray, "478 2"], span: float) -> Bool[np.ndarray, "h w"]:
     """Where frames lie: a band along the line between the outer eye corners, whatever the head's roll."""
     right, left = points[list(OUTER)]
-    across = (left - right) / span
+    across = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)
     y, x = np.mgrid[:shape[0], :shape[1]]
     middle = (left + right) / 2
     u = (x - middle[0]) * across[0] + (y - middle[1]) * across[1]

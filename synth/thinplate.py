@@ -231,12 +231,12 @@ class Plate:
 def greens_function(x: Float[np.ndarray, "n 2"], p: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "n m"]:
     """Boggio's function of the clamped disc; 0.5 at its middle under a load there."""
     xx, pp = np.sum(x**2, -1)[:, None], np.sum(p**2, -1)
-    r2 = x @ (-2 * p.T)
-    r2 += xx
-    r2 += pp
+    r2 = np.hstack([x, xx, np.ones_like(xx)]) @ np.vstack([-2 * p.T, np.ones_like(pp), pp])
     np.maximum(r2, 1e-24, out=r2)  # rounding may make it negative; r^2 ln r^2 goes to 0
     ab = (1 - xx) * (1 - pp)
-    log = np.log((r2 + ab) / r2)
+    log = ab / r2
+    log += 1
+    np.log(log, out=log)
     log *= r2
     ab -= log
     ab *= 0.5

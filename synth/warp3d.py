@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from core.channels import largest, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
-from synth.relight import RELIGHT, RelightOptions, Shade, light_ratio
 from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
@@ -43,7 +43,6 @@ class WarpOptions:
     contour: ContourOptions = CONTOUR
     outline: OutlineOptions = OUTLINE
     backdrop: BackdropOptions = BACKDROP
-    relight: RelightOptions = RELIGHT
     reveal: RevealOptions = REVEAL
 
     def loosened(self, misfit_mm: float) -> "WarpOptions":
@@ -62,13 +61,15 @@ class WarpOptions:
 WARP = WarpOptions()
 
 
-def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None, shade: Shade | None = None,
-           plate: Plate | None = None, skins: Skins | None = None, person: Bool[np.ndarray, "h w"] | None = None,
-           misfit_mm: float = 1.0, options: WarpOptions = WARP) -> UInt8[np.ndarray, "h w 3"]:
+def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
+           light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
+           person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0, options: WarpOptions = WARP) -> UInt8[
+               np.ndarray, "h w 3"]:
     """The frame after the operation, at its own size; a copy of the frame where `flow` is None (nothing moves).
 
-    shade: the fitted light (`relight`); None: brightness stays. plate: of the whole picture, when the frame was taken
-    in front of it; None: the surroundings are continued. skins: see `Skins`; None: revealed skin is stretched.
+    light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
+    plate: of the whole picture, when the frame was taken in front of it; None: the surroundings are continued.
+    skins: see `Skins`; None: revealed skin is stretched.
     person: who is seen in the whole picture, hair and clothes too, roughly; wanted where there is no plate, for there
     the fitted outline alone would have to tell person and backdrop apart. misfit_mm: how far the fitted head lies from
     the person, one standard deviation; the rims that give way to the picture are in proportion.
@@ -81,14 +82,14 @@ def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None, shade
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     scene = Scene(part, flow, plate, None if person is None else person[flow.window], options)
-    color, changed = bent(scene, flow, shade, skins, options)
+    color, changed = bent(scene, flow, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
     return out
 
 
-def bent(scene: "Scene", flow: Correspondence, shade: Shade | None, skins: Skins | None, options: WarpOptions) -> tuple[
-        np.ndarray, np.ndarray]:
+def bent(scene: "Scene", flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None, skins: Skins | None,
+         options: WarpOptions) -> tuple[np.ndarray, np.ndarray]:
     """Colours of the window after, and which pixels they change."""
     contour = scene.contour
     taper = smoothstep(flow.mask / TAPER)[..., None]
@@ -98,12 +99,12 @@ def bent(scene: "Scene", flow: Correspondence, shade: Shade | None, skins: Skins
     color, person = scene.fetched(own)
     if skins is not None:
         color = revealed(color, person, scene, flow, skins, taper, options)
-    moved = np.abs(own).max(-1) > LEAST_PX
-    changed = moved | (np.abs(color - scene.frame).max(-1) > 0.5)
-    if shade is not None:
-        factor = 1 + (light_ratio(flow, shade, options.relight) - 1) * person[..., None] * taper
+    moved = largest(np.abs(own)) > LEAST_PX
+    changed = moved | (largest(np.abs(color - scene.frame)) > 0.5)
+    if light is not None:
+        factor = 1 + (light - 1) * person[..., None] * taper
         color = color * factor
-        changed |= np.abs(factor - 1).max(-1) > LEAST_FACTOR
+        changed |= largest(np.abs(factor - 1)) > LEAST_FACTOR
     return color, changed & (flow.mask > 0)
 
 
@@ -116,19 +117,28 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     if not unseen.any():
         return color
     before, after = skins()
-    both = (before.max(-1) > 0) & (scene.s > 2)
+    both, drawn = (largest(before) > 0) & (scene.s > 2), largest(after) > 0
     skin = matched(scene.frame, before, after, both, options.reveal.match_mm * flow.px_per_mm)
-    back, _ = scene.fetched(flow.flow_px * taper)
-    soft = cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * (after.max(-1) > 0)
-    back += soft[..., None] * taper * (skin - back)
+    del before, after  # at 12 megapixels each of these takes 30 MB or more
+    soft = (cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * drawn)[..., None]
     if contour is None:  # what hid it is gone altogether: there is nothing to compare with
-        return back
-    front, _ = scene.fetched(contour.flow_px * taper)
-    layered = back + contour.share[..., None] * (front - back)
+        back, _ = scene.fetched(flow.flow_px * taper)
+        return back + soft * taper * (skin - back)
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
         contour.behind & np.isfinite(flow.depth_after_mm))
-    return color + trust[..., None] * (layered - color)
+    layered, _ = scene.fetched(flow.flow_px * taper)
+    skin -= layered
+    skin *= soft * taper
+    layered += skin
+    front, _ = scene.fetched(contour.flow_px * taper)
+    front -= layered
+    front *= contour.share[..., None]
+    layered += front
+    layered -= color
+    layered *= trust[..., None]
+    layered += color
+    return layered
 
 
 class Scene:
@@ -154,7 +164,7 @@ class Scene:
         beside = None if self.contour is None else self.contour.stretched * ~np.isfinite(flow.depth_after_mm)
         if self.contour is None or beside is None or not beside.any():
             return
-        reach = rim + float(np.linalg.norm(self.contour.flow_px[self.contour.stretched > 0], axis=-1).max()) + 4
+        reach = rim + float(length(self.contour.flow_px[self.contour.stretched > 0]).max()) + 4
         near = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
         self.behind = backdrop(part, self.s, (self.s < reach) | near, rim, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)

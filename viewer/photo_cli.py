@@ -82,11 +82,13 @@ def photo(
         "--ipd-mm", metavar="X", help=f"Distance between the pupils, {IPD_MM[0]:g} to {IPD_MM[1]:g} mm; without it "
         "the iris and the usual size of heads give the millimetres.")] = None,
     band: Annotated[Band, typer.Option(help="Where tissue responds least, on average, or most.")] = Band.mean,
-    form: Annotated[Form, typer.Option(
-        "--format", help="png keeps every pixel that does not change; `same` is the photo's own format, which encodes "
-        "all of it anew.")] = Form.png,
+    form: Annotated[Form | None, typer.Option(
+        "--format", help="png (what is written without this) keeps every pixel that does not change; `same` is the "
+        "photo's own format, which encodes all of it anew. With --all and --sweep: each picture's own file, too.")]
+    = None,
     details: Annotated[bool, typer.Option(
-        "--details", help="Also the mask, the control picture, the wireframes and the landmarks.")] = False,
+        "--details", help="Also the mask, the control picture, the wireframes and the landmarks; with --all and "
+        "--sweep of each picture.")] = False,
     symmetry: Annotated[bool, typer.Option(
         "--symmetry", help="Also: left against right in mm, the head's pose removed; before and after.")] = False,
     skin_tone: Annotated[bool, typer.Option(
@@ -123,8 +125,9 @@ def photo(
     from previsage.photo_batch import photos_in
 
     photos = photos_in(inputs)
-    work = Work(output=output, mode=mode.value, band=band.value, face=face, ipd_mm=ipd_mm, form=form.value,
-                details=details, options=options, all=all_, symmetry=symmetry, skin_tone=skin_tone)
+    work = Work(output=output, mode=mode.value, band=band.value, face=face, ipd_mm=ipd_mm,
+                form=(form or Form.png).value, details=details, each=details or form is not None, options=options,
+                all=all_, symmetry=symmetry, skin_tone=skin_tone)
     percent = INTENSITY
     if all_:
         wanted, percent = None, INTENSITY if intensity is None else intensity
@@ -154,6 +157,7 @@ class Work:
     ipd_mm: float | None
     form: str
     details: bool
+    each: bool
     options: dict[str, Any]
     all: bool
     symmetry: bool
@@ -187,7 +191,7 @@ def made_from(work: Work, photo_: Path, folder: Path, plan: "Plan | None", perce
               progress: Progress) -> Made:
     """All that is wanted of one photo. InputRefused: also when there are several faces; then a picture numbers them."""
     from previsage.photo import begin
-    from previsage.photo_sheets import every, save_every, save_sweep
+    from previsage.photo_sheets import every, save_each, save_every, save_sweep
     from previsage.photo_sheets import sweep as swept
 
     try:
@@ -210,6 +214,8 @@ def made_from(work: Work, photo_: Path, folder: Path, plan: "Plan | None", perce
         made.files = save_sweep(made.results, folder, f"{Path(study.photo.name).stem}_{plan.id}_{work.mode}")
     elif plan is not None:
         made.results, made.files = single(work, study, folder, plan, progress)
+    if work.each and (work.all or sweep is not None):
+        made.files += save_each(made.results, folder, work.form, work.details)
     measure(work, study, made.results[-1] if plan is not None and made.results else None, folder, made)
     return made
 
@@ -300,8 +306,8 @@ def shown_batch(work: Work, photos: list[Path], plan: "Plan | None", percent: fl
     """A folder."""
     from previsage.photo_batch import batch
 
-    def make(photo_: Path, folder: Path, told_: Progress) -> "PhotoResult":
-        return made_from(work, photo_, folder, plan, percent, sweep, told_).results[-1]
+    def make(photo_: Path, folder: Path, told_: Progress) -> list["PhotoResult"]:
+        return made_from(work, photo_, folder, plan, percent, sweep, told_).results
 
     key = {"plan": None if plan is None else plan.model_dump(mode="json"), "percent": percent, "sweep": sweep,
            **{k: v for k, v in dataclasses.asdict(work).items() if k != "output"}}

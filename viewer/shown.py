@@ -72,14 +72,16 @@ def steps_of(made: Prediction) -> list[tuple[str, str, float, str]]:
 
 def prediction(case: Path, made: Prediction) -> None:
     """A prediction in words."""
-    folder = case / "plans" / made.plan["id"]
-    table("", ["step", "value", ""], [[label, f"{value:+.2f}", unit] for _, label, value, unit in steps_of(made)])
+    folder, short = case / "plans" / made.plan["id"], short_names(made)
+    table("", ["step", "what", "value", ""], [[own_name(name, short), label, f"{value:+.2f}", unit]
+                                              for name, label, value, unit in steps_of(made)])
     say()
     table("Handles, mm (x to the patient's left, y up, z forward)", ["step", "handle", "asked", "landed", "off by"],
-          [landed_row(item) for item in made.landed] or [["none moves", "", "", "", ""]])
+          [landed_row(item, short) for item in made.landed] or [["none moves", "", "", "", ""]])
     say()
     if made.couplings:
-        table("Also moves", ["step", "what", "mm", "from", "to", "evidence"], [coupled_row(c) for c in made.couplings])
+        table("Also moves", ["step", "what", "mm", "from", "to", "evidence"],
+              [coupled_row(c, short) for c in made.couplings])
         say()
     least, mean, most = (np.linalg.norm(made.total_mm(band), axis=1).max() for band in BANDS)
     say(f"Volume    +{made.volume_added_ml:.2f} ml, -{made.volume_removed_ml:.2f} ml")
@@ -93,10 +95,15 @@ def prediction(case: Path, made: Prediction) -> None:
     say(SIMULATION)
 
 
-def landed_row(item: Landed) -> list[str]:
+def short_names(made: Prediction) -> bool:
+    """Whether steps can go by their own names: in a plan of several procedures two may have the same."""
+    return len({name.partition(".")[0] for name in made.step_names} - {"free"}) == 1
+
+
+def landed_row(item: Landed, short: bool) -> list[str]:
     """One handle."""
     vector = [" ".join(f"{c + 0.0:+.2f}" for c in v) for v in (item.asked_mm, item.landed_mm)]
-    return [item.step.partition(".")[2], item.pin, *vector, f"{item.error_mm:.3f}"]
+    return [own_name(item.step, short), item.pin, *vector, f"{item.error_mm:.3f}"]
 
 
 def solved_record(case: Path, found: Solved, made: Prediction) -> dict[str, Any]:
@@ -125,9 +132,14 @@ def measures(known: Mapping[str, Measure]) -> None:
           [[name, m.label, m.unit or "ratio", " ".join(m.pins)] for name, m in known.items()])
 
 
-def coupled_row(item: Coupled) -> list[str]:
+def own_name(step: str, short: bool) -> str:
+    """A step's name, without its procedure's when `short`."""
+    return step.partition(".")[2] if short and not step.startswith("free.") else step
+
+
+def coupled_row(item: Coupled, short: bool) -> list[str]:
     """One thing that is dragged along."""
-    return [item.step.partition(".")[2], item.label, f"{item.mean_mm:+.1f}", f"{item.low_mm:+.1f}",
+    return [own_name(item.step, short), item.label, f"{item.mean_mm:+.1f}", f"{item.low_mm:+.1f}",
             f"{item.high_mm:+.1f}", item.mark]
 
 

@@ -9,7 +9,7 @@ from core.camera import Camera
 from core.mesh import Mesh
 from core.reconstruction import Scale
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid, rotation_from_vector
-from recon.head import with_size
+from recon.views import with_size
 from tests.procedural_head import procedural_head
 
 

@@ -10,7 +10,7 @@ import yaml
 from core import Plan, PlannedProcedure
 from core.errors import PrevisageError, UsageError
 from deform3d import catalogue, clinical_flags, load_catalogue, read_plan, resolve
-from deform3d.catalogue import with_own
+from deform3d.catalogue import read_procedure, with_own
 from deform3d.flags import consequences
 
 FOLDER = Path(__file__).parents[2] / "data" / "procedures"
@@ -178,6 +178,28 @@ def test_an_override_with_its_reason_passes_the_clamp_but_not_all_sense():
     for wrong in ([{"what": "rhinoplasty.hump_mm"}], [{"what": "rhinoplasty.hump_mm", "reason": ""}]):
         with pytest.raises(UsageError):
             read_plan({**beyond, "overrides": wrong})
+
+
+@pytest.mark.parametrize(("plan", "words", "hint"), [
+    ({"procedures": [{"procedure": "rhinoplasty", "values": {"hump_mm": math.nan}}]}, "finite number", "procedures"),
+    ({"procedures": [{"procedure": "rhinoplasty", "values": {"alar_base_mm": {"left": math.inf}}}]},
+     "alar_base_mm.Sides.left: Input should be a finite number", "procedures"),
+    ({"procedures": [{"procedure": "rhinoplasty"}], "overrides": [{"what": "rhinoplasty.hump_mm"}]}, "reason", "WHY"),
+    ({"free": [{"at": "pg", "move_mm": [9, 0, 0], "radius_mm": 4}]}, "half as long", "LANDMARK"),
+    ({"procedures": [{"procedure": "rhinoplasty"}], "overlap": "both"}, "overlap", "in_turn")])
+def test_what_is_wrong_in_a_plan_is_said_once_with_how_that_part_is_written(plan, words, hint):
+    with pytest.raises(UsageError) as caught:
+        read_plan(plan)
+    assert words in caught.value.message and hint in caught.value.hint
+    assert "valid dictionary" not in caught.value.message
+
+
+def test_only_a_length_is_part_of_a_length():
+    text = (FOLDER / "rhinoplasty.yaml").read_text("utf-8")
+    wrong = text.replace("unit: deg", "unit: deg\n    part_of: {start: sn, end: ls, most: 0.3, evidence: {mark: E, "
+                         "source: none}}", 1)
+    with pytest.raises(PrevisageError, match="only a step in mm"):
+        read_procedure("rhinoplasty.yaml", wrong)
 
 
 def test_a_procedure_named_twice_is_refused():

@@ -8,7 +8,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import Delaunay
 
 from core import Mesh, SurfacePoints
-from deform3d.geodesic import Surface, edge_line, smoothstep
+from deform3d.geodesic import Surface, chains, edge_line, smoothstep, spaced
 
 
 def as_mesh(vertices, faces) -> Mesh:
@@ -142,6 +142,21 @@ def test_distance_to_a_line_on_both_its_sides():
 
 
 @pytest.mark.parametrize("seed", [None, 3])
+def test_a_line_ends_where_it_goes_too_far_within_triangles(seed):
+    mesh = sheet(seed=seed)
+    x, y = mesh.vertices_mm[:, 0], mesh.vertices_mm[:, 1]
+    surface, far = Surface(mesh.vertices_mm, mesh.faces), np.maximum(x - 20.3, 5.4 - x)
+    line = edge_line(surface, (y - 4.7)[None], 1.0, x - 20.3)
+    place = mesh.points(line.points)
+    assert (place[:, 0].min(), place[:, 0].max()) == pytest.approx((0, 20.3), abs=1e-9)
+    assert line.links_mm.sum() == pytest.approx(20.3)
+    points = mesh.points(spaced(mesh.vertices_mm, mesh.faces.astype(np.int64), y - 4.7, 3.0, far))
+    exact = 5.4 + 14.9 / 5 * (np.arange(5) + 0.5)
+    np.testing.assert_allclose(np.sort(points[:, 0]), exact, atol=0.5)  # the line's ends are smoothed, too
+    assert len(spaced(mesh.vertices_mm, mesh.faces.astype(np.int64), y - 4.7, 3.0, np.ones(len(x)))) == 0
+
+
+@pytest.mark.parametrize("seed", [None, 3])
 def test_distance_to_a_straight_edge_and_to_the_corner_of_two(seed):
     """Still where x < 7.3 or y > 6.1: exact beside each edge; on the still side the corner between them is met."""
     mesh = sheet(seed=seed)
@@ -152,6 +167,15 @@ def test_distance_to_a_straight_edge_and_to_the_corner_of_two(seed):
     np.testing.assert_allclose(found[moving], np.minimum(x - 7.3, 6.1 - y)[moving], atol=1e-3)
     both = (x < 7.3) & (y > 6.1)
     np.testing.assert_allclose(found[both], np.hypot(x - 7.3, y - 6.1)[both], atol=1e-3)
+
+
+def test_segments_join_to_lines_open_and_closed():
+    """An open line of three and a closed one of two, out of order."""
+    edges = np.array([[[5, 6], [7, 8]], [[-3, -3], [5, 6]], [[10, 11], [12, 13]], [[7, 8], [1, 2]],
+                      [[12, 13], [10, 11]]])
+    lines = [list(line) for line in chains(edges)]
+    assert lines == [[1, 0, 3], [2, 4]]
+    assert chains(edges[:0]) == []
 
 
 def test_smoothstep_is_flat_at_both_ends():

@@ -10,7 +10,9 @@ from core import Mesh
 from core.store import load_reconstruction
 from core.transforms import head_rotation, umeyama
 from deform3d import catalogue, field_of, predict, read_plan
+from deform3d.field import DEFAULT
 from deform3d.globe import Globes
+from deform3d.ground import LARGEST_MM
 from deform3d.handles import handle_points
 from deform3d.volume import spoiled, swept_mm3
 from tests.deform3d.builders import mirrored, remeshed
@@ -118,6 +120,28 @@ def test_more_is_more(model, mesh, name):
         {"procedure": name, "intensity": k}]}), catalogue()).landed]) for k in (25, 50, 75, 100)]
     for less, more in zip(steps, steps[1:], strict=False):
         assert (np.linalg.norm(more, axis=1) > np.linalg.norm(less, axis=1) - 1e-9).all()
+
+
+@pytest.mark.parametrize("share", [0.32, 0.35])
+def test_more_than_a_third_of_the_philtrum_is_told_on_every_head(model, share):
+    for seed in (None, 0, 1):
+        mesh = head_of(model, seed)
+        sn, ls = (mesh.points(model.anatomy.pin(pin))[0] for pin in ("sn", "ls"))
+        taken = share * float(np.linalg.norm(sn - ls))
+        made = predict(mesh, model.anatomy, read_plan({"procedures": [
+            {"procedure": "lip_lift", "values": {"excision_mm": taken}}], "overrides": [
+                {"what": "lip_lift.excision_mm", "reason": "a philtrum above the mean"}]}), catalogue())
+        assert any("from sn to ls" in told for told in made.warnings) == (share > 0.33), made.warnings
+
+
+@PROCEDURE
+def test_beyond_the_reach_of_its_handles_nothing_moves(model, mesh, name):
+    """Compact support: further than this from every moved handle, straight, a field is exactly zero."""
+    procedure, field = catalogue()[name], field_of(mesh, model.anatomy, catalogue()[name])
+    moved = [row for row, pin in enumerate(field.pins) if pin in procedure.moved_pins()]
+    away = cKDTree(mesh.points(field.points)[moved]).query(mesh.vertices_mm)[0]
+    support = (DEFAULT.support_per_falloff + DEFAULT.setback_per_falloff) * procedure.falloff_mm + LARGEST_MM
+    assert field.cardinal[away < support / 3].any() and not field.cardinal[away > support].any()
 
 
 def test_finer_triangles_give_the_same_result(made_case):

@@ -6,7 +6,8 @@ import pytest
 from core import Plan
 from core.healing import WEEK_MONTHS, Healing
 from deform3d import catalogue, predict
-from deform3d.healing import MONTHS
+from deform3d.healing import MONTHS, swelling_mm
+from deform3d.volume import added_removed_ml
 
 COURSE = {"mark": "E", "source": "a test"}
 HEIGHT = {"mean": 3.0, "mark": "E", "source": "a test"}
@@ -75,3 +76,15 @@ def test_swelling_at_a_time_lies_between_the_kept_states(model, mesh):
     assert most[0] > most[1] > most[2] > most[3] == most[4] > 0
     whole = float(np.linalg.norm(made.swelling_mm[0], axis=1).max())
     assert most[1] / whole == pytest.approx(0.3, abs=0.01)
+
+
+def test_the_tip_of_the_nose_swells_more_than_its_dorsum_and_the_whole_as_before(model, mesh):
+    procedure = catalogue()["rhinoplasty"]
+    even = procedure.model_copy(update={"healing": procedure.healing.model_copy(update={
+        "around": {}, "regions": {"nose": 1.0}})})
+    layers = [swelling_mm(mesh, model.anatomy, p) for p in (procedure, even)]
+    tip, dorsum = (np.array([np.linalg.norm(model.anatomy.pin(pin).on(layer, mesh.faces)) for layer in layers])
+                   for pin in ("prn", "rhi"))
+    assert tip[0] > 1.2 * dorsum[0] and tip[0] > 1.15 * tip[1] and abs(tip[1] / dorsum[1] - 1) < 0.05
+    ml = [added_removed_ml(mesh, layer)[0] for layer in layers]
+    assert ml[0] == pytest.approx(ml[1], rel=0.03)

@@ -19,7 +19,7 @@ def spike(mesh, width):
 
 
 def rows_turned(mesh, field, asked):
-    return turned(mesh.vertices_mm, mesh.faces, np.arange(len(mesh.faces)), field @ asked)
+    return turned(mesh.vertices_mm, mesh.faces, mesh.faces, field @ asked, np.ones(len(mesh.faces), bool))
 
 
 def test_a_gentle_field_is_left_alone(flat):
@@ -42,20 +42,23 @@ def test_a_spike_that_turns_triangles_over_is_drawn_smooth(flat):
 
 def test_turned_is_told_by_the_normal(flat):
     """A displacement that mirrors the sheet turns every triangle; a turn by less than 90 degrees none."""
-    rows = np.arange(len(flat.faces))
+    every = np.ones(len(flat.faces), bool)
     mirror = flat.vertices_mm * [-2.0, 0, 0]
-    assert turned(flat.vertices_mm, flat.faces, rows, mirror).all()
+    assert turned(flat.vertices_mm, flat.faces, flat.faces, mirror, every).all()
+    assert not turned(flat.vertices_mm, flat.faces, flat.faces, mirror, ~every).any()
     c, s = np.cos(1.4), np.sin(1.4)
     tilted = flat.vertices_mm @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) - flat.vertices_mm
-    assert not turned(flat.vertices_mm, flat.faces, rows, tilted).any()
+    assert not turned(flat.vertices_mm, flat.faces, flat.faces, tilted, every).any()
+    both = np.hstack([tilted, mirror])
+    assert turned(flat.vertices_mm, flat.faces, flat.faces, both, every).all()
 
 
 def test_harmonic_values_are_their_neighbours_mean_by_closeness(flat):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(len(flat.vertices_mm), 2))
     chosen = (np.abs(flat.vertices_mm[:, :2] - 10) < 3.5).all(1)
-    out = harmonic(flat, values, chosen)
-    assert np.array_equal(out[~chosen], values[~chosen])
+    out = values.copy()
+    out[chosen] = harmonic(flat, values, np.flatnonzero(chosen))
     for vertex in np.flatnonzero(chosen):
         near = np.setdiff1d(flat.faces[(flat.faces == vertex).any(1)], vertex)
         weight = 1 / ((flat.vertices_mm[near] - flat.vertices_mm[vertex])**2).sum(1)

@@ -11,10 +11,11 @@ from core import InputRefused, Plan, PlannedProcedure, PrevisageError, UsageErro
 from core.files import read_json
 from core.plan import PlannedFlag
 from previsage.photo import PhotoResult, asked_plan, begin, carried_out, seen_from_here, shown_shares, view_of
-from previsage.photo_modes import average_moves, eased, region_around
-from previsage.photo_output import save_faces, save_result
+from previsage.photo_modes import NEUTRAL, average_moves, eased, region_around
+from previsage.photo_output import cells_of, save_faces, save_result
 from previsage.photo_sheets import every, save_every, save_sweep, sweep
 from previsage.photo_study import Study
+from synth.guard import Verdict, judge
 from synth.photo_file import read_photo_file
 from synth.provenance import verify
 from tests.previsage.photos import face, portrait_file, stills
@@ -163,14 +164,34 @@ def test_no_face_is_refused_with_what_to_do(tmp_path: Path) -> None:
     assert "fills a third" in refused.value.hint
 
 
-def test_a_wide_gamut_photo_keeps_its_colours(tmp_path: Path) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    path = tmp_path / "wide.png"
-    Image.fromarray(face()).save(path, icc_profile=profile)
-    made = previsage.predict_photo(path, "rhinoplasty", 60, "tps")
+@pytest.mark.parametrize("mode", ["tps", "warp3d"])
+def test_a_photo_in_other_colours_keeps_them(results: dict[str, PhotoResult], tmp_path: Path, mode: str) -> None:
+    """A profile with red and green exchanged, and a photo with them exchanged: to the eye the same photo."""
+    plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = plain.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    path = tmp_path / "other.png"
+    Image.fromarray(face()[..., [1, 0, 2]]).save(path, icc_profile=profile)
+    made = previsage.predict_photo(path, "rhinoplasty", 80, mode)
+    apart = np.abs(made.output[..., [1, 0, 2]].astype(int) - results[mode].output)
+    assert np.percentile(apart[made.mask > 0.5], 99) <= 3
     written = save_result(made, tmp_path / "out")[0]
     with Image.open(written) as after:
         assert after.info["icc_profile"] == profile
+
+
+def test_a_plain_render_shows_no_bald_head_in_the_photo(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the guard refuses is shown as the fitted head alone, before and after, and says so."""
+    bad = Verdict(checks=(judge("tint", 9.0, None, 2.0, "", "The skin's colour has changed."),))
+    monkeypatch.setattr("previsage.photoreal_stage.guard", lambda *_, **__: bad)
+    made = carried_out(study, asked_plan("rhinoplasty", 80, None), "warp3d")
+    assert not made.shown and made.reason and made.stand_in is not None
+    before, after = made.stand_in
+    assert np.array_equal(after, made.output) and (before != after).any()
+    corner = made.output[:40, :40]
+    assert (corner == corner[0, 0]).all(), "not the photo"
+    apart = np.abs(before.astype(int) - after).max(-1)
+    assert apart.max() > 20 > apart[made.mask == 0].max(), "the heads differ where the plan is"
+    assert all((cell[:20, :20] == NEUTRAL).all() for cell in cells_of(made)[:2]), "both halves of the pair"
 
 
 def test_opacity_is_kept(tmp_path: Path) -> None:

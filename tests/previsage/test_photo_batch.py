@@ -17,11 +17,11 @@ from tests.previsage.photos import portrait_file
 CALLS: list[str] = []
 
 
-def make(photo: Path, folder: Path, progress: Progress) -> PhotoResult:
+def make(photo: Path, folder: Path, progress: Progress) -> list[PhotoResult]:
     CALLS.append(photo.name)
     result = carried_out(begin(photo), asked_plan("rhinoplasty", 60, None), "tps")
     save_result(result, folder)
-    return result
+    return [result]
 
 
 def rows_of(file: Path) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def test_every_photo_has_a_row_and_is_made_once(photos: Path, tmp_path: Path) ->
 
 
 def test_a_stopped_batch_goes_on(photos: Path, tmp_path: Path) -> None:
-    def stopped(photo: Path, folder: Path, progress: Progress) -> PhotoResult:
+    def stopped(photo: Path, folder: Path, progress: Progress) -> list[PhotoResult]:
         if photo.name == "broken.jpg":
             raise KeyboardInterrupt
         return make(photo, folder, progress)
@@ -73,7 +73,8 @@ def test_a_stopped_batch_goes_on(photos: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_and_a_wrong_plan_stop_the_batch(photos: Path, tmp_path: Path) -> None:
     for error in (PrevisageError("disk_full", "full", "x"), UsageError("beyond_clamp", "too much", "x")):
-        def failing(photo: Path, folder: Path, progress: Progress, error: PrevisageError = error) -> PhotoResult:
+        def failing(photo: Path, folder: Path, progress: Progress, error: PrevisageError = error
+                    ) -> list[PhotoResult]:
             raise error
 
         with pytest.raises(PrevisageError) as stopped:

@@ -3,21 +3,25 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import previsage
 from core import Camera, PrevisageError, UsageError, View
-from core.files import read_json
+from core.files import read_json, write_json
+from core.reconstruction import Reconstruction
 from core.store import load_picture, save_png
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from previsage import photoreal_stage
-from previsage.studio import spread
+from previsage.photoreal_stage import BEYOND, CELL_WH, cut, cut_box
+from previsage.studio import Studio, spread
 from synth.guard import Check, Verdict
 from synth.provenance import verify
 from tests.previsage.made import nose
 
 Files = dict[str, int]
+RIMS = (16, 14, 14)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,40 @@ def test_a_plan_of_nothing_gives_the_frames_themselves(case: Path) -> None:
         assert np.array_equal(before, after)
 
 
+def test_spectacles_stay_where_they_were_photographed(case: Path) -> None:
+    head, prediction = previsage.load(case), previsage.predict(case, nose())
+    view = spread(head.views, 3)[1]
+    put_on(case, head, view)
+    made = Studio(case, head, prediction.total_mm()).made(view)
+    assert made.seen is not None
+    after, drawn = made.dressed(made.picture), (made.photographed == RIMS).all(-1)
+    moved = np.zeros(drawn.shape, bool)
+    moved[made.seen.correspondence.window] = made.seen.correspondence.mask > 0
+    assert (drawn & moved).sum() > 20 and made.worn[drawn].mean() > 0.9  # the bridge is on the skin that moves
+    assert np.array_equal(after[made.worn], made.photographed[made.worn])
+    assert (made.picture[drawn & moved].astype(int).sum(-1) > 2 * sum(RIMS)).mean() > 0.9  # beneath it is skin
+    assert (after != made.photographed).any(-1)[moved].mean() > 0.5
+    quality = read_json(case / "capture" / "quality.json")
+    write_json(case / "capture" / "quality.json", {**quality, "checks": []})
+    assert not Studio(case, head, prediction.total_mm()).made(view).worn.any()
+
+
+def put_on(case: Path, head: Reconstruction, view: View) -> None:
+    """Round rims and a low bridge, drawn into a frame, and the capture's verdict on them."""
+    points = view.camera.px_from_points(head.mesh.points(head.anatomy.pins478))
+    span = np.linalg.norm(points[263] - points[33])
+    frame = load_picture(case / view.path)[..., :3].copy()
+    middles = [np.rint((points[a] + points[b]) / 2 + [0, 0.1 * span]).astype(int) for a, b in ((33, 133), (263, 362))]
+    for middle in middles:
+        cv2.circle(frame, tuple(middle.tolist()), round(0.24 * span), RIMS, round(0.04 * span))
+    across = [np.rint(m + [s * 0.24 * span, 0]).astype(int).tolist() for m, s in zip(middles, (1, -1), strict=True)]
+    cv2.line(frame, *across, RIMS, round(0.04 * span))
+    save_png(case / view.path, frame)
+    quality = read_json(case / "capture" / "quality.json")
+    checks = [{**c, "value": "worn"} if c["name"] == "glasses" else c for c in quality["checks"]]
+    write_json(case / "capture" / "quality.json", {**quality, "checks": checks})
+
+
 def test_what_the_guard_refuses_is_replaced_and_said(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = Verdict(checks=(Check(name="tint", status="failed", value=9.0, limit="2", sentence="It is far too green."),))
     monkeypatch.setattr(photoreal_stage, "guard", lambda *a, **k: bad)
@@ -140,3 +178,18 @@ def test_frames_are_spread_over_the_turn_whatever_the_film_lingers_on() -> None:
     chosen = [round(np.degrees(v.camera.head_angles_rad[0])) for v in spread(views, 5)]
     assert chosen in ([-60, -31, 0, 29, 61], [-61, -29, 0, 31, 60])
     assert len(spread(views, 99)) == len(views)
+
+
+@pytest.mark.parametrize(("low", "high"), [((300, 200), (500, 450)), ((0, 10), (260, 330)), ((620, 400), (790, 640)),
+                                           ((10, 20), (780, 630))])
+def test_a_cut_shows_all_points_and_no_more_than_the_picture_where_it_can(low: tuple[int, int], high: tuple[int, int],
+                                                                          ) -> None:
+    width, height = 800, 650
+    left, top, right, bottom = cut_box(np.array([low, high], float), (width, height))
+    assert left <= low[0] and top <= low[1] and right >= high[0] and bottom >= high[1]
+    assert (right - left) / (bottom - top) == pytest.approx(CELL_WH[0] / CELL_WH[1], rel=0.02)
+    within = left >= 0 and top >= 0 and right <= width and bottom <= height
+    assert within == ((high[0] - low[0]) * 1.08 * CELL_WH[1] / CELL_WH[0] <= height)
+    shown = cut(np.full((height, width, 3), 9, np.uint8), (left, top, right, bottom))
+    assert shown.shape == (CELL_WH[1], CELL_WH[0], 3)
+    assert set(np.unique(shown)) == {9} if within else {9, BEYOND} <= set(np.unique(shown))

@@ -17,6 +17,8 @@ from recon.bundle import (
     Problem,
     State,
     adjust,
+    centre_cov,
+    landmark_sd,
     moved,
     normal_equations,
     objective,
@@ -141,6 +143,51 @@ def test_the_gradient_of_the_free_landmarks(small):
             own[landmark, axis] = 1
             numeric = slope_of_objective(problem, state, np.zeros(24), own)
             assert block.g[landmark, axis] == pytest.approx(numeric, rel=1e-3, abs=1e-4)
+
+
+def test_the_covariances_are_those_of_all_unknowns_together(small):
+    """Brute force: the inverse of the whole matrix, and slopes of what is stated by differences."""
+    problem, state = small
+    H, g, block = normal_equations(problem, state)
+    shared, marks = len(g), slice(len(g), None)
+    whole = np.zeros((shared + 3 * 478, shared + 3 * 478))
+    whole[:shared, :shared], whole[:shared, marks] = H, block.B.reshape(shared, -1)
+    whole[marks, :shared] = whole[:shared, marks].T
+    for mark in range(478):
+        rows = slice(shared + 3 * mark, shared + 3 * mark + 3)
+        whole[rows, rows] = block.H[mark]
+    everything = np.linalg.inv(whole)
+    reduced = np.linalg.inv(solve(H, g, [block], 0.0)[2])
+    assert np.allclose(reduced, everything[:shared, :shared], rtol=1e-4, atol=1e-6 * np.abs(reduced).max())
+    stated = landmark_sd(problem, block, reduced)
+    for mark in (4, 50, 152):
+        slope = np.zeros((3, len(whole)))
+        slope[:, :5] = problem.identity[:, mark].T
+        slope[:, shared + 3 * mark:shared + 3 * mark + 3] = np.eye(3)
+        assert stated[mark] == pytest.approx(np.sqrt(np.trace(slope @ everything @ slope.T) / 3), rel=1e-3)
+
+    def centre_over_size(step, view):
+        new = moved(state, step, np.zeros((478, 3)))
+        x = problem.mean + np.tensordot(new.identity, problem.identity, 1)
+        size = np.sqrt(((x - x.mean(0)) ** 2).sum())
+        return -new.pose[view, :3, :3].T @ new.pose[view, :3, 3] / size, size
+
+    for view, found in enumerate(centre_cov(problem, state, reduced)):
+        size = centre_over_size(np.zeros(shared), view)[1]
+        slope = np.stack([(centre_over_size(1e-5 * e, view)[0] - centre_over_size(-1e-5 * e, view)[0]) / 2e-5 * size
+                          for e in np.eye(shared)], 1)
+        assert np.allclose(found, slope @ reduced @ slope.T, rtol=1e-3, atol=1e-4 * np.abs(found).max())
+
+
+def test_the_stated_radius_holds_95_of_100_centres(known):
+    """Drawn from the stated covariances, among them a needle and a ball."""
+    rng = np.random.default_rng(8)
+    covs = known.found.centre_cov.copy()
+    covs[2:5] = np.diag([9.0, 0.01, 0.01]), np.eye(3), np.diag([4.0, 4.0, 0.1])
+    shaped = dataclasses.replace(known.found, centre_cov=covs)
+    for view, cov in enumerate(covs[:5]):
+        off = np.linalg.norm(rng.multivariate_normal(np.zeros(3), cov, 20000), axis=1)
+        assert (off <= shaped.centre95(view)).mean() == pytest.approx(0.95, abs=0.01)
 
 
 def test_the_second_derivatives_near_a_perfect_fit(model):

@@ -16,12 +16,13 @@ from core.landmarks import MEDIAPIPE478, Landmarks2D
 from core.reconstruction import Scale
 from core.transforms import umeyama
 from recon.bundle import BundleOptions, adjust
-from recon.head import FOCAL_SD, HeadOptions, Views, check_fit, holding, metric, reconstruct_head, true_scale, with_face
+from recon.head import FOCAL_SD, check_fit, holding, reconstruct_head, with_face
 from recon.observations import observations
 from recon.photometric import PhotometricOptions, agreed
 from recon.scale import IPD_SD, PINS_SD
 from recon.scene import scene_of
 from recon.texture import TextureOptions
+from recon.views import HeadOptions, Views, metric, true_scale
 from render.picture import PictureOptions, photograph
 from render.rasterize import Rasterizer, rasterize
 from render.torch_backend import seen_from_vertices

@@ -80,6 +80,24 @@ def test_video_becomes_a_capture(tmp_path, monkeypatch):
     assert said[0][0] == 0 and said[-1][0] == 1 and all(a <= b for (a, _), (b, _) in zip(said, said[1:], strict=False))
 
 
+def test_profiles_in_which_the_face_is_lost_are_kept_at_the_ends_of_the_turn(tmp_path, monkeypatch):
+    """The face is lost beyond 55 degrees, and for a moment in front; a far turned frame beside the loss comes along."""
+    yaws = [*np.linspace(0, 55, 14), *[None] * 9, *np.linspace(55, 3, 14), None, None, *np.linspace(2, -55, 18),
+            *[None] * 7]
+    turn(monkeypatch, yaws)
+    made = take_in([film(tmp_path, len(yaws))], out(tmp_path))
+    read = load_capture(out(tmp_path))
+    for capture in (made, read):
+        lost = [int(f.source.split("#")[1]) for f in capture.frames if f.landmarks is None]
+        assert len(lost) == DEFAULTS.most_lost and not {37, 38} & set(lost)
+        assert {k for k in lost if yaws[k] is None} <= {*range(14, 23), *range(57, 64)} and 63 in lost
+        assert all(yaws[k] is None or abs(yaws[k]) > DEFAULTS.ends_deg for k in lost)
+        numbers = [int(f.source.split("#")[1]) for f in capture.frames]
+        assert numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
+        assert all(capture.picture(k).shape == (320, 480, 3) for k in range(len(numbers)))
+        assert all(f.sharpness > 0 for f in capture.frames)
+
+
 def test_load_capture_is_the_capture_to_the_last_bit(tmp_path, monkeypatch):
     turn(monkeypatch, np.linspace(-40, 40, 30))
     made = take_in([film(tmp_path, 30)], out(tmp_path))
@@ -106,7 +124,8 @@ def test_photos_become_a_capture_without_metadata(tmp_path, monkeypatch):
         save_jpeg(folder / f"p{k}.jpg", np.roll(asymmetric(), 7 * k, 1), exif=tags)
     turn(monkeypatch, [-40, 0, None, 38])
     capture = take_in([folder], out(tmp_path))
-    assert capture.kind == "photos" and [f.source for f in capture.frames] == ["p0.jpg", "p1.jpg", "p3.jpg"]
+    assert capture.kind == "photos" and [f.source for f in capture.frames] == ["p0.jpg", "p1.jpg", "p2.jpg", "p3.jpg"]
+    assert [f.landmarks is None for f in capture.frames] == [False, False, True, False]  # its outline may serve
     assert all(f.focal_hint_px == pytest.approx(26 / 43.27 * np.hypot(480, 320)) for f in capture.frames)
     assert any("p2.jpg" in note for note in capture.quality["notes"])
     for file in capture.folder.rglob("*"):
@@ -229,7 +248,8 @@ def test_real_head_turn(tmp_path):
 def test_real_photos(tmp_path):
     shared("stills_london_shared")
     capture = take_in(sorted((SHARED / "stills_london_shared").glob("002_0*.jpg")), out(tmp_path))
-    assert [f.source for f in capture.frames][:3] == ["002_02.jpg", "002_03.jpg", "002_04.jpg"]
+    assert [f.source for f in capture.frames] == [f"002_0{k}.jpg" for k in range(1, 6)]
+    assert [f.landmarks is None for f in capture.frames] == [True, False, False, False, True]
     assert capture.quality["notes"] and capture.quality["verdict"] in ("good", "usable")
 
 

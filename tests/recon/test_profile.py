@@ -36,10 +36,10 @@ def tools() -> tuple[Detector, Foreground]:
     return Detector(), Foreground()
 
 
-def seen_from(yaw_deg: float) -> tuple[np.ndarray, Camera]:
-    """The demo's head before a plain wall."""
+def seen_from(yaw_deg: float, moved_mm: np.ndarray | float = 0.0) -> tuple[np.ndarray, Camera]:
+    """The demo's head, its skin moved by (V,3), before a plain wall."""
     head, camera = filmed(), camera_at(yaw_deg, size_wh=SIZE_WH, focal_px=1100.0, distance_mm=700.0)
-    drawn = rasterize(head.mesh, camera)
+    drawn = rasterize(head.mesh.moved(np.zeros_like(head.mesh.vertices_mm) + moved_mm), camera)
     uv = drawn.interpolate(by_vertex(head.mesh), head.mesh.faces)
     size = np.array(head.texture.rgb.shape[1::-1])
     at = (uv[..., :2] * size - 0.5).astype(np.float32)

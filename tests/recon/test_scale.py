@@ -6,7 +6,19 @@ import pytest
 
 from core.reconstruction import Scale
 from recon.pupils import Distance
-from recon.scale import IPD_SD, IRIS_MM, IRIS_SD, LARGER_TOGETHER, MODEL_SD, PINS_SD, Cue, fuse, ipd_cue, iris_cue
+from recon.scale import (
+    IPD_SD,
+    IRIS_MM,
+    IRIS_SD,
+    LARGER_TOGETHER,
+    MODEL_SD,
+    NETWORK_WIDER,
+    PINS_SD,
+    Cue,
+    fuse,
+    ipd_cue,
+    iris_cue,
+)
 from tests.recon.heads import camera_at
 
 IRIS_Y_Z = (0.0, 8.0)
@@ -73,9 +85,10 @@ def test_a_scale_without_size_or_spread_is_refused(mm, sd):
 
 
 def irises(unit_mm: float, yaws_deg: list[float]):
-    """Views of two discs of average iris size, in a world where one unit is `unit_mm`: points, cameras, landmarks."""
+    """Views of two discs of average iris size, in a world where one unit is `unit_mm`, as the network reads them (too
+    wide): points, cameras, landmarks."""
     y, z = (value / unit_mm for value in IRIS_Y_Z)
-    half = IRIS_MM / 2 / unit_mm
+    half = NETWORK_WIDER * IRIS_MM / 2 / unit_mm
     points = np.zeros((478, 3))
     for first, x in ((468, -31.7), (473, 31.7)):
         points[first] = [x / unit_mm, y, z]
@@ -98,7 +111,7 @@ def drawn(points, cameras):
         y, x = np.mgrid[:4 * height, :4 * width] / 4 - 0.375
         picture = np.full(x.shape, SKIN, np.uint8)
         for a, b, centre in ((469, 471, 468), (474, 476, 473)):
-            away, radius = np.stack([x, y], 2) - seen[centre], np.linalg.norm(seen[a] - seen[b]) / 2
+            away, radius = np.stack([x, y], 2) - seen[centre], np.linalg.norm(seen[a] - seen[b]) / 2 / NETWORK_WIDER
             almond = np.hypot(away[..., 0] / 2.4, away[..., 1] / 0.95) < radius
             picture[almond] = WHITE
             picture[almond & (np.hypot(*np.moveaxis(away, 2, 0)) < radius)] = IRIS

@@ -29,7 +29,8 @@ def test_where_nothing_moves_the_frame_comes_back_as_its_own_copy() -> None:
 @pytest.mark.parametrize("yaw_deg", VIEWS)
 def test_outside_the_mask_every_byte_stays(yaw_deg: float) -> None:
     s = bent(yaw_deg)
-    made = warp3d(s.before, s.seen.correspondence, lambda n: 1 + 0.3 * n, s.plate, s.skins)
+    light = light_ratio(s.seen.correspondence, lambda n: 1 + 0.3 * n)
+    made = warp3d(s.before, s.seen.correspondence, light, s.plate, s.skins)
     changed = np.any(made != s.before, axis=-1)
     assert changed.any() and not changed[s.inside == 0].any()
 
@@ -106,7 +107,8 @@ def test_turned_skin_is_lit_as_the_lamp_lights_it() -> None:
         n = normals[fragments.covered]
         shade[fragments.covered] = lamp(n / np.linalg.norm(n, axis=1, keepdims=True))
         lit.append(np.clip(picture * shade + 0.5, 0, 255).astype(np.uint8))
-    made, frozen = (warp3d(lit[0], s.seen.correspondence, light, s.plate) for light in (lamp, None))
+    made, frozen = (warp3d(lit[0], s.seen.correspondence, light, s.plate)
+                    for light in (light_ratio(s.seen.correspondence, lamp), None))
     face = s.inside > 0.5
     error = [np.mean((p.astype(float) - lit[1])[face] ** 2) for p in (made, frozen)]
     assert error[0] < 0.4 * error[1]

@@ -42,12 +42,15 @@ def test_one_photo_for_machines(call: Call, anna: Path, tmp_path: Path) -> None:
 
 
 def test_a_sweep_and_every_procedure(call: Call, anna: Path, tmp_path: Path) -> None:
-    code, out, _ = call("photo", str(anna), "--procedure", "brow_lift", "--sweep", "3", "--mode", "tps", "--json", "-o",
-                        str(tmp_path))
+    code, out, _ = call("photo", str(anna), "--procedure", "brow_lift", "--sweep", "3", "--mode", "tps", "--details",
+                        "--json", "-o", str(tmp_path))
     assert code == 0 and len(json.loads(out)["results"]) == 3
     assert (tmp_path / "anna_brow_lift_tps_sweep.gif").is_file()
-    code, out, _ = call("photo", str(anna), "--all", "--mode", "tps", "-o", str(tmp_path))
+    assert all((tmp_path / "anna_brow_lift_tps_sweep" / f"0{k}" / "anna_brow_lift_tps_details" / "mask.png").is_file()
+               for k in (1, 2, 3))
+    code, out, _ = call("photo", str(anna), "--all", "--mode", "tps", "--format", "webp", "-o", str(tmp_path))
     assert code == 0 and (tmp_path / "anna_all_tps.png").is_file()
+    assert (tmp_path / "anna_brow_lift_tps_after.webp").is_file(), "a format is for each picture's own file"
 
 
 def test_a_folder_gets_one_table(call: Call, anna: Path, tmp_path: Path) -> None:
@@ -56,6 +59,9 @@ def test_a_folder_gets_one_table(call: Call, anna: Path, tmp_path: Path) -> None
     Image.new("RGB", (200, 150)).save(folder / "wall.png")
     code, out, _ = call("photo", str(folder), "--procedure", "rhinoplasty", "--mode", "tps", "-o", str(tmp_path / "o"))
     assert code == 0 and "1 done" in out and "1 refused" in out and (tmp_path / "o" / "photos.csv").is_file()
+    code, out, _ = call("photo", str(folder), "--all", "--mode", "tps", "--json", "-o", str(tmp_path / "all"))
+    rows = json.loads(out)["photos"]
+    assert code == 0 and [r["plan"] for r in rows if r["outcome"] == "done"] == ["all"], "no one procedure's name"
     code, _, _ = call("photo", str(folder / "wall.png"), str(folder / "wall.png"), "--procedure", "rhinoplasty", "-o",
                       str(tmp_path / "p"))
     assert code == 3, "none was done"
