@@ -18,15 +18,20 @@ class ReconstructOptions:
     model: head model, a row of `previsage models`. ipd_mm: the person's distance between the pupils, looking far away.
     marker_mm: side of a printed 4x4 ArUco marker on the forehead. Either gives the scale; without them the iris does.
     quality: `full`, or `fast`: the model's surface only, fitted to followed skin, and skin at half the resolution.
+    photometric: at full quality, move the skin until the pictures agree on it; needs torch.
     """
 
     model: str = "anny"
     ipd_mm: float | None = None
     marker_mm: float | None = None
     quality: Quality = "full"
+    photometric: bool = False
 
     def __post_init__(self) -> None:
         check_length("ipd_mm", self.ipd_mm, IPD_MM, "Measure between the pupils, in millimetres; adults have 51 to 77.")
+        if self.photometric and self.quality != "full":
+            raise UsageError("photometric_fast", "The photometric refinement is for full quality only.",
+                             "Leave it out, or ask for --quality full.")
         check_length("marker_mm", self.marker_mm, MARKER_MM, "Measure the black square's side, in millimetres.")
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.capture import Capture
 from core.case import MANIFEST, Case
@@ -35,7 +35,7 @@ from deform3d import catalogue, planned, read_plan
 from deform3d import clinical_flags as known_flags
 from deform3d import predict as displace
 from previsage.options import ReconstructOptions
-from previsage.rasterizer import OURS, rasterizer, rasterizer_name
+from previsage.rasterizer import OURS, differentiable, rasterizer, rasterizer_name
 from previsage.versions import code_version, versions
 
 Views = Literal["standard", "captured", "turntable"]
@@ -58,6 +58,7 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
     load_model(options.model)
     if rasterizer_name() != OURS:
         rasterizer()  # what is missing is said before the work begins
+    see = differentiable() if options.photometric else None
     given = describe_inputs(inputs)
     with opened(case) as this:
         def capture(folder: Path) -> None:
@@ -68,7 +69,7 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
 
         def head(folder: Path) -> None:
             taken = load_capture(this.folder / "capture")
-            save_reconstruction(folder, fitted(taken, options, staged(part(progress, 0.5, 0.95))))
+            save_reconstruction(folder, fitted(taken, options, staged(part(progress, 0.5, 0.95)), see))
 
         this.run_stage("capture", {"files": given, "code": code_version(*CAPTURE_CODE)}, capture)
         this.run_stage("recon", {"capture": this.stage_key("capture"), "options": dataclasses.asdict(options),
@@ -178,12 +179,14 @@ def opened(folder: Path) -> Iterator[Case]:
         raise
 
 
-def fitted(taken: Capture, options: ReconstructOptions, progress: Progress) -> Reconstruction:
-    """The head of a capture; its report also says how long the capture took."""
+def fitted(taken: Capture, options: ReconstructOptions, progress: Progress, see: Any = None) -> Reconstruction:
+    """The head of a capture; its report also says how long the capture took. see: a differentiable rasteriser, for
+    the photometric refinement."""
     from recon.head import reconstruct_head
     from recon.views import HeadOptions
 
-    head = reconstruct_head(taken, rasterizer(), HeadOptions(**dataclasses.asdict(options)), progress)
+    said = HeadOptions(model=options.model, ipd_mm=options.ipd_mm, marker_mm=options.marker_mm, quality=options.quality)
+    head = reconstruct_head(taken, rasterizer(), said, progress, see)
     seconds = {**read_json(taken.folder / "seconds.json"), **head.report["seconds"]}
     report = {**head.report, "what_ran": {**head.report["what_ran"], "rasterizer": rasterizer_name()}}
     return dataclasses.replace(head, report={**report, "seconds": seconds, "versions": versions()})

@@ -22,13 +22,14 @@ from recon.doubt import radius95
 from recon.foreground import Foreground
 from recon.models import load_model
 from recon.observations import Observations
+from recon.photometric import See, agreed
 from recon.refine import RefineOptions, refine
 from recon.sfm import Motion, Rejected, structure_from_motion
 from recon.shape import Shape, ShapeOptions, own_shape
 from recon.sides import with_profiles, with_side_photos
 from recon.skin import all_skin, still_skin, without
 from recon.still_room import cameras_of_room
-from recon.texture import Skin, gather
+from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
 from recon.views import DEFAULTS, HeadOptions, Views, metric, true_scale, vertex_sd, with_size
 
@@ -63,8 +64,9 @@ class Timer:
 
 
 def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOptions = DEFAULTS,
-                     progress: Progress = silent) -> Reconstruction:
-    """Fit the head model to the capture, give it millimetres and skin. `rasterize` is render's skill.
+                     progress: Progress = silent, see: See | None = None) -> Reconstruction:
+    """Fit the head model to the capture, give it millimetres and skin. `rasterize` is render's skill, and so is `see`,
+    a differentiable one: given, the photometric refinement follows on the person's own surface.
 
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
@@ -95,6 +97,9 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
                           ShapeOptions() if "registered" in motion else ShapeOptions(outline=None),
                           part(progress, 0.45, 0.75))
     timer.lap("surface")
+    if see is not None and shape is not None:
+        shape, motion = agreeing(views, capture, bundle, shape, motion, see, part(progress, 0.7, 0.75))
+        timer.lap("photometric")
     anatomy = model.anatomy if shape is None else shape.anatomy
     mesh, cameras = metric(views, head if shape is None else shape.mesh, anatomy, bundle, scale)
     texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in capture.frames]),
@@ -115,6 +120,19 @@ def with_face(capture: Capture, most: int) -> Capture:
     return dataclasses.replace(capture, frames=tuple(capture.frames[rows[k]] for k in kept))
 
 
+def agreeing(views: Views, capture: Capture, bundle: Bundle, shape: Shape, motion: dict, see: See,
+             progress: Progress) -> tuple[Shape, dict]:
+    """The surface after the photometric refinement; what it did is told with the motion."""
+    cameras, sharpness = views.cameras(bundle), np.array([f.sharpness for f in capture.frames])
+    skin = gather(shape.mesh, cameras, views.picture, Foreground(), sharpness, views.rasterize,
+                  TextureOptions(side=512), anatomy=shape.anatomy)
+    masks = views.masks(bundle, all_skin(views.model.anatomy))
+    mesh, done = agreed(shape.mesh, still_skin(shape.anatomy), [cameras[k] for k in skin.views],
+                        [views.picture(k) for k in skin.views], [masks[k] for k in skin.views], skin.light, see,
+                        progress=progress)
+    return dataclasses.replace(shape, mesh=mesh), {**motion, "photometric": done}
+
+
 def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOptions, motion: dict, cues: dict,
          shape: Shape | None, texture: Skin) -> dict:
     """What `fit.json` says of what ran and how well."""
@@ -126,7 +144,8 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
             "landmark_sd_mm": bundle.landmark_sd.round(3), "views": len(capture.frames), "scale_cues": cues,
             "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit"
                          if shape is None else f"model fit, then {shape.depths} depths measured by optical flow" +
-                         (" and on outlines" if "registered" in motion else ""),
+                         (" and on outlines" if "registered" in motion else "") +
+                         (", then moved until the pictures agree" if "photometric" in motion else ""),
                          "skin": f"{len(texture.views)} views, light of the {texture.light.frame}"},
             "motion": motion, "light": texture.light.report()}
 

@@ -25,7 +25,7 @@ from core.camera import Camera
 from core.errors import UsageError
 from core.fragments import Fragments
 from core.mesh import Mesh
-from core.records import record
+from render.seen import Seen
 
 if TYPE_CHECKING:
     import torch
@@ -35,15 +35,6 @@ INSTALL = ("PyTorch3D has no wheel: install torch, then build it from its source
            "the rasteriser at open3d.")
 BEHIND = -1.0
 """Depth given to what lies behind the camera: PyTorch3D leaves out triangles that reach below zero."""
-
-
-@record
-class Seen:
-    """Tensors of one picture; bary and depth_mm follow the vertices' gradient. face (H,W) or -1; bary (H,W,3)."""
-
-    face: "torch.Tensor"
-    bary: "torch.Tensor"
-    depth_mm: "torch.Tensor"
 
 
 def library() -> tuple[ModuleType, ModuleType, ModuleType]:

@@ -155,6 +155,9 @@ def reconstruct(
         "--marker-mm", metavar="X", help="Side of a printed 4x4 ArUco marker on the forehead, "
         f"{MARKER_MM[0]:g} to {MARKER_MM[1]:g} mm; it sets the scale.")] = None,
     quality: Annotated[Quality, typer.Option(help="Skin at half or at full resolution.")] = Quality.full,
+    photometric: Annotated[bool, typer.Option(
+        "--photometric", help="Also move the skin until the pictures agree on it, at full quality: minutes more, needs "
+        "torch.")] = False,
     json_: Json = False,
 ) -> None:
     """A video or photos become a head in millimetres.
@@ -169,7 +172,8 @@ def reconstruct(
     """
     import previsage
 
-    options = previsage.ReconstructOptions(model=model, ipd_mm=ipd_mm, marker_mm=marker_mm, quality=quality.value)
+    options = previsage.ReconstructOptions(model=model, ipd_mm=ipd_mm, marker_mm=marker_mm, quality=quality.value,
+                                           photometric=photometric)
     with work(output) as progress:
         head = previsage.reconstruct(inputs, output, options, progress)
     current.get().result(shown.head_record(output, head), lambda: shown.head(output, head))

@@ -8,7 +8,7 @@ import pytest
 import previsage
 from core import UsageError
 from previsage.doctor import optional
-from previsage.rasterizer import VARIABLE, rasterizer, rasterizer_name
+from previsage.rasterizer import VARIABLE, differentiable, rasterizer, rasterizer_name
 from render.rasterize import rasterize
 
 
@@ -41,3 +41,21 @@ def test_pytorch3d_sees_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -
 def test_the_doctor_names_it() -> None:
     row = next(c for c in optional() if c.name == "pytorch3d")
     assert row.state == "ok" or ("PREVISAGE_RASTERIZER" in row.hint and "no wheel" in row.hint)
+
+
+def test_gradients_come_from_the_twin_of_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv(VARIABLE, "open3d")
+    assert differentiable().__module__ == "render.torch_backend"
+    monkeypatch.setenv(VARIABLE, "pytorch3d")
+    assert differentiable().__module__ == "render.pytorch3d_backend"
+
+
+def test_without_torch_the_photometric_refinement_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch,
+                                                                             tmp_path: Path) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *rest: None if name == "torch" else found(name, *rest))
+    with pytest.raises(UsageError, match="needs torch"):
+        previsage.reconstruct([tmp_path / "film.mp4"], tmp_path / "case",
+                              previsage.ReconstructOptions(photometric=True))
+    assert not (tmp_path / "case").exists()

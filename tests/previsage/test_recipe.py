@@ -210,7 +210,8 @@ def test_leftovers_of_a_killed_run_are_swept(case: Path) -> None:
 # --- options and progress ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", [{"ipd_mm": 4.0}, {"ipd_mm": float("nan")}, {"marker_mm": 1000.0}])
+@pytest.mark.parametrize("wrong", [{"ipd_mm": 4.0}, {"ipd_mm": float("nan")}, {"marker_mm": 1000.0},
+                                   {"photometric": True, "quality": "fast"}])
 def test_options_out_of_range_are_usage_errors(wrong: dict) -> None:
     with pytest.raises(UsageError):
         previsage.ReconstructOptions(**wrong)

@@ -1,6 +1,8 @@
 """A capture becomes a head: the whole way on pictures of a head whose every millimetre is known."""
 
 import dataclasses
+import functools
+import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,12 +18,14 @@ from core.transforms import umeyama
 from recon.bundle import BundleOptions, adjust
 from recon.head import FOCAL_SD, check_fit, holding, reconstruct_head, with_face
 from recon.observations import observations
+from recon.photometric import PhotometricOptions, agreed
 from recon.scale import IPD_SD, PINS_SD
 from recon.scene import scene_of
 from recon.texture import TextureOptions
 from recon.views import HeadOptions, Views, metric, true_scale
 from render.picture import PictureOptions, photograph
 from render.rasterize import Rasterizer, rasterize
+from render.torch_backend import seen_from_vertices
 from tests.recon.heads import aligned, detected, freckled, head_of, person, rms, sweep
 from tests.recon.turning import SIZE_WH as SIZES
 from tests.recon.turning import turning
@@ -214,7 +218,9 @@ def test_the_landmarks_are_pins_of_the_mesh(found):
 
 
 def test_the_full_way_measures_the_persons_own_surface(model, tmp_path_factory):
-    """More views, full quality: structure from motion, depth by flow, a finer mesh that lies on the truth."""
+    """More views, full quality: structure from motion, depth by flow, a finer mesh that lies on the truth; where torch
+    is installed, one round of the photometric refinement too."""
+    torch = importlib.util.find_spec("torch") is not None
     film = turning(tmp_path_factory.mktemp("turning"))
     frames = tuple(Frame(path=name, source=f"clip#{k}", time_s=k / 30, size_wh=SIZES, sharpness=50.0,
                          landmarks=Landmarks2D(scheme=MEDIAPIPE478, points=film.seen.points_px[k],
@@ -223,7 +229,9 @@ def test_the_full_way_measures_the_persons_own_surface(model, tmp_path_factory):
     capture = Capture(folder=film.folder, kind="video", frames=frames, quality={})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("recon.head.Foreground", lambda: lambda picture: picture[..., 0] > picture[..., 2])
-        head = reconstruct_head(capture, rasterize, SmallSkin(ipd_mm=63.0))
+        patch.setattr("recon.head.agreed", functools.partial(agreed, options=PhotometricOptions(rounds=1, pairs=1)))
+        head = reconstruct_head(capture, rasterize, SmallSkin(ipd_mm=63.0), see=seen_from_vertices if torch else None)
+    assert ("photometric" in head.report["motion"]) == torch == ("agree" in head.report["what_ran"]["surface"])
     assert "structure from motion" in head.report["what_ran"]["cameras"]
     assert "optical flow" in head.report["what_ran"]["surface"]
     assert len(head.mesh.vertices_mm) > 20_000
