@@ -9,7 +9,7 @@ FINE = 4.0
 
 
 def blurred(values: Float[np.ndarray, "h w *c"], sigma_px: float) -> Float[np.ndarray, "h w *c"]:
-    """`cv2.GaussianBlur`, to 0.3 per cent of a step; what lies beyond the edge is its mirror image.
+    """`cv2.GaussianBlur`, to 0.7 per cent of a step; what lies beyond the edge is its mirror image.
 
     Averaging s x s pixels adds (s^2 - 1) / 12 to the variance, and drawing a line between their middles (s^2 - 1) / 6;
     the blur between gives the rest.

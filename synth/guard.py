@@ -372,8 +372,7 @@ def likeness(pair: Pair, embed: Embed | None, options: GuardOptions) -> list[Che
     expected = pair.before.copy()
     blended = pair.reference + (1 - pair.judged[..., None]) * (pair.inside_before.astype(float) - pair.reference)
     expected[pair.asked.window] = np.rint(np.clip(blended, 0, 255))
-    inside = whole_mask(pair)[..., None] > 0
-    blank = np.uint8(pair.before.mean((0, 1)))
+    inside, blank = whole_mask(pair)[..., None] > 0, np.uint8(pair.before.mean((0, 1)))
     checks = []
     for name, cut in (("whole", lambda p: p), ("inside", lambda p: np.where(inside, p, blank)),
                       ("outside", lambda p: np.where(inside, blank, p))):
