@@ -161,9 +161,9 @@ def remesh_table(name: str, names: list[str]) -> list[str]:
     small, small_pins = no_larger(mesh, anatomy)
     rows = [remeshed(mesh, anatomy, names), remeshed(small, small_pins, names)]
     lines = ["## Other triangles", "",
-             f"`{Path(name).name}` with {len(mesh.vertices_mm)} vertices and with every triangle in four; and the same when "
-             f"its edges over {EDGE_MM:g} mm had been halved first ({len(small.vertices_mm)} vertices). At the skin's "
-             "vertices that move more than 0.05 mm; median / 95 % / 99 % / worst.", "",
+             f"`{Path(name).name}` with {len(mesh.vertices_mm)} vertices and with every triangle in four; and the same "
+             f"when its edges over {EDGE_MM:g} mm had been halved first ({len(small.vertices_mm)} vertices). At the "
+             "skin's vertices that move more than 0.05 mm; median / 95 % / 99 % / worst.", "",
              *TRIANGLES.splitlines(), "",
              "| procedure | largest motion mm | as it is, differs by mm | large triangles split, differs by mm |",
              "|---|---|---|---|"]
