@@ -1,6 +1,6 @@
 """Clinical flags: what a person's findings change in a plan. Shape changes only by an override that says so."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -36,13 +36,21 @@ def read_flags(text: str) -> Flags:
 
 @dataclass(frozen=True, kw_only=True)
 class Effects:
-    """What the flags of a plan do to one procedure."""
+    """What the flags of a plan do to one procedure; told: what they say, and the procedure's label."""
 
     band: float = 1.0
     swelling: float = 1.0
     extent: float = 1.0
     response: float = 1.0
-    told: tuple[str, ...] = field(default=())
+    told: tuple[tuple[str, str], ...] = field(default=())
+
+
+def said_once(effects: Iterable[Effects]) -> list[str]:
+    """What flags say, once, and behind it of which operations."""
+    of: dict[str, list[str]] = {}
+    for words, label in (told for one in effects for told in one.told):
+        of.setdefault(words, []).append(label)
+    return [f"{words} ({', '.join(dict.fromkeys(labels))})" for words, labels in of.items()]
 
 
 def locked_side(plan: Plan) -> Side | None:
@@ -111,7 +119,8 @@ def effects_on(name: str, amounts: Sequence[Amount], plan: Plan, flags: Flags) -
             if level == "red" and given is None and plan.override(name) is None:
                 raise UsageError("contraindicated", f"{amounts[0].procedure.label}: {text} ({flag.label})",
                                  f"A surgeon may go on with `overrides: [{{what: {name}, reason: ...}}]`.")
-            out = replace(out, told=(*out.told, f"{level}: {amounts[0].procedure.label}, {flag.label}: {text}"))
+            which = flag.label if planned.side is None else f"{flag.label}, {planned.side}"
+            out = replace(out, told=(*out.told, (f"{level}: {which}: {text}", amounts[0].procedure.label)))
         if flag.touches(name):
             check_permissions(amounts, plan, planned, flag)
             shape = given is not None and given.apply_shape

@@ -78,25 +78,29 @@ def edge_line(surface: Surface, scores: Float[np.ndarray, "s v"], step_mm: float
     far = np.full(len(surface.vertices_mm), -1.0) if far is None else far
     rows = np.asarray(mixed(surface.faces, np.ascontiguousarray(scores), far))
     vertices_mm, faces = surface.vertices_mm, surface.faces[rows]
-    found, links = [SurfacePoints(face=np.zeros(0, int), bary=np.zeros((0, 3)))], [np.zeros(0)]
     at_corners = np.vstack([scores, far])[:, faces].transpose(1, 2, 0)
+    of, bary, last = [np.zeros(0, int)], [np.zeros((0, 3))], [np.zeros(0, bool)]
     for number in range(len(scores)):
+        if not (at_corners[:, :, number] >= 0).any():
+            continue
         others = np.delete(at_corners, number, axis=2)
         face, ends, edges = clipped(*crossings(faces, at_corners[:, :, number]), others)
         place = np.einsum("mek,mkd->med", ends, vertices_mm[faces[face]])
+        length = np.linalg.norm(place[:, 1] - place[:, 0], axis=1)
         for line in chains(edges):
-            along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(place[line, 1] - place[line, 0], axis=1))])
+            along = np.concatenate([[0.0], np.cumsum(length[line])])
             at = np.linspace(0, along[-1], max(int(np.ceil(along[-1] / step_mm)), 1) + 1)
             if (edges[line[-1], 1] == edges[line[0], 0]).all():  # closed: chords begin where they do on a mirrored head
                 at = (at + start_of(place[line], along)) % along[-1]
             row = np.clip(np.searchsorted(along, at, side="right") - 1, 0, len(line) - 1)
             part = np.clip((at - along[row]) / np.maximum(along[row + 1] - along[row], 1e-12), 0, 1)[:, None]
-            bary = ends[line[row], 0] + part * (ends[line[row], 1] - ends[line[row], 0])
-            found.append(SurfacePoints(face=face[line[row]], bary=bary))
-            here = found[-1].on(vertices_mm, faces)
-            links.append(np.append(np.linalg.norm(here[1:] - here[:-1], axis=1), 0.0))
-    return Line(points=SurfacePoints(face=rows[np.concatenate([p.face for p in found])],
-                                     bary=np.concatenate([p.bary for p in found])), links_mm=np.concatenate(links))
+            first, second = ends[line[row], 0], ends[line[row], 1]
+            of, bary = [*of, face[line[row]]], [*bary, first + part * (second - first)]
+            last.append(np.arange(len(row)) == len(row) - 1)
+    points = SurfacePoints(face=rows[np.concatenate(of)], bary=np.concatenate(bary))
+    here = points.on(vertices_mm, surface.faces)
+    links = np.linalg.norm(np.diff(here, axis=0, append=here[-1:]), axis=1)
+    return Line(points=points, links_mm=np.where(np.concatenate(last), 0.0, links))
 
 
 @compiled

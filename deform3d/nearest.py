@@ -5,7 +5,7 @@ nearest edge (Ericson, "Real-Time Collision Detection", 2005, section 5.1.5, in 
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from core.mesh import Mesh
 from core.surface import SurfacePoints
@@ -20,15 +20,16 @@ class Triangles:
         self.corners, self.middle = np.ascontiguousarray(corners_mm), corners_mm.mean(1)
         self.reach = np.sqrt(((corners_mm - self.middle[:, None])**2).sum(2).max(1))
 
-    def nearest(self, point_mm: Float[np.ndarray, "3"], over: Float[np.ndarray, "g 3"] | None = None) -> tuple[
-            int, Float[np.ndarray, "3"]]:
+    def nearest(self, point_mm: Float[np.ndarray, "3"], over: Float[np.ndarray, "g 3"] | None = None,
+                rows: Int[np.ndarray, "r"] | None = None) -> tuple[int, Float[np.ndarray, "3"]]:
         """The triangle that comes nearest to a position, and the barycentric coordinates of its nearest point.
 
-        over: a value at the corners, linear between them; only what lies where it is not negative counts. The triangle
-        is -1 when nothing does.
+        over: a value at the corners, linear between them; only what lies where it is not negative counts. rows: only
+        these triangles are looked at. The triangle is -1 when nothing counts.
         """
         over = np.zeros(self.corners.shape[:2]) if over is None else over
-        return search(self.corners, self.middle, self.reach, over, np.asarray(point_mm, float))
+        rows = np.arange(len(self.corners)) if rows is None else rows
+        return search(self.corners, self.middle, self.reach, over, rows, np.asarray(point_mm, float))
 
 
 def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
@@ -38,10 +39,10 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 
 
 @compiled
-def search(corners, middle, reach, over, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def search(corners, middle, reach, over, rows, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at."""
     row, least, found = -1, np.inf, np.zeros(3)
-    for g in range(len(corners)):
+    for g in rows:
         if over[g, 0] < 0 and over[g, 1] < 0 and over[g, 2] < 0:
             continue
         x, y, z = middle[g, 0] - point[0], middle[g, 1] - point[1], middle[g, 2] - point[2]

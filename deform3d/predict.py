@@ -18,7 +18,16 @@ from core.progress import Progress, silent
 from core.sides import Side
 from deform3d.catalogue import Amount, Catalogue, resolve
 from deform3d.field import DEFAULT, Field, FieldOptions, field_of
-from deform3d.flags import Effects, Flags, check_overrides, clinical_flags, consequences, locked_side, unlocked
+from deform3d.flags import (
+    Effects,
+    Flags,
+    check_overrides,
+    clinical_flags,
+    consequences,
+    locked_side,
+    said_once,
+    unlocked,
+)
 from deform3d.free import free_field, topology
 from deform3d.globe import Globes
 from deform3d.handles import Context, Places
@@ -156,7 +165,7 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
         volume_added_ml=added, volume_removed_ml=removed, min_dihedral_deg=min_dihedral_deg(mesh, total),
         warnings=(*spoiled_and_overshot(mesh, total, done), *limits, *(t for d in done for t in d.told),
                   *too_much(mesh, anatomy, used), *overridden(plan),
-                  *(told for e in effects.values() for told in e.told), *notes),
+                  *said_once(effects.values()), *notes),
         versions={"deform3d": METHOD, "numba": version("numba"), "numpy": version("numpy"),
                   "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
 

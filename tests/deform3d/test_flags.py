@@ -229,6 +229,14 @@ def test_what_a_flag_says_is_told_with_the_prediction(plan_of, flag):
     assert not any(w.text in t for w in others for t in told)
 
 
+def test_what_a_flag_says_of_several_operations_is_told_once_with_its_side(plan_of):
+    told = plan_of(JAW, NOSE, flags=[{"flag": "facial_palsy", "side": "left", "grade": 2}]).warnings
+    general = [t for t in told if "never mirrored" in t]
+    assert len(general) == 1 and general[0].startswith("amber: Facial palsy, left: ")
+    labels = [catalogue()[entry["procedure"]].label for entry in (JAW, NOSE)]
+    assert general[0].endswith(f"({', '.join(labels)})")
+
+
 def test_the_picture_of_marked_skin_is_protected():
     assert {n for n, f in FLAGS.items() if f.protect_texture} == {"vitiligo", "scar", "keloid"}
 

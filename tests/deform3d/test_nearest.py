@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core import Mesh, SurfacePoints
-from deform3d.nearest import nearest
+from deform3d.nearest import Triangles, nearest
 
 VERTICES = np.array([[0.0, 0, 0], [10, 0, 1], [2, 9, 3], [11, 8, -4]])
 FACES = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
@@ -30,6 +30,14 @@ def test_nearest_recovers_a_point_on_the_surface():
     found = nearest(mesh(), position)
     assert found.face[0] == 1
     np.testing.assert_allclose(found.bary[0], [0.2, 0.5, 0.3], atol=1e-12)
+
+
+def test_only_the_triangles_asked_for_are_looked_at():
+    triangles = Triangles(VERTICES[FACES])
+    position = mesh().points(SurfacePoints(face=np.array([1]), bary=np.array([[0.2, 0.5, 0.3]])))[0]
+    assert triangles.nearest(position)[0] == triangles.nearest(position, rows=np.array([1]))[0] == 1
+    assert triangles.nearest(position, rows=np.array([0]))[0] == 0
+    assert triangles.nearest(position, rows=np.zeros(0, int))[0] == -1
 
 
 def test_nearest_survives_a_triangle_without_area():
