@@ -89,6 +89,9 @@ def grown(views: Views, capture: Capture, bundle: Bundle, frames: Sequence[Frame
           residual_px: Sequence[float], lens: Int[np.ndarray, "m"], nearest_cov: Float[np.ndarray, "m 3 3"]) -> tuple[
               Views, Capture, Bundle]:
     """All three with more frames behind the others. nearest_cov: of the centre of each one's nearest camera."""
+    if not frames:
+        return views, capture, bundle
+
     def longer(values: np.ndarray, more: Sequence[np.ndarray | float] | np.ndarray) -> np.ndarray:
         return np.concatenate([values, np.array(more).reshape(len(frames), *values.shape[1:])])
 

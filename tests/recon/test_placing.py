@@ -10,9 +10,10 @@ from core.capture import Capture, Frame
 from core.progress import silent
 from core.transforms import rotation_from_vector
 from recon.bundle import BundleOptions, adjust
-from recon.head import Views, with_profiles
 from recon.placing import DEFAULTS, guesses, place, resected, with_pose
 from recon.shape import outlined
+from recon.sides import with_profiles
+from recon.views import Views
 from render.rasterize import rasterize
 from tests.recon.turning import turning
 
