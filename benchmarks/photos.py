@@ -1,4 +1,4 @@
-"""Profiles that the program never saw, and one face from four distances: how far photos alone carry.
+"""Profiles that the program never saw: how far photos alone carry.
 
     python benchmarks/photos.py [--data ../shared/data] [--cases DIR] [--only 021 005] [-o benchmarks/photos]
 
@@ -10,9 +10,6 @@ of the face's height (nasion to menton, of the laid-on head), is measured at eve
 
 The other side: each head is made once more, of the same three photos and the profile that looks to the picture's left,
 and laid on the other profile, which it has still not seen.
-
-Distances (`stills_zoom_distance`): one person from 15, 30, 45 and 60 cm; the heads that the program makes of all four
-photos, of three and of two are compared by the width of the nose (al-al) over that of the face (zy-zy).
 
 An outline laid on an outline hides what the pose can take up: see `photos.md`, which this writes beside `photos.json`.
 """
@@ -86,7 +83,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--cases", type=Path, help="where the cases are or go; without it none is kept")
     parser.add_argument("--only", nargs="+", help="numbers of the persons")
-    parser.add_argument("--rows", default="profiles,other_side,distances", help="which; the others stay as they were")
+    parser.add_argument("--rows", default="profiles,other_side", help="which; the others stay as they were")
     parser.add_argument("--look", type=Path, help="folder for overlays to look at (not for the repository)")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks" / "photos")
     given = parser.parse_args()
@@ -95,8 +92,7 @@ def main() -> int:
         stills = given.data / "stills_london_shared"
         people = given.only or sorted({p.name[:3] for p in stills.glob("???_03.jpg")})
         made_of = {"profiles": lambda: profiles(stills, people, cases, given.look),
-                   "other_side": lambda: other_side(stills, people, cases, given.look),
-                   "distances": lambda: distances(given.data / "stills_zoom_distance", cases)}
+                   "other_side": lambda: other_side(stills, people, cases, given.look)}
         ran = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
         before = given.output.with_suffix(".json")
         told = json.loads(before.read_text()) if before.exists() else {"commit": {}}
@@ -387,31 +383,6 @@ def overlay(picture: np.ndarray, drawn: Outline, laid: Laid, path: Path) -> None
         for x, y in np.round((points - low + 0.5) * 2 - 0.5).astype(int):
             cv2.circle(shown, (int(x), int(y)), 1 if colour[1] else 2, colour, -1)
     Image.fromarray(shown).save(path)
-
-
-# ---- distances ----
-
-
-def distances(stills: Path, cases: Path) -> list[dict]:
-    """One row per set of photos that was tried."""
-    far = ("15", "30", "45", "60")
-    sets = [far, *itertools.combinations(far, 3), *itertools.combinations(far, 2), *((f,) for f in far)]
-    rows = []
-    for photos in sets:
-        head, why = made([stills / f"{f}cm.jpg" for f in photos], cases / f"z_{'_'.join(photos)}")
-        row: dict = {"cm": list(photos)}
-        rows.append(row | ({"failed": why} if head is None else ratio(head)))
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
-
-
-def ratio(head: Reconstruction) -> dict:
-    """Nose over face width of a head, and where its cameras stand."""
-    pins = named(head, head.mesh)
-    nose, face = (float(np.linalg.norm(pins[f"{n}_l"] - pins[f"{n}_r"])) for n in ("al", "zy"))
-    return {"nose_mm": round(nose, 1), "face_mm": round(face, 1), "nose_over_face": round(nose / face, 4),
-            "used": [v.source for v in head.views], "focal_px": [round(float(f)) for f in head.report["focal_px"]],
-            "camera_mm": [round(float(v.camera.cam_from_points(pins["prn"])[2])) for v in head.views]}
 
 
 if __name__ == "__main__":

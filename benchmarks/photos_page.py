@@ -2,7 +2,7 @@
 
 import numpy as np
 
-BAR_PERCENT, SPREAD_PERCENT = 1.0, 4.0
+BAR_PERCENT = 1.0
 
 
 def page(told: dict) -> str:
@@ -12,7 +12,7 @@ def page(told: dict) -> str:
     commits = ", ".join(f"{name.replace('_', ' ')} at {commit}" for name, commit in told["commit"].items())
     return "\n".join([HEAD.format(commits=commits), *summary(rows), "", *table(rows), "",
                       *[f"- {r.get('photo', r['person'])}: {r['failed']}" for r in failed],
-                      HIDES, *other_side(told["other_side"], rows), *zoom(told["distances"]), ""])
+                      HIDES, *other_side(told["other_side"], rows), ""])
 
 
 def summary(rows: list[dict]) -> list[str]:
@@ -81,27 +81,6 @@ def other_side(sides: list[dict], rows: list[dict]) -> list[str]:
         lines += [f"| **median** | **{before:.2f}** | **{after:.2f}** | {np.median([r['nose'] for r in got]):.2f} | "
                   f"{np.median([r['chin'] for r in got]):.2f} | | |"]
     return lines
-
-
-def zoom(rows: list[dict]) -> list[str]:
-    """The second test."""
-    out = ["", "## One face from 15, 30, 45 and 60 cm", "",
-           f"Nose width over face width (al-al / zy-zy) over the heads; bar: spread at most {SPREAD_PERCENT:.0f} %.",
-           "",
-           "| photos, cm | nose / face | mm | focal, px | nose to camera, mm |", "|---|---:|---:|---:|---|"]
-    for r in rows:
-        name = ", ".join(r["cm"])
-        out.append(f"| {name} | {r['failed']} | | | |" if "failed" in r else
-                   f"| {name} | {r['nose_over_face']:.3f} | {r['nose_mm']} / {r['face_mm']} | {r['focal_px'][0]} | "
-                   f"{', '.join(map(str, r['camera_mm']))} |")
-    got = [r["nose_over_face"] for r in rows if "failed" not in r]
-    if len(got) < 2:
-        return [*out, "", f"**Not measured**: {len(got)} of {len(rows)} sets became a head. The four photos all look "
-                "from in front, and the program refuses a head that does not turn by 30°, one photo and two photos; a "
-                "head from one photo is not there yet."]
-    spread = 100 * (max(got) / min(got) - 1)
-    return [*out, "", f"Spread (largest over smallest): **{spread:.1f} %** "
-            f"({'held' if spread <= SPREAD_PERCENT else 'missed'})."]
 
 
 HEAD = """# What photos alone give
