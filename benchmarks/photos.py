@@ -171,6 +171,7 @@ def other_side(stills: Path, people: list[str], cases: Path, look: Path | None) 
         rows.append(row | measured(head, head.mesh, laid, drawn) | {"refused": list(refused.values())})
         print(json.dumps(rows[-1]), flush=True)
         if look is not None:
+            look.mkdir(parents=True, exist_ok=True)
             overlay(picture, drawn, laid, look / f"{person}_05_other.png")
     return rows
 

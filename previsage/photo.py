@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from core.backends import resolve
-from core.calm import one_thread
 from core.errors import InputRefused, UsageError
 from core.evidence import BANDS, Band
 from core.landmarks import MEDIAPIPE478, Landmarks2D
@@ -24,6 +23,7 @@ from core.reconstruction import Scale
 from core.records import freeze, record
 from deform3d import catalogue, planned
 from deform3d import clinical_flags as known_flags
+from previsage.calm import one_thread
 from previsage.options import IPD_MM, check_length
 from previsage.photo_modes import MODES, Drawn, Planned, average_moves, shift_px
 from previsage.photo_study import Study, side_on, tools

@@ -329,8 +329,8 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
     used = {Path(path).name for path in [*(c.path for c in kept), *(f.path for f in ends)]}
     for written in {p.name for p in (folder / "frames").iterdir()} - used:
         (folder / "frames" / written).unlink()
-    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures),
-                    chosen=len(chosen) + (0 if film else len(ends)))
+    used_in_all = len(chosen) + (0 if film else len(ends))
+    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=used_in_all)
     lens = lens_of([c.focal_hint_px for c in kept], [max(c.size_wh) for c in kept])
     results = checks(found.kind, measures, chosen, counts, lens, clip_of(taken, found, kept))
     quality = quality_record(results, counts, taken, found, kept)
@@ -370,8 +370,7 @@ def write_capture(folder: Path, kind: str, kept: Sequence[Candidate], lost: Sequ
     """capture.json and landmarks.npz, in the order of time. A frame without a face is as sharp as the nearest with."""
     blank = np.full((478, 2), np.nan), np.zeros(478)
     points, confidence, frames = [], [], []
-    every: list[Candidate | Lost] = [*kept, *lost]
-    for one in sorted(every, key=lambda f: f.order):
+    for one in sorted(list[Candidate | Lost]([*kept, *lost]), key=lambda f: f.order):
         shown = min(kept, key=lambda c: abs(c.order - one.order))
         marks = one.measure.face.landmarks() if isinstance(one, Candidate) else None
         points.append(marks.points if marks else blank[0])

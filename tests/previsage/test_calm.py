@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import cho_factor
 
-from core.calm import one_thread, threads
+from previsage.calm import one_thread, threads
 
 
 def counts() -> list[int]:
