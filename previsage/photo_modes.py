@@ -233,22 +233,22 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     mask = np.zeros(made.frame.shape[:2], np.float32)
     if made.seen is not None:
         mask[made.seen.correspondence.window] = made.seen.correspondence.mask
-        mask[studio.spectacles] = 0
+        mask[made.worn] = 0
     verdict = Verdict(checks=tuple(Check(**c) for c in told["guard"]["checks"]))
     moves = head.anatomy.pins478.on(total, head.mesh.faces)
-    raw, stand_in = pasted(study, studio, picture), None
+    raw, stand_in = pasted(study, studio, made.dressed(picture)), None
     if not told["photoreal"]:
         stand_in = (alone(study, studio, studio.before), alone(study, studio, studio.after))
     return Drawn(picture=raw if stand_in is None else stand_in[1], raw=raw, stand_in=stand_in,
-                 warp=raw if picture is made.picture else pasted(study, studio, made.picture),
+                 warp=raw if picture is made.picture else pasted(study, studio, made.dressed(made.picture)),
                  mask=whole(study, mask), moves_mm=moves,
                  prediction=prediction, verdict=verdict, shown=bool(told["photoreal"]), reason=str(told["reason"]),
                  ran=ran)
 
 
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The photo with what changed in its window, spectacles as they were; all else keeps its bytes."""
-    out, window = study.photo.picture.copy(), studio.worn(window)
+    """The photo with what changed in its window; all else keeps its bytes."""
+    out = study.photo.picture.copy()
     changed = any_of(window != studio.picture)
     if changed.any():
         out[study.window][changed] = studio.own(window)[changed]

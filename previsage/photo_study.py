@@ -34,7 +34,7 @@ from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from render.flow import windowed
 from synth.photo_file import PhotoFile
-from synth.spectacles import frames, without
+from synth.spectacles import frames
 
 AROUND, HAIR = 1.15, 0.35
 """The window reaches so many face heights to every side of the face's middle, which lies below the head's by so many:
@@ -165,24 +165,22 @@ class PhotoStudio(Studio):
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], srgb: bool,
                  displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
         super().__init__(Path(), study.reconstruction, displacement_mm, procedures)
-        self.__dict__["bespectacled"] = False  # they are taken off here
-        self.study, self.picture, self.srgb, self.spectacles = study, picture, srgb, study.spectacles[study.window]
-        self.bare = without(picture, self.spectacles)
+        self.study, self.picture, self.srgb = study, picture, srgb
         self.view = View(camera=study.camera, path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px)
         self.__dict__["segment"] = lambda frame: study.person
 
     def frame(self, view: View) -> UInt8[np.ndarray, "h w 3"]:
-        """The window, spectacles off."""
-        return self.bare
+        """The window."""
+        return self.picture
+
+    def worn_in(self, view: View, frame: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
+        """The spectacles' frame, about the landmarks that the network sees."""
+        return self.study.spectacles[self.study.window]
 
     def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """A picture of this studio in the photo's own colours."""
         return self.study.photo.from_srgb(picture) if self.srgb else picture
-
-    def worn(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """A picture with the spectacles as they were."""
-        return np.where(self.spectacles[..., None], self.picture, picture) if self.spectacles.any() else picture
 
 
 @lru_cache(maxsize=64)

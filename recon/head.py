@@ -71,7 +71,8 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     InputRefused when no head fits the pictures; UsageError for an unknown model.
     """
     timer, model = Timer(), load_model(options.model)
-    ends = tuple(f for f in capture.frames if f.landmarks is None) if options.quality == "full" else ()
+    photos = capture.kind == "photos"
+    ends = tuple(f for f in capture.frames if f.landmarks is None) if options.quality == "full" or photos else ()
     capture = with_face(capture, len(capture.frames) if options.quality == "full" else FAST_VIEWS)
     views = Views.of(capture, model, rasterize)
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
@@ -82,18 +83,18 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     timer.lap("cameras")
     scale, cues = true_scale(views, bundle, options)
     timer.lap("scale")
-    head = views.neutral(bundle)
-    if capture.kind == "photos":
+    head, close = views.neutral(bundle), views
+    if photos:  # an outline places a photo to a millimetre or two, which is too rough to measure depth by
         views, capture, bundle, head, refused = with_side_photos(views, capture, ends, bundle, head,
                                                                   part(progress, 0.4, 0.45))
     else:
         views, capture, bundle = with_profiles(views, capture, ends, bundle, part(progress, 0.4, 0.45))
-        refused = {}
+        close, refused = views, {}
     timer.lap("profiles")
     shape = None
     if options.quality == "full":
-        shape = own_shape(head, model.anatomy, views.cameras(bundle), views.picture,
-                          views.masks(bundle, all_skin(model.anatomy)), views.seen, rasterize,
+        shape = own_shape(head, model.anatomy, close.cameras(bundle), close.picture,
+                          close.masks(bundle, all_skin(model.anatomy)), close.seen, rasterize,
                           ShapeOptions() if "registered" in motion else ShapeOptions(outline=None),
                           part(progress, 0.45, 0.75))
     timer.lap("surface")
@@ -137,7 +138,7 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
          shape: Shape | None, texture: Skin) -> dict:
     """What `fit.json` says of what ran and how well."""
     return {"options": {"ipd_mm": options.ipd_mm, "marker_mm": options.marker_mm, "quality": options.quality},
-            "reprojection_px": {"median": float(np.median(bundle.reprojection_px)),
+            "reprojection_px": {"median": float(np.median(bundle.reprojection_px[bundle.weight.any(1)])),
                                 "per_view": {f.source: round(float(e), 3) for f, e in
                                              zip(capture.frames, bundle.reprojection_px, strict=True)}},
             "focal_px": bundle.focal_px, "focal_sd_percent": 100 * bundle.focal_sd,

@@ -1,7 +1,7 @@
 """Intake: a video or photos become a Capture: upright chosen frames, their landmarks, and a verdict on their quality.
 
     folder/frames/*.jpg      the chosen frames, without any metadata
-    folder/capture.json      kind, frames, angles (null where no face was found: profiles at the ends of a turn)
+    folder/capture.json      kind, frames, angles (null where no face was found: profiles)
     folder/landmarks.npz     points (F,478,2) px and confidence (F,478), to the last bit; NaN where no face was found
     folder/quality.json      verdict, checks with values and advice
     folder/quality.png       the same for people
@@ -81,7 +81,7 @@ class Candidate:
 
 @record
 class Lost:
-    """A film's frame without a face, written in the folder like a `Candidate`."""
+    """A frame or photo without a face, written in the folder like a `Candidate`."""
 
     order: int
     path: str
@@ -93,7 +93,7 @@ class Lost:
 @record
 class Taken:
     """All candidates of a capture, and what happened on the way (sentences for people; facts for quality.json).
-    lost: a film's frames without a face."""
+    lost: frames and photos without a face."""
 
     candidates: tuple[Candidate, ...]
     lost: tuple[Lost, ...] = ()

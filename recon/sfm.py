@@ -310,8 +310,8 @@ def with_lenses(straight: Motion, scene: pycolmap.Reconstruction, ids: dict[int,
     it tells (the scene is changed)."""
     try:
         lenses = lenses_of(scene)
-    except (RuntimeError, ValueError, np.linalg.LinAlgError):
-        return straight
+    except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
+        return replace(straight, report={**straight.report, "lenses": f"not told: {' '.join(str(error).split())}"})
     of_lens = {int(seen.lens[k]): lenses[scene.images[i].camera_id] for k, i in ids.items() if straight.placed[k]}
     bends = any(lens.bends for lens in of_lens.values())
     judged = believed(scene, ids, seen, start, others, how, found, options) if bends else straight

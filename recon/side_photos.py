@@ -104,9 +104,8 @@ def still_open(model: FaceModel, bundle: Bundle, head: Mesh) -> FaceModel:
 
 def drawn_again(side: Side, head: Mesh, skin: Float[np.ndarray, "v"], rasterize: Rasterize) -> Mesh:
     """A head drawn to the photo's outline once more, from where `laid_anew` puts it."""
-    _, R, t = umeyama(head.vertices_mm, side.mesh.vertices_mm, skin, with_scale=False)
-    laid = side.read.laid
-    there = dataclasses.replace(laid, R=laid.R @ R, t=laid.R @ t + laid.t)
+    pose = laid_anew(side, head, skin).camera.cam_from_head
+    there = dataclasses.replace(side.read.laid, R=pose[:3, :3], t=pose[:3, 3])
     return drawn_to_photo(dataclasses.replace(side.read, laid=there), rasterize, head)
 
 

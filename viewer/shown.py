@@ -31,6 +31,7 @@ def head_record(case: Path, head: Reconstruction) -> dict[str, Any]:
     return {"case": case, "model": head.model, "views": len(head.views),
             "scale": {"source": head.scale.source, "interval95_percent": head.scale.interval95_percent},
             "reprojection_px": head.report["reprojection_px"]["median"], "seconds": head.report["seconds"],
+            "profiles": head.report.get("profiles", {}),  # a case made earlier says nothing of them
             "quality": {k: quality[k] for k in ("verdict", "sentence", "film_again", "notes")}}
 
 
@@ -39,7 +40,8 @@ def head(case: Path, made: Reconstruction) -> None:
     record = head_record(case, made)
     quality, seconds = record["quality"], sum(record["seconds"].values())
     say(f"Capture   {quality['sentence']}")
-    for note in (*quality["notes"], *quality["film_again"]):
+    refused = [f"{name}: {why}" for name, why in record["profiles"].get("refused", {}).items()]
+    for note in (*quality["notes"], *refused, *quality["film_again"]):
         say(f"          {note}")
     say(f"Head      {made.model} from {len(made.views)} pictures; landmarks lie {record['reprojection_px']:.1f} px off "
         "(median)")
