@@ -11,7 +11,6 @@ once with the focal length told as EXIF would and once without.
 """
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +20,8 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from core.exif import focal_px  # noqa: E402  (the repository need not be installed)
+from benchmarks.warp3d import module_of  # noqa: E402  (the repository need not be installed)
+from core.exif import focal_px  # noqa: E402
 from core.face_model import FaceModel  # noqa: E402
 from recon.detect import Detector  # noqa: E402
 from recon.models import load_model  # noqa: E402
@@ -107,15 +107,6 @@ def photographed(tool: ModuleType, file: Path) -> list[np.ndarray]:
         linear = linear.reshape(height, 2, width, 2, 3).mean((1, 3))
         out.append((np.clip(linear, 0, 1) ** (1 / 1.3) * 255).astype(np.uint8))
     return out
-
-
-def module_of(path: Path) -> ModuleType:
-    """A Python file as a module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 HEADER = """# One face from several distances
