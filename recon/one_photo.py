@@ -31,7 +31,8 @@ from recon.detect import Detector, Face, region_of_box
 from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
 from recon.landmark_net import FaceBox
 from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, Observations
-from recon.texture import TextureOptions, gather
+from recon.sight import SightOptions
+from recon.texture import Looks, TextureOptions, drawn, looked_at
 from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
 
 USUAL_MM, USUAL_SD = 800.0, 0.4
@@ -45,7 +46,8 @@ TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
 """The picture is searched whole, then in halves and quarters of its longer side, which overlap by a quarter, as long as
 faces smaller than this share of what was looked at, or none, were found: where there are small ones there are more."""
 REACH_MM, RIDGE = 12.0, 0.3
-SKIN = TextureOptions(side=1024, views=1)
+SKIN = TextureOptions(side=512, coarse=2, views=1, sight=SightOptions(px_per_mm=1.25))
+"""Of a photo's skin: it draws what the photo hides, which has no detail of its own, and the plain render."""
 OUTSIDE_SHARE = 0.08
 """Share of the face's points beyond the picture's edge above which half a face is missing."""
 TOLD_MODES = 30
@@ -258,14 +260,17 @@ def spreading(model: FaceModel) -> tuple[Float[np.ndarray, "v p"], tuple, np.nda
     return gauss(model.template_mm, pins), cho_factor(matrix), rows
 
 
-def with_skin(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
-              rasterize: Rasterize, name: str) -> Reconstruction:
-    """The head as the other stages know it, with the skin and the light of the photo.
+def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
+          rasterize: Rasterize) -> Looks:
+    """What the photo, or a part of it, perhaps reduced, shows of the skin, and its light. person: who is seen in it,
+    hair and clothes too."""
+    return looked_at(head.mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, SKIN,
+                     anatomy=head.anatomy)
 
-    picture, camera, person: the photo, or a part of it, perhaps reduced; who is seen in it, hair and clothes too.
-    """
-    skin = gather(head.mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, SKIN,
-                  anatomy=head.anatomy)
+
+def with_skin(head: PhotoHead, seen: Looks, name: str) -> Reconstruction:
+    """The head as the other stages know it, with the skin and the light of the photo of that name."""
+    skin = drawn(seen)
     view = View(camera=head.camera, path=name, source=name, reprojection_px=head.reprojection_px)
     return Reconstruction(
         mesh=head.mesh, texture=skin.as_seen, delit=skin.delit, anatomy=head.anatomy, views=(view,),

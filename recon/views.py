@@ -137,9 +137,12 @@ def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Sc
 
 def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
     """One sd per vertex (mm) of a fitted head: its covariance through the modes, what they cannot express, the size."""
-    root = np.linalg.cholesky(bundle.identity_cov + 1e-12 * np.eye(len(bundle.identity)))
-    spread = np.einsum("kvc,kj->jvc", model.identity_basis_mm, root, optimize=True) * scale.mm_per_unit
-    return with_size(np.sqrt((spread**2).sum((0, 2)) / 3 + MODEL_RESIDUAL_MM**2), mesh, scale)
+    told = np.any(bundle.identity_cov != np.eye(len(bundle.identity)), axis=0)  # the others keep their prior
+    root = np.linalg.cholesky(bundle.identity_cov[told][:, told] + 1e-12 * np.eye(int(told.sum())))
+    flat = model.identity_basis_mm.reshape(len(told), -1)
+    square = np.einsum("kv,kv->v", flat[~told], flat[~told]) + ((root.T @ flat[told]) ** 2).sum(0)
+    square_mm2 = square.reshape(-1, 3).sum(1) * scale.mm_per_unit**2
+    return with_size(np.sqrt(square_mm2 / 3 + MODEL_RESIDUAL_MM**2), mesh, scale)
 
 
 def with_size(sd_mm: Float[np.ndarray, "v"], mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
