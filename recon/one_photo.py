@@ -201,32 +201,45 @@ def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], f
 
     InputRefused: no head explains a photo.
     """
-    sizes = [(p.shape[1], p.shape[0]) for p in pictures]
-    seen = observed(faces, sizes, focals_px)
+    views, bundle = adjusted(model, pictures, faces, focals_px, rasterize, options)
+    return heads(views, bundle, views.neutral(bundle), bundle.own, faces, true_scale(views, bundle, HeadOptions(
+        ipd_mm=ipd_mm)), options is WHOLE)
+
+
+def adjusted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
+             focals_px: Sequence[float | None], rasterize: Rasterize, options: BundleOptions = WHOLE) -> tuple[
+                 Views, Bundle]:
+    """The photos as views, and one person in them, in model units. InputRefused: no head explains a photo."""
+    seen = observed(faces, [(p.shape[1], p.shape[0]) for p in pictures], focals_px)
     bundle = adjust(model, seen, options)
     share = bundle.reprojection_px / np.array([f.height_px for f in faces])
     if not np.isfinite(share).all() or share.max() > 0.03 or np.abs(bundle.identity).max() > 8:
         raise InputRefused("no_fit", "No head explains this face.", "Give a photo with the whole face, uncovered.")
-    views = Views(model, seen, lambda k: pictures[k], rasterize)
-    scale, cues = true_scale(views, bundle, HeadOptions(ipd_mm=ipd_mm))
-    neutral, cameras = metric(views, views.neutral(bundle), model.anatomy, bundle, scale)
-    whole = options is WHOLE
+    return Views(model, seen, lambda k: pictures[k], rasterize), bundle
+
+
+def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 3"], faces: Sequence[Face],
+          measure: tuple[Scale, dict], whole: bool = True, flat: bool = False) -> list[PhotoHead]:
+    """A head at rest, in every photo with its expression and (whole) drawn to the landmarks. own: how far these lie
+    off it, in model units; flat: of which only what each photo sees across its line of sight counts. measure: what
+    `true_scale` says."""
+    model, seen, (scale, cues) = views.model, views.seen, measure
+    neutral, cameras = metric(views, head, model.anatomy, bundle, scale)
     sd = vertex_sd(model, bundle, neutral, scale) if whole else np.full(len(neutral.vertices_mm), 2.0)
-    return [one_head(model, bundle, k, face, cameras[k], neutral, scale, cues, seen, sd, whole)
-            for k, face in enumerate(faces)]
 
+    def of_view(k: int, face: Face) -> PhotoHead:
+        drawn = neutral.moved(blend(bundle.expression[k], model.expression_basis_mm) * scale.mm_per_unit)
+        if whole:
+            trusted = (seen.visible[k] > 0) & (np.arange(478) < IRIS_ROWS.start)
+            sight = cameras[k].cam_from_head[2, :3]
+            there = own - (own @ sight)[:, None] * sight if flat else own
+            drawn = drawn.moved(drawn_to(model, there * scale.mm_per_unit, trusted))
+        return PhotoHead(face=face, camera=cameras[k], mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
+                         cues=cues, visible=seen.visible[k] * face.landmarks().confidence,
+                         facial=bundle.expression[k], reprojection_px=float(bundle.reprojection_px[k]),
+                         identity=bundle.identity, identity_cov=bundle.identity_cov, sd_mm=sd, model=model.name)
 
-def one_head(model: FaceModel, bundle: Bundle, view: int, face: Face, camera: Camera, neutral: Mesh, scale: Scale,
-             cues: dict, seen: Observations, sd_mm: Float[np.ndarray, "v"], whole: bool) -> PhotoHead:
-    """The head of one view: with its expression, and (whole) drawn to the landmarks."""
-    drawn = neutral.moved(blend(bundle.expression[view], model.expression_basis_mm) * scale.mm_per_unit)
-    if whole:
-        trusted = (seen.visible[view] > 0) & (np.arange(478) < IRIS_ROWS.start)
-        drawn = drawn.moved(drawn_to(model, bundle.own * scale.mm_per_unit, trusted))
-    return PhotoHead(face=face, camera=camera, mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
-                     cues=cues, visible=seen.visible[view] * face.landmarks().confidence,
-                     facial=bundle.expression[view], reprojection_px=float(bundle.reprojection_px[view]),
-                     identity=bundle.identity, identity_cov=bundle.identity_cov, sd_mm=sd_mm, model=model.name)
+    return [of_view(k, face) for k, face in enumerate(faces)]
 
 
 def apart(a: PhotoHead, b: PhotoHead) -> float:

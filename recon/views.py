@@ -124,15 +124,21 @@ def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scal
 
 def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Scale) -> tuple[Mesh, list[Camera]]:
     """The head in mm in its own head frame (origin between its outer eye corners), and its cameras."""
-    corners = head.points(anatomy.pin_points[[anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]])
-    origin = corners.mean(0)
+    origin = origin_of(head, anatomy)
     mesh = head.with_vertices((head.vertices_mm - origin) * scale.mm_per_unit)
-    cameras = []
-    for camera in views.cameras(bundle):
-        R, t = camera.cam_from_head[:3, :3], camera.cam_from_head[:3, 3]
-        cameras.append(Camera(K_px=camera.K_px, size_wh=camera.size_wh,
-                              cam_from_head=rigid(R, (R @ origin + t) * scale.mm_per_unit)))
-    return mesh, cameras
+    return mesh, [in_mm(camera, origin, scale) for camera in views.cameras(bundle)]
+
+
+def in_mm(camera: Camera, origin: Float[np.ndarray, "3"], scale: Scale) -> Camera:
+    """A camera in model units, in mm from a head's own frame, whose origin is given in those units."""
+    R, t = camera.cam_from_head[:3, :3], camera.cam_from_head[:3, 3]
+    return Camera(K_px=camera.K_px, size_wh=camera.size_wh,
+                  cam_from_head=rigid(R, (R @ origin + t) * scale.mm_per_unit))
+
+
+def origin_of(head: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "3"]:
+    """Between the outer eye corners."""
+    return head.points(anatomy.pin_points[[anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]]).mean(0)
 
 
 def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
