@@ -95,10 +95,24 @@ class Study:
         """The whole fit."""
         return self.fitted(WHOLE)
 
+    @functools.cached_property
+    def by_landmarks(self) -> PhotoHead:
+        """The whole fit, to the landmarks alone."""
+        return self.to_landmarks(WHOLE)
+
+    @property
+    def from_side(self) -> bool:
+        """Whether the head is turned farther than the landmarks can tell."""
+        return beyond(self.head if "head" in self.__dict__ else self.by_landmarks)
+
+    def to_landmarks(self, options: BundleOptions) -> PhotoHead:
+        """The head by the landmarks."""
+        return fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
+                          options)[0]
+
     def fitted(self, options: BundleOptions) -> PhotoHead:
         """The head by the landmarks; by the outline, too, where it is turned farther than they can tell."""
-        head = fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
-                          options)[0]
+        head = self.by_landmarks if options is WHOLE else self.to_landmarks(options)
         if not beyond(head):
             return head
         try:

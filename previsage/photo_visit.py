@@ -22,7 +22,6 @@ from previsage.photoreal_stage import CELL_WH, cut, cut_box
 from previsage.rasterizer import rasterizer
 from recon.one_photo import apart, eye_span_px
 from recon.photo_verdict import STANDARD_DEG, PhotoVerdict, judge_photo
-from recon.profile import beyond
 from recon.visit import Shot, fit_visit
 from render.heat import heat_map
 from render.rasterize import Rasterizer
@@ -103,15 +102,15 @@ def judged(photo: Path, study: Study, plan: Plan, mode: str, band: Band, progres
         result = carried_out(study, plan, mode, band, progress, **options)
     except InputRefused as error:
         return VisitPhoto(photo=photo, verdict=verdict, result=None, reason=error.message, hint=error.hint)
-    return VisitPhoto(photo=photo, verdict=verdict, result=result)
+    return VisitPhoto(photo=photo, verdict=verdict, result=result,
+                      reason="" if result.shown else f"A plain render stands in. {result.reason}")
 
 
 def one_head(studies: Sequence[Study], ipd_mm: float | None) -> tuple[bool, list[str]]:
     """Give all studies one head, if one explains their photos as well as a head of its own; what to tell of it."""
     if len(studies) < 2:
         return False, ["One photo could be used: what it does not show stays the head model's."]
-    sides = [s for s in studies if beyond(s.head)]
-    fronts = [s for s in studies if s not in sides]
+    sides, fronts = [s for s in studies if s.from_side], [s for s in studies if not s.from_side]
     if not fronts:
         return False, ["Photos from the side alone share no head: each was fitted by its own outline. Add one from the "
                        "front."]

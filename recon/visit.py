@@ -49,8 +49,9 @@ def fit_visit(model: FaceModel, fronts: Sequence[Shot], sides: Sequence[Shot], r
     measure = true_scale(views, bundle, HeadOptions(ipd_mm=ipd_mm))
     diagonal = [float(np.linalg.norm(shot.picture.shape[:2])) for shot in (*fronts, *sides)]
     usual = float(np.median(bundle.focal_px / diagonal[:len(fronts)]))  # the same camera, as far as one knows
-    drawn = with_sides(model, bundle, views.neutral(bundle), [s.picture for s in sides], [s.focal_px or usual * d for s, d in zip(
-        sides, diagonal[len(fronts):], strict=True)], detector, foreground, rasterize)
+    focals = [s.focal_px or usual * d for s, d in zip(sides, diagonal[len(fronts):], strict=True)]
+    drawn = with_sides(model, bundle, views.neutral(bundle), [s.picture for s in sides], focals, detector, foreground,
+                       rasterize)
     own = bundle.landmarks - drawn.head.points(model.anatomy.pins478)
     told = heads(views, bundle, drawn.head, own, [s.face for s in fronts], measure, flat=bool(drawn.found))
     neutral, sd, scale = told[0].neutral, told[0].sd_mm, measure[0]
