@@ -44,10 +44,11 @@ STOPPED_MM = 0.25
 
 
 def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, options: FieldOptions = DEFAULT,
-            progress: Progress = silent, flags: Flags | None = None) -> Prediction:
+            progress: Progress = silent, flags: Flags | None = None, swelling: bool = True) -> Prediction:
     """What a plan does to a head: one displacement field per step, their sum is the operation.
 
     Every step moves its own handles to plan and leaves its procedure's other handles where they are.
+    swelling: whether the weeks after the operation are worked out, too.
     UsageError for a wrong plan (see `resolve`, `consequences`); PrevisageError when the head lacks a pin or region.
     """
     if plan.topology is not None and plan.topology != topology(mesh):
@@ -69,7 +70,7 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
     if len(done) > 1:
         done = smoothed(mesh, done)
     progress(1.0, "predicted")
-    return put_together(mesh, anatomy, plan, catalogue, amounts, done, effects, limits)
+    return put_together(mesh, anatomy, plan, catalogue, amounts, done, effects, limits, swelling)
 
 
 def planned(plan: Plan, catalogue: Catalogue, flags: Flags) -> tuple[list[Amount], dict[str, Effects]]:
@@ -141,13 +142,14 @@ def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> I
 
 
 def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, amounts: Sequence[Amount],
-                 done: Sequence[Done], effects: Mapping[str, Effects], limits: Sequence[str]) -> Prediction:
+                 done: Sequence[Done], effects: Mapping[str, Effects], limits: Sequence[str],
+                 swelling: bool) -> Prediction:
     """The prediction as it is kept."""
     total = total_of(mesh, done)
     added, removed = added_removed_ml(mesh, total)
     used = [a for a in amounts if a.value]
     procedures = [catalogue[name] for name in effects]
-    healing = [p for p in procedures if p.healing is not None and any(a.procedure is p for a in used)]
+    healing = [p for p in procedures if swelling and p.healing is not None and any(a.procedure is p for a in used)]
     notes = dict.fromkeys(f"{a.procedure.label}: {note}" for a in used for note in a.step.notes)
     return Prediction(
         plan=plan.model_dump(mode="json"),

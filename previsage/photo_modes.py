@@ -98,7 +98,8 @@ def average_moves(plan_json: str, band: Band) -> AverageMoves:
     """The plan's millimetres where the flat mode has no head of its own to solve on."""
     model = tools().model
     mesh = model.shape(np.zeros(len(model.identity_basis_mm))).pose(np.zeros(len(model.expression_names))).mesh()
-    prediction = displace(mesh, model.anatomy, Plan.model_validate_json(plan_json), catalogue()).shown(band)
+    plan = Plan.model_validate_json(plan_json)
+    prediction = displace(mesh, model.anatomy, plan, catalogue(), swelling=False).shown(band)
     pins = model.anatomy.pins478
     moves = np.stack([pins.on(d, mesh.faces) for d in prediction.displacement_mm])
     most = float(np.linalg.norm(prediction.total_mm(), axis=1).max())
@@ -219,6 +220,7 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     """One of the modes that bend the head."""
     progress(0.05, "Fitting the head")
     head = study.head
+    _ = study.reconstruction  # begun, and not waited for
     progress(0.3, "Moving the skin")
     prediction = study.prediction(planned.plan).shown(planned.band)
     total = prediction.total_mm()

@@ -6,6 +6,7 @@ The picture is worked on around the head only (`window`), in the file's own pixe
 import dataclasses
 import functools
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +29,12 @@ from recon.bundle import BundleOptions
 from recon.detect import Detector, Face
 from recon.foreground import Foreground
 from recon.landmark_net import FaceBox
+from recon.light import Light
 from recon.models import load_model
-from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, with_skin
+from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, looks, with_skin
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
+from recon.texture import Looks
 from render.flow import windowed
 from synth.photo_file import PhotoFile
 from synth.spectacles import frames
@@ -42,6 +45,8 @@ hair, ears and neck are in it."""
 RIMS, SIDEWAYS_DEG = 0.25, 40.0
 """Spectacles are worn from this darkness of rims on (`recon.quality.dark_lines`: at most 0.13 on bare faces); from
 further aside they are not looked for."""
+BESIDE = ThreadPoolExecutor(1)
+"""The skin is gathered on another core while the plan is worked out and the photo is bent."""
 SKIN_PX = 1280
 """The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
 
@@ -90,10 +95,24 @@ class Study:
         """The whole fit."""
         return self.fitted(WHOLE)
 
+    @functools.cached_property
+    def by_landmarks(self) -> PhotoHead:
+        """The whole fit, to the landmarks alone."""
+        return self.to_landmarks(WHOLE)
+
+    @property
+    def from_side(self) -> bool:
+        """Whether the head is turned farther than the landmarks can tell."""
+        return beyond(self.head if "head" in self.__dict__ else self.by_landmarks)
+
+    def to_landmarks(self, options: BundleOptions) -> PhotoHead:
+        """The head by the landmarks."""
+        return fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
+                          options)[0]
+
     def fitted(self, options: BundleOptions) -> PhotoHead:
         """The head by the landmarks; by the outline, too, where it is turned farther than they can tell."""
-        head = fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
-                          options)[0]
+        head = self.by_landmarks if options is WHOLE else self.to_landmarks(options)
         if not beyond(head):
             return head
         try:
@@ -104,7 +123,7 @@ class Study:
             return head
         return self.quick
 
-    @property
+    @functools.cached_property
     def part(self) -> UInt8[np.ndarray, "h w 3"]:
         """The window of the photo, in its own colours."""
         return np.ascontiguousarray(self.photo.picture[self.window])
@@ -131,15 +150,24 @@ class Study:
         return worn
 
     @functools.cached_property
-    def reconstruction(self) -> Reconstruction:
-        """The head with the photo's skin."""
-        part = self.part
-        height, width = part.shape[:2]
+    def looks(self) -> "Future[Looks]":
+        """What the photo shows of the skin, and its light; worked out beside."""
+        return BESIDE.submit(self.looked_at, self.head, self.person)
+
+    def looked_at(self, head: PhotoHead, person: Bool[np.ndarray, "h w"]) -> Looks:
+        """The window, reduced."""
+        height, width = self.part.shape[:2]
         shrink = min(1.0, SKIN_PX / max(height, width))
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        small = part if shrink == 1 else cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        person = cv2.resize(self.person.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        return with_skin(self.head, small, self.camera.resized(size), person, rasterizer(), self.photo.name)
+        small = self.part if shrink == 1 else cv2.resize(self.part, size, interpolation=cv2.INTER_AREA)
+        there = cv2.resize(person.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        return looks(head, small, self.camera.resized(size), there, rasterizer())
+
+    @functools.cached_property
+    def reconstruction(self) -> "Future[Reconstruction]":
+        """The head with the photo's skin; worked out beside, after what it is drawn from."""
+        head, seen = self.head, self.looks
+        return BESIDE.submit(lambda: with_skin(head, seen.result(), self.photo.name))
 
     def prediction(self, plan: Plan) -> Prediction:
         """The plan on this person's face at rest; the same displacement is then worn with the expression."""
@@ -164,11 +192,22 @@ class PhotoStudio(Studio):
 
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], srgb: bool,
                  displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
-        super().__init__(Path(), study.reconstruction, displacement_mm, procedures)
-        self.study, self.picture, self.srgb = study, picture, srgb
+        self.case, self.study, self.picture, self.srgb = Path(), study, picture, srgb
+        self.lay(study.head.mesh, study.head.sd_mm, displacement_mm, procedures)
         self.view = View(camera=study.camera, path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px)
         self.__dict__["segment"] = lambda frame: study.person
+
+    @functools.cached_property
+    def head(self) -> Reconstruction:  # type: ignore[override]
+        """As soon as its skin is drawn."""
+        return self.study.reconstruction.result()
+
+    @functools.cached_property
+    def light(self) -> Light | None:
+        """As soon as it is found, which is before the skin is drawn."""
+        found = self.study.looks.result().light
+        return dataclasses.replace(found, exposure=np.zeros((1, 3)))
 
     def frame(self, view: View) -> UInt8[np.ndarray, "h w 3"]:
         """The window."""
@@ -186,7 +225,7 @@ class PhotoStudio(Studio):
 @lru_cache(maxsize=64)
 def predicted(head: PhotoHead, plan_json: str) -> Prediction:
     """A plan on a head; kept, because a sweep, all bands and all views ask for it again."""
-    return displace(head.neutral, head.anatomy, Plan.model_validate_json(plan_json), catalogue())
+    return displace(head.neutral, head.anatomy, Plan.model_validate_json(plan_json), catalogue(), swelling=False)
 
 
 def window_around(face: Face, shape: tuple[int, ...]) -> tuple[slice, slice]:

@@ -20,9 +20,9 @@ from previsage.photo_output import cells_of, origin_of, save_result
 from previsage.photo_study import Study, tools
 from previsage.photoreal_stage import CELL_WH, cut, cut_box
 from previsage.rasterizer import rasterizer
-from recon.one_photo import apart, eye_span_px, fit_photos
+from recon.one_photo import apart, eye_span_px
 from recon.photo_verdict import STANDARD_DEG, PhotoVerdict, judge_photo
-from recon.profile import beyond
+from recon.visit import Shot, fit_visit
 from render.heat import heat_map
 from render.rasterize import Rasterizer
 from render.sheets import Views, contact_sheet
@@ -102,31 +102,50 @@ def judged(photo: Path, study: Study, plan: Plan, mode: str, band: Band, progres
         result = carried_out(study, plan, mode, band, progress, **options)
     except InputRefused as error:
         return VisitPhoto(photo=photo, verdict=verdict, result=None, reason=error.message, hint=error.hint)
-    return VisitPhoto(photo=photo, verdict=verdict, result=result)
+    return VisitPhoto(photo=photo, verdict=verdict, result=result,
+                      reason="" if result.shown else f"A plain render stands in. {result.reason}")
 
 
 def one_head(studies: Sequence[Study], ipd_mm: float | None) -> tuple[bool, list[str]]:
     """Give all studies one head, if one explains their photos as well as a head of its own; what to tell of it."""
     if len(studies) < 2:
         return False, ["One photo could be used: what it does not show stays the head model's."]
-    notes = [f"{s.photo.name} was fitted alone, by its outline: it is a profile." for s in studies if beyond(s.head)]
-    studies = [s for s in studies if not beyond(s.head)]
-    if len(studies) < 2:
-        return False, notes
-    alone = [s.head for s in studies]
-    strange = [s.photo.name for s, own in zip(studies, alone, strict=True)
-               if min([apart(own, other) for other in alone if other is not own]) > APART]
+    sides, fronts = [s for s in studies if s.from_side], [s for s in studies if not s.from_side]
+    if not fronts:
+        return False, ["Photos from the side alone share no head: each was fitted by its own outline. Add one from the "
+                       "front."]
+    strange = strangers(fronts)
+    if strange:
+        return False, [alone(strange)]
     try:
-        together = fit_photos(tools().model, [s.srgb for s in studies], [s.face for s in studies],
-                              [s.focal_px for s in studies], rasterizer(), ipd_mm)
+        together = fit_visit(tools().model, [shot(s) for s in fronts], [shot(s) for s in sides], rasterizer(),
+                             tools().detector, tools().foreground, ipd_mm)
     except InputRefused:
-        together = []
-    if together and not strange:
-        for study, head in zip(studies, together, strict=True):
-            study.wear(head)
-        return True, notes
-    return False, [*notes, f"One head does not explain these photos ({', '.join(strange) or 'all'} stand apart): "
-                   "different people, or different expressions. Each photo was fitted alone: the views need not agree."]
+        return False, [alone([s.photo.name for s in fronts])]
+    for study, head in zip(fronts, together.fronts, strict=True):
+        study.wear(head)
+    for k, head in together.sides.items():
+        sides[k].wear(head)
+    notes = [f"{sides[k].photo.name} was fitted alone. {why}" for k, why in together.refused.items()]
+    return len(fronts) + len(together.sides) > 1, notes
+
+
+def strangers(fronts: Sequence[Study]) -> list[str]:
+    """Photos from the front whose head differs from that of every other."""
+    own = [s.head for s in fronts]
+    return [s.photo.name for s in fronts if len(own) > 1
+            and min(apart(s.head, other) for other in own if other is not s.head) > APART]
+
+
+def alone(names: Sequence[str]) -> str:
+    """What to tell when photos do not share a head."""
+    return (f"One head does not explain these photos ({', '.join(names)} stand apart): different people, or different "
+            "expressions. Each photo was fitted alone: the views need not agree.")
+
+
+def shot(study: Study) -> Shot:
+    """A photo as the fit of all takes it."""
+    return Shot(picture=study.srgb, face=study.face, focal_px=study.focal_px)
 
 
 def save_visit(made: Visit, plan: Plan, mode: str, folder: Path, form: str = "png", details: bool = False) -> list[

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from core.camera import Camera
 from core.files import read_json
+from core.mesh import Mesh
 from core.progress import Progress, silent
 from core.reconstruction import Reconstruction, View
 from core.records import record
@@ -62,14 +63,28 @@ class Studio:
 
     def __init__(self, case: Path, head: Reconstruction, displacement_mm: Float[np.ndarray, "v 3"],
                  procedures: Sequence[str] = ()) -> None:
-        self.case, self.head, self.displacement_mm, self.procedures = case, head, displacement_mm, tuple(procedures)
-        self.before = Rasterizer(head.mesh)
-        self.after = Rasterizer(head.mesh.moved(displacement_mm)) if np.any(displacement_mm) else self.before
-        self.skin = Mipmap(head.texture)
-        self.light = light_of(head)
+        self.case, self.head = case, head
+        self.lay(head.mesh, head.uncertainty_mm, displacement_mm, procedures)
+
+    def lay(self, mesh: Mesh, sd_mm: Float[np.ndarray, "v"], displacement_mm: Float[np.ndarray, "v 3"],
+            procedures: Sequence[str]) -> None:
+        """The head before and after. sd_mm: how far its skin may lie from the person's."""
+        self.displacement_mm, self.procedures = displacement_mm, tuple(procedures)
+        self.before = Rasterizer(mesh)
+        self.after = Rasterizer(mesh.moved(displacement_mm)) if np.any(displacement_mm) else self.before
         moving = np.linalg.norm(displacement_mm, axis=1) > LEAST_MM
-        self.misfit_mm = float(np.median(head.uncertainty_mm[moving])) if moving.any() else 1.0
+        self.misfit_mm = float(np.median(sd_mm[moving])) if moving.any() else 1.0
         self.plate: Plate | None = None
+
+    @functools.cached_property
+    def skin(self) -> Mipmap:
+        """The head's texture."""
+        return Mipmap(self.head.texture)
+
+    @functools.cached_property
+    def light(self) -> Light | None:
+        """What lit the person."""
+        return light_of(self.head)
 
     def frame(self, view: View) -> Picture:
         """The frame as it was captured."""
@@ -138,7 +153,9 @@ class Studio:
         person, plate = self.segment(frame), self.plate
         if plate is not None and not serves(plate, frame, self.around(view.camera, person)):
             plate = None
-        draw = functools.partial(skins, seen, self.before, self.after, self.skin)
+        def draw() -> tuple[np.ndarray, np.ndarray]:
+            return skins(seen, self.before, self.after, self.skin)
+
         shade = self.shade(view.camera)
         light = None if shade is None else light_ratio(seen.correspondence, shade)
         picture = warp3d(frame, seen.correspondence, light, plate, draw, person, self.misfit_mm)

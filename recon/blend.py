@@ -168,8 +168,9 @@ def shares(weight: Float[np.ndarray, "k t t"], inside: Bool[np.ndarray, "t t"], 
 
 
 def detail(mesh: Mesh, flat: Layout, sights: Sequence[Sight], share: Float[np.ndarray, "k t t"],
-           factor: Float[np.ndarray, "k t t 3"], side: int) -> Float[np.ndarray, "T T 3"]:
+           factor: Float[np.ndarray, "k t t 3"]) -> Float[np.ndarray, "T T 3"]:
     """What is finer than the broad colours, under an even light, from each view where it has a share."""
+    side = flat.face.shape[0]
     out = np.zeros((side * side, 3), np.float32)
     face, bary = flat.face.ravel(), flat.bary.reshape(-1, 3)
     table = mesh.vertices_mm.astype(np.float32)
@@ -184,7 +185,7 @@ def detail(mesh: Mesh, flat: Layout, sights: Sequence[Sight], share: Float[np.nd
         points = np.einsum("nk,nkc->nc", bary[texels], table[mesh.faces[face[texels]]])
         px, depth = project(points, sight.camera)
         near = shrunk(px, sight)
-        at = (np.stack([texels % side, texels // side], 1).astype(np.float32) + 0.5) / COARSE - 0.5
+        at = (np.stack([texels % side, texels // side], 1).astype(np.float32) + 0.5) * (mine.shape[0] / side) - 0.5
         shown = depth < sampled(sight.depth_mm, near, cv2.INTER_NEAREST)[:, 0] + HIDDEN_MM
         trust = sampled(sight.weight, near, cv2.INTER_LINEAR)[:, 0]
         rgb = sampled(sight.picture, px, cv2.INTER_CUBIC) - sampled(sight.mid, near, cv2.INTER_LINEAR)

@@ -7,10 +7,10 @@ from scipy.sparse import csr_matrix, diags, identity
 
 def edges_of(faces: Int[np.ndarray, "f 3"]) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
     """Every edge once: its lower and its higher vertex."""
-    pairs = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    one, other = faces.astype(np.int64).ravel(), np.roll(faces, -1, axis=1).astype(np.int64).ravel()
     count = int(faces.max()) + 1
-    unique = np.unique(pairs[:, 0].astype(np.int64) * count + pairs[:, 1])
-    return unique // count, unique % count
+    low, high = np.divmod(np.unique(np.minimum(one, other) * count + np.maximum(one, other)), count)
+    return low, high
 
 
 def neighbours(i: Int[np.ndarray, "e"], j: Int[np.ndarray, "e"], vertices: int) -> csr_matrix:

@@ -74,7 +74,8 @@ def at_vertices(values: Float[np.ndarray, "t t c"], mesh: Mesh) -> Float[np.ndar
     side = values.shape[0]
     place = np.clip(mesh.uv * side, 0, side - 1).astype(int)
     at_uv = values[place[:, 1], place[:, 0]]
-    pairs = np.unique(np.stack([mesh.faces.ravel(), mesh.faces_uv.ravel()], 1), axis=0)
-    sides = np.bincount(pairs[:, 0], minlength=len(mesh.vertices_mm))
-    total = np.stack([np.bincount(pairs[:, 0], at_uv[pairs[:, 1], c], len(sides)) for c in range(values.shape[2])], 1)
+    vertex, corner = np.divmod(np.unique(mesh.faces.ravel().astype(np.int64) * len(at_uv) + mesh.faces_uv.ravel()),
+                               len(at_uv))
+    sides = np.bincount(vertex, minlength=len(mesh.vertices_mm))
+    total = np.stack([np.bincount(vertex, at_uv[corner, c], len(sides)) for c in range(values.shape[2])], 1)
     return total / np.maximum(sides, 1)[:, None]

@@ -31,14 +31,16 @@ from recon.detect import Detector, Face, region_of_box
 from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
 from recon.landmark_net import FaceBox
 from recon.observations import Observations, lens_prior
-from recon.texture import TextureOptions, gather
+from recon.sight import SightOptions
+from recon.texture import Looks, TextureOptions, drawn, looked_at
 from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
 
 TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
 """The picture is searched whole, then in halves and quarters of its longer side, which overlap by a quarter, as long as
 faces smaller than this share of what was looked at, or none, were found: where there are small ones there are more."""
 REACH_MM, RIDGE = 12.0, 0.3
-SKIN = TextureOptions(side=1024, views=1)
+SKIN = TextureOptions(side=512, coarse=2, views=1, sight=SightOptions(px_per_mm=1.25))
+"""Of a photo's skin: it draws what the photo hides, which has no detail of its own, and the plain render."""
 OUTSIDE_SHARE = 0.08
 """Share of the face's points beyond the picture's edge above which half a face is missing."""
 TOLD_MODES = 30
@@ -182,32 +184,45 @@ def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], f
 
     InputRefused: no head explains a photo.
     """
-    sizes = [(p.shape[1], p.shape[0]) for p in pictures]
-    seen = observed(faces, sizes, focals_px)
+    views, bundle = adjusted(model, pictures, faces, focals_px, rasterize, options)
+    return heads(views, bundle, views.neutral(bundle), bundle.own, faces, true_scale(views, bundle, HeadOptions(
+        ipd_mm=ipd_mm)), options is WHOLE)
+
+
+def adjusted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
+             focals_px: Sequence[float | None], rasterize: Rasterize, options: BundleOptions = WHOLE) -> tuple[
+                 Views, Bundle]:
+    """The photos as views, and one person in them, in model units. InputRefused: no head explains a photo."""
+    seen = observed(faces, [(p.shape[1], p.shape[0]) for p in pictures], focals_px)
     bundle = adjust(model, seen, options)
     share = bundle.reprojection_px / np.array([f.height_px for f in faces])
     if not np.isfinite(share).all() or share.max() > 0.03 or np.abs(bundle.identity).max() > 8:
         raise InputRefused("no_fit", "No head explains this face.", "Give a photo with the whole face, uncovered.")
-    views = Views(model, seen, lambda k: pictures[k], rasterize)
-    scale, cues = true_scale(views, bundle, HeadOptions(ipd_mm=ipd_mm))
-    neutral, cameras = metric(views, views.neutral(bundle), model.anatomy, bundle, scale)
-    whole = options is WHOLE
+    return Views(model, seen, lambda k: pictures[k], rasterize), bundle
+
+
+def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 3"], faces: Sequence[Face],
+          measure: tuple[Scale, dict], whole: bool = True, flat: bool = False) -> list[PhotoHead]:
+    """A head at rest, in every photo with its expression and (whole) drawn to the landmarks. own: how far these lie
+    off it, in model units; flat: of which only what each photo sees across its line of sight counts. measure: what
+    `true_scale` says."""
+    model, seen, (scale, cues) = views.model, views.seen, measure
+    neutral, cameras = metric(views, head, model.anatomy, bundle, scale)
     sd = vertex_sd(model, bundle, neutral, scale) if whole else np.full(len(neutral.vertices_mm), 2.0)
-    return [one_head(model, bundle, k, face, cameras[k], neutral, scale, cues, seen, sd, whole)
-            for k, face in enumerate(faces)]
 
+    def of_view(k: int, face: Face) -> PhotoHead:
+        drawn = neutral.moved(blend(bundle.expression[k], model.expression_basis_mm) * scale.mm_per_unit)
+        if whole:
+            trusted = (seen.visible[k] > 0) & (np.arange(478) < IRIS_ROWS.start)
+            sight = cameras[k].cam_from_head[2, :3]
+            there = own - (own @ sight)[:, None] * sight if flat else own
+            drawn = drawn.moved(drawn_to(model, there * scale.mm_per_unit, trusted))
+        return PhotoHead(face=face, camera=cameras[k], mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
+                         cues=cues, visible=seen.visible[k] * face.landmarks().confidence,
+                         facial=bundle.expression[k], reprojection_px=float(bundle.reprojection_px[k]),
+                         identity=bundle.identity, identity_cov=bundle.identity_cov, sd_mm=sd, model=model.name)
 
-def one_head(model: FaceModel, bundle: Bundle, view: int, face: Face, camera: Camera, neutral: Mesh, scale: Scale,
-             cues: dict, seen: Observations, sd_mm: Float[np.ndarray, "v"], whole: bool) -> PhotoHead:
-    """The head of one view: with its expression, and (whole) drawn to the landmarks."""
-    drawn = neutral.moved(blend(bundle.expression[view], model.expression_basis_mm) * scale.mm_per_unit)
-    if whole:
-        trusted = (seen.visible[view] > 0) & (np.arange(478) < IRIS_ROWS.start)
-        drawn = drawn.moved(drawn_to(model, bundle.own * scale.mm_per_unit, trusted))
-    return PhotoHead(face=face, camera=camera, mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
-                     cues=cues, visible=seen.visible[view] * face.landmarks().confidence,
-                     facial=bundle.expression[view], reprojection_px=float(bundle.reprojection_px[view]),
-                     identity=bundle.identity, identity_cov=bundle.identity_cov, sd_mm=sd_mm, model=model.name)
+    return [of_view(k, face) for k, face in enumerate(faces)]
 
 
 def apart(a: PhotoHead, b: PhotoHead) -> float:
@@ -241,14 +256,17 @@ def spreading(model: FaceModel) -> tuple[Float[np.ndarray, "v p"], tuple, np.nda
     return gauss(model.template_mm, pins), cho_factor(matrix), rows
 
 
-def with_skin(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
-              rasterize: Rasterize, name: str) -> Reconstruction:
-    """The head as the other stages know it, with the skin and the light of the photo.
+def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
+          rasterize: Rasterize) -> Looks:
+    """What the photo, or a part of it, perhaps reduced, shows of the skin, and its light. person: who is seen in it,
+    hair and clothes too."""
+    return looked_at(head.mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, SKIN,
+                     anatomy=head.anatomy)
 
-    picture, camera, person: the photo, or a part of it, perhaps reduced; who is seen in it, hair and clothes too.
-    """
-    skin = gather(head.mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, SKIN,
-                  anatomy=head.anatomy)
+
+def with_skin(head: PhotoHead, seen: Looks, name: str) -> Reconstruction:
+    """The head as the other stages know it, with the skin and the light of the photo of that name."""
+    skin = drawn(seen)
     view = View(camera=head.camera, path=name, source=name, reprojection_px=head.reprojection_px)
     return Reconstruction(
         mesh=head.mesh, texture=skin.as_seen, delit=skin.delit, anatomy=head.anatomy, views=(view,),

@@ -23,6 +23,7 @@ from core.errors import InputRefused
 from core.face_model import FaceModel
 from core.fragments import Rasterize
 from core.mesh import Mesh
+from core.reconstruction import Scale
 from core.records import record
 from core.surface import SurfacePoints
 from core.transforms import head_angles_rad, rigid
@@ -52,7 +53,7 @@ from recon.profile_fit import (
 from recon.profile_start import resized, starts
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue
 from recon.turned import Seen, in_pixels
-from recon.views import MODEL_RESIDUAL_MM
+from recon.views import MODEL_RESIDUAL_MM, in_mm, origin_of
 
 BEYOND_DEG = 48.0
 """From this turn on the landmarks alone are not believed: they say 55 at 60 degrees and 57 at 70."""
@@ -174,30 +175,36 @@ def face_mm(basis: Basis, mesh: Mesh) -> float:
 
 def assembled(read: Read, size_wh: tuple[int, int], ipd_mm: float | None, rasterize: Rasterize) -> PhotoHead:
     """The record: the head drawn to the photo, in mm, with its camera, and the face that it shows."""
-    scene, basis, laid, seen = read.scene, read.basis, read.laid, read.seen
-    model, pins = basis.model, basis.model.anatomy.pins478
+    laid, model = read.laid, read.basis.model
+    pins = model.anatomy.pins478
     mesh = drawn_to_photo(read, rasterize)
     cues = [Cue(source="model", mm_per_unit=1.0, sd=MODEL_SD)]
     if ipd_mm is not None:
         cues.append(ipd_cue(ipd_mm, None, mesh.points(pins)))
     unit = fuse(cues)
-    origin = np.mean([mesh.points(model.anatomy.pin(n))[0] for n in ("ex_l", "ex_r")], axis=0)
+    origin = origin_of(mesh, model.anatomy)
     head = mesh.with_vertices((mesh.vertices_mm - origin) * unit.mm_per_unit)
-    camera = whole_camera(read, size_wh, rigid(laid.R, (laid.R @ origin + laid.t) * unit.mm_per_unit))
-    focal = camera.K_px[0, 0]
-    points = in_pixels(head.points(pins), camera)
+    camera = in_mm(whole_camera(read, size_wh, rigid(laid.R, laid.t)), origin, unit)
+    unused = np.zeros(len(model.identity_basis_mm) - len(laid.identity))
+    return shown_from_side(read, head, camera, unit, {c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues
+                           }, np.full(len(head.vertices_mm), np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM)),
+                           np.concatenate([laid.identity, unused]), np.eye(len(model.identity_basis_mm)), rasterize)
+
+
+def shown_from_side(read: Read, head: Mesh, camera: Camera, scale: Scale, cues: dict, sd_mm: Float[np.ndarray, "v"],
+                    identity: Float[np.ndarray, "k"], identity_cov: Float[np.ndarray, "k k"],
+                    rasterize: Rasterize) -> PhotoHead:
+    """A head in mm as a photo from the side shows it; its face is the head's own, for the network sees none."""
+    scene, seen, model = read.scene, read.seen, read.basis.model
+    points = in_pixels(head.points(model.anatomy.pins478), camera)
     seen_px = scene.offset_px + (seen.photo_px + 0.5) / scene.scale - 0.5
     off_px = np.linalg.norm(points[seen.rows, :2] - seen_px, axis=1)
-    shown = Face(points_px=points, spread_px=np.full(478, SPREAD_MM * focal / camera.cam_from_head[2, 3]),
-                 presence=seen.presence)
-    visible = trusted(head, pins, camera, points, scene.scale, rasterize)
-    sd = np.full(len(head.vertices_mm), np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM))
-    unused = np.zeros(len(model.identity_basis_mm) - len(laid.identity))
-    return PhotoHead(face=shown, camera=camera, mesh=head, neutral=head, anatomy=model.anatomy, scale=unit,
-                     cues={c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues}, visible=visible,
+    spread = np.full(478, SPREAD_MM * camera.K_px[0, 0] / camera.cam_from_head[2, 3])
+    return PhotoHead(face=Face(points_px=points, spread_px=spread, presence=seen.presence), camera=camera, mesh=head,
+                     neutral=head, anatomy=model.anatomy, scale=scale, cues=cues,
+                     visible=trusted(head, model.anatomy.pins478, camera, points, scene.scale, rasterize),
                      reprojection_px=float(np.median(off_px)), facial=np.zeros(len(model.expression_names)),
-                     identity=np.concatenate([laid.identity, unused]),
-                     identity_cov=np.eye(len(model.identity_basis_mm)), sd_mm=sd, model=model.name)
+                     identity=identity, identity_cov=identity_cov, sd_mm=sd_mm, model=model.name)
 
 
 def trusted(head: Mesh, pins: SurfacePoints, camera: Camera, points_px: Float[np.ndarray, "478 3"], scale: float,

@@ -16,8 +16,6 @@ from core.fragments import Fragments, Rasterize
 from core.mesh import Mesh
 from core.records import record
 
-WORK_PX_PER_MM = 2.5
-"""Trust and broad colours are worked out in pictures of at most this resolution."""
 LEAST_PERSON = 0.3
 """Share of the head's silhouette that the person's mask must cover to be believed."""
 EDGE_STEP_MM = 4.0
@@ -40,7 +38,8 @@ BINS = 16
 class SightOptions:
     """border_mm: width over which trust grows from an edge inwards. ear_mm: the same beside an ear, whose shape is the
     model's more than the person's. least_cosine: steeper views are not used. power: how sharply head-on views win.
-    broad_mm, fine_mm: colours coarser than the first are averaged over views, finer than the second come from one."""
+    broad_mm, fine_mm: colours coarser than the first are averaged over views, finer than the second come from one.
+    px_per_mm: trust and broad colours are worked out in pictures of at most this resolution."""
 
     border_mm: float = 5.0
     ear_mm: float = 12.0
@@ -48,6 +47,7 @@ class SightOptions:
     power: float = 4.0
     broad_mm: float = 8.0
     fine_mm: float = 2.0
+    px_per_mm: float = 2.5
 
 
 @record
@@ -103,7 +103,7 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
          options: SightOptions) -> Sight:
     """One view's colours and trust. mask: the person, coarsely."""
     px_per_mm = camera.K_px[0, 0] / np.linalg.norm(camera.position_mm)
-    share = min(1.0, WORK_PX_PER_MM / px_per_mm)
+    share = min(1.0, options.px_per_mm / px_per_mm)
     size = (round(camera.size_wh[0] * share), round(camera.size_wh[1] * share))
     small = camera.resized(size)
     scale = px_per_mm * size[0] / camera.size_wh[0]

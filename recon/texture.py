@@ -31,9 +31,11 @@ Picture = UInt8[np.ndarray, "h w 3"]
 
 @record
 class TextureOptions:
-    """How the skin is gathered: texels per side, pictures used at most, and what a pixel is trusted by."""
+    """How the skin is gathered: texels per side, and so many of them for one of the coarse copy, on which light and
+    broad colours are worked out; pictures used at most; and what a pixel is trusted by."""
 
     side: int = 2048
+    coarse: int = COARSE
     views: int = 12
     sight: SightOptions = SightOptions()
 
@@ -76,6 +78,25 @@ def choose_views(cameras: Sequence[Camera], sharpness: Float[np.ndarray, "n"], c
     return chosen
 
 
+@record
+class Looks:
+    """What pictures show of a head's skin, and the light that they were taken in: all that its textures are drawn from.
+
+    views: the pictures used. flat: the textures' layout, `seen.flat` its coarse copy; bare, throat: `Zones` there.
+    """
+
+    mesh: Mesh
+    normals: Float[np.ndarray, "v 3"]
+    zone: Zones
+    views: tuple[int, ...]
+    sights: tuple[Sight, ...]
+    flat: Layout
+    seen: Survey
+    bare: Float[np.ndarray, "t t"]
+    throat: Float[np.ndarray, "t t"]
+    light: Light
+
+
 def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
            foreground: Callable[[Picture], Bool[np.ndarray, "h w"]], sharpness: Float[np.ndarray, "n"],
            rasterize: Rasterize, options: TextureOptions = DEFAULTS, progress: Progress = silent,
@@ -85,6 +106,15 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
     pictures(i): RGB of view i. foreground(picture): the person, roughly. sharpness (n,): larger is better.
     anatomy: eyes, ears, scalp and linings are treated as what they are; without it everything is skin.
     """
+    return drawn(looked_at(mesh, cameras, pictures, foreground, sharpness, rasterize, options, progress, anatomy),
+                 progress)
+
+
+def looked_at(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
+              foreground: Callable[[Picture], Bool[np.ndarray, "h w"]], sharpness: Float[np.ndarray, "n"],
+              rasterize: Rasterize, options: TextureOptions = DEFAULTS, progress: Progress = silent,
+              anatomy: Anatomy | None = None) -> Looks:
+    """The first half of `gather`, up to the light."""
     normals, zone = mesh.vertex_normals(), zones(mesh, anatomy)
     chosen = choose_views(cameras, sharpness, options.views)
     shown = [pictures(view) for view in chosen]
@@ -93,34 +123,40 @@ def gather(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], Pict
     def seen_in(turn: int) -> Sight:
         return look(mesh, normals, zone, cameras[chosen[turn]], shown[turn], person[turn], rasterize, options.sight)
 
-    sights = []
+    sights: list[Sight] = []
     with ThreadPoolExecutor(WORKERS) as pool:
         for sight in pool.map(seen_in, range(len(chosen))):
             sights.append(sight)
             progress(0.5 * len(sights) / len(chosen), f"Gathering skin, view {len(sights)} of {len(chosen)}")
-    coarse, flat = layout(mesh, max(options.side // COARSE, 1)), layout(mesh, options.side)
+    coarse, flat = layout(mesh, max(options.side // options.coarse, 1)), layout(mesh, options.side)
     seen = survey(mesh, normals, coarse, sights, sharpness[chosen])
     progress(0.6, "Finding the light")
     parts = on_texels(np.column_stack([zone.bare, zone.throat, *zone.eyes, *zone.ears]), mesh, coarse)
     bare, eyes, ears = parts[..., 0], parts[..., 2:2 + len(zone.eyes)], parts[..., 2 + len(zone.eyes):]
     whole = [eyes.max(-1, initial=0) > 0.5, *(ears[..., k] > 0.5 for k in range(ears.shape[2]))]
     light = fit_light(samples(seen, bare, [s.camera for s in sights]), 0)
-    shade = factors(light, seen, sights)
-    seen = one_view_each(seen, whole)
-    broad, agreed, mean_skin = agree(seen, shade, bare, parts[..., 1])
+    return Looks(mesh=mesh, normals=normals, zone=zone, views=tuple(chosen), sights=tuple(sights), flat=flat,
+                 seen=one_view_each(seen, whole), bare=bare, throat=parts[..., 1], light=light)
+
+
+def drawn(looks: Looks, progress: Progress = silent) -> Skin:
+    """The second half of `gather`."""
+    mesh, seen, coarse = looks.mesh, looks.seen, looks.seen.flat
+    shade = factors(looks.light, seen, looks.sights)
+    broad, agreed, mean_skin = agree(seen, shade, looks.bare, looks.throat)
     total = agreed.sum(0)
     trust = total / (total + HALF_TRUST)
     broad += (shares(agreed, coarse.inside, FEATHER_TEXELS[0])[..., None] * (seen.mid - seen.low) / shade).sum(0)
     progress(0.7, "Drawing the detail")
     share = shares(agreed, coarse.inside, FEATHER_TEXELS[1]) * total / (total + DETAIL_TRUST)
-    fine = detail(mesh, flat, sights, share[:, *coarse.nearest], shade, options.side)
+    fine = detail(mesh, looks.flat, looks.sights, share[:, *coarse.nearest], shade)
     progress(0.9, "Completing what was not seen")
-    hidden = on_texels(completed(mesh, normals, zone, coarse, broad, trust, mean_skin), mesh, coarse)
+    hidden = on_texels(completed(mesh, looks.normals, looks.zone, coarse, broad, trust, mean_skin), mesh, coarse)
     base = trust[..., None] * broad + (1 - trust[..., None]) * hidden
     lit = carried_on(mesh, coarse, (agreed[..., None] * shade).sum(0) / np.maximum(total, 1e-12)[..., None], trust)
     shown = (total + seen.withheld) / (total + seen.withheld + HALF_TRUST)
-    delit, as_seen = finished(mesh, flat, zone, seen, base, fine, trust, lit, shown)
-    return Skin(as_seen=as_seen, delit=delit, light=light, views=tuple(chosen))
+    delit, as_seen = finished(mesh, looks.flat, looks.zone, seen, base, fine, trust, lit, shown)
+    return Skin(as_seen=as_seen, delit=delit, light=looks.light, views=looks.views)
 
 
 def samples(seen: Survey, bare: Float[np.ndarray, "t t"], cameras: Sequence[Camera]) -> Samples:

@@ -124,22 +124,31 @@ def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scal
 
 def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Scale) -> tuple[Mesh, list[Camera]]:
     """The head in mm in its own head frame (origin between its outer eye corners), and its cameras."""
-    corners = head.points(anatomy.pin_points[[anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]])
-    origin = corners.mean(0)
+    origin = origin_of(head, anatomy)
     mesh = head.with_vertices((head.vertices_mm - origin) * scale.mm_per_unit)
-    cameras = []
-    for camera in views.cameras(bundle):
-        R, t = camera.cam_from_head[:3, :3], camera.cam_from_head[:3, 3]
-        cameras.append(Camera(K_px=camera.K_px, size_wh=camera.size_wh,
-                              cam_from_head=rigid(R, (R @ origin + t) * scale.mm_per_unit)))
-    return mesh, cameras
+    return mesh, [in_mm(camera, origin, scale) for camera in views.cameras(bundle)]
+
+
+def in_mm(camera: Camera, origin: Float[np.ndarray, "3"], scale: Scale) -> Camera:
+    """A camera in model units, in mm from a head's own frame, whose origin is given in those units."""
+    R, t = camera.cam_from_head[:3, :3], camera.cam_from_head[:3, 3]
+    return Camera(K_px=camera.K_px, size_wh=camera.size_wh,
+                  cam_from_head=rigid(R, (R @ origin + t) * scale.mm_per_unit))
+
+
+def origin_of(head: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "3"]:
+    """Between the outer eye corners."""
+    return head.points(anatomy.pin_points[[anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]]).mean(0)
 
 
 def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
     """One sd per vertex (mm) of a fitted head: its covariance through the modes, what they cannot express, the size."""
-    root = np.linalg.cholesky(bundle.identity_cov + 1e-12 * np.eye(len(bundle.identity)))
-    spread = np.einsum("kvc,kj->jvc", model.identity_basis_mm, root, optimize=True) * scale.mm_per_unit
-    return with_size(np.sqrt((spread**2).sum((0, 2)) / 3 + MODEL_RESIDUAL_MM**2), mesh, scale)
+    told = np.any(bundle.identity_cov != np.eye(len(bundle.identity)), axis=0)  # the others keep their prior
+    root = np.linalg.cholesky(bundle.identity_cov[told][:, told] + 1e-12 * np.eye(int(told.sum())))
+    flat = model.identity_basis_mm.reshape(len(told), -1)
+    square = np.einsum("kv,kv->v", flat[~told], flat[~told]) + ((root.T @ flat[told]) ** 2).sum(0)
+    square_mm2 = square.reshape(-1, 3).sum(1) * scale.mm_per_unit**2
+    return with_size(np.sqrt(square_mm2 / 3 + MODEL_RESIDUAL_MM**2), mesh, scale)
 
 
 def with_size(sd_mm: Float[np.ndarray, "v"], mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:

@@ -19,8 +19,9 @@ from core.channels import length
 from core.correspondence import Correspondence
 from core.records import record
 
-ROUNDS = 3
-"""Each start is moved so often; the third changes the share by less than 0.02 on pictures with texture."""
+ROUNDS, REST = 3, 0.005
+"""Each start is moved so often, or until no part's share moves by more than the second; the third changes the share by
+less than 0.02 on pictures with texture."""
 FINEST_PX = 8.0
 """Neighbourhood (px, standard deviation) in which brightness and contrast are made equal: new shading is no motion."""
 RIM_PX = 4
@@ -103,15 +104,18 @@ def settled(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], f
             used: Mapping[str, Bool[np.ndarray, "h w"]], start: float) -> dict[str, float]:
     """Where the share of each part comes to rest from one start."""
     shares = dict.fromkeys(used, start)
+    near = {name: cv2.GaussianBlur(where.astype(np.float32), (0, 0), FINEST_PX) for name, where in used.items()}
+    base = pixels(flow_px.shape)
     dense = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # as exact here as the slower ones
     dense.setFinestScale(0)
     for _ in range(ROUNDS):
-        guess = np.ascontiguousarray(flow_px * share_map(used, shares)[..., None])
-        base = pixels(guess.shape)
-        near = cv2.remap(before, base + guess, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        rest = dense.calc(after, near, None)  # from a pixel after to its place in `near`; from there on the guess
+        guess = np.ascontiguousarray(flow_px * share_map(near, shares)[..., None])
+        there = cv2.remap(before, base + guess, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        rest = dense.calc(after, there, None)  # from a pixel after to its place in `there`; from there on the guess
         found = rest + cv2.remap(guess, base + rest, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        shares = {name: share_of(found[where], flow_px[where]) for name, where in used.items()}
+        last, shares = shares, {name: share_of(found[where], flow_px[where]) for name, where in used.items()}
+        if all(abs(shares[name] - last[name]) <= REST for name in used):
+            break
     return shares
 
 
@@ -128,16 +132,15 @@ def share_of(measured_px: Float[np.ndarray, "n 2"], asked_px: Float[np.ndarray, 
     return float(share[order][np.searchsorted(total, total[-1] / 2)])
 
 
-def share_map(used: Mapping[str, Bool[np.ndarray, "h w"]], shares: Mapping[str, float]) -> Float[np.ndarray, "h w"]:
-    """The parts' shares over the window, running smoothly from one to the next."""
+def share_map(near: Mapping[str, Float[np.ndarray, "h w"]], shares: Mapping[str, float]) -> Float[np.ndarray, "h w"]:
+    """The parts' shares over the window, running smoothly from one to the next. near: the parts, blurred."""
     known = {name: float(np.clip(s, -1, 3)) for name, s in shares.items() if np.isfinite(s)}
-    shape = next(iter(used.values())).shape
+    shape = next(iter(near.values())).shape
     total, weight = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
     total += 1e-6 * float(np.mean(list(known.values()))) if known else 0.0  # far from every part: their mean
     for name, share in known.items():
-        near = cv2.GaussianBlur(used[name].astype(np.float32), (0, 0), FINEST_PX)
-        total += near * share
-        weight += near
+        total += near[name] * share
+        weight += near[name]
     return total / weight
 
 

@@ -12,12 +12,15 @@ from previsage.photo import asked_plan
 from previsage.photo_visit import Visit, save_visit, visit
 from synth.provenance import verify
 from tests.previsage.photos import portrait_file, stills
+from tests.recon.test_profile import seen_from
 
 
 @pytest.fixture(scope="module")
 def photos(demo_video: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("visit")
-    found = [path for path, _ in stills(demo_video, (45.0, 0.0, -45.0), folder)]
+    found = [path for path, _ in stills(demo_video, (45.0, 0.0), folder)]
+    Image.fromarray(seen_from(-82.0)[0]).save(folder / "side.png")  # the same head; no landmarks are found
+    found.append(folder / "side.png")
     Image.new("RGB", (200, 150), (80, 120, 160)).save(folder / "sky.jpg")
     return [*found, folder / "sky.jpg"]
 
@@ -35,10 +38,20 @@ def test_one_head_drives_all_views(made: Visit) -> None:
     assert all(np.array_equal(m, moves[0]) for m in moves)
 
 
+def test_from_the_front_the_head_lies_on_the_landmarks_and_from_the_side_it_is_turned_so_far(made: Visit) -> None:
+    side, *fronts = (p.result.head for p in made.photos if p.result is not None)
+    assert abs(side.angles_deg[0] + 82) < 10 and not np.array_equal(side.identity_cov, np.eye(len(side.identity)))
+    for head, share in zip(fronts, (0.006, 0.02), strict=True):  # at 45 degrees the network's points slide by more
+        px = head.camera.px_from_points(head.mesh.points(head.anatomy.pins478))
+        seen = (head.visible > 0) & (np.arange(478) < 468)
+        off = np.linalg.norm(px - head.face.points_px[:, :2], axis=1)[seen]
+        assert np.median(off) < share * head.face.height_px
+
+
 def test_photos_come_in_the_order_of_the_turn_with_a_verdict_each(made: Visit) -> None:
     views = [p.verdict.view for p in made.photos if p.verdict is not None]
-    assert views == ["left three-quarter", "frontal", "right three-quarter"]
-    assert made.missing == ("right profile", "left profile")
+    assert views == ["left profile", "frontal", "right three-quarter"]
+    assert made.missing == ("left three-quarter", "right profile")
     assert made.photos[-1].photo.name == "sky.jpg" and "No face" in made.photos[-1].reason
 
 
@@ -46,7 +59,7 @@ def test_the_page_and_the_record(made: Visit, tmp_path: Path) -> None:
     sheet, told, *rest = save_visit(made, asked_plan("mentoplasty", 60, None), "warp3d", tmp_path)
     assert verify(sheet).status == "genuine" and len(rest) == 9
     record = read_json(told)
-    assert record["shared_head"] and record["missing_views"] == ["right profile", "left profile"]
+    assert record["shared_head"] and record["missing_views"] == ["left three-quarter", "right profile"]
     assert [p["verdict"] for p in record["photos"]][-1] == "red"
 
 
