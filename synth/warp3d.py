@@ -147,17 +147,13 @@ class Scene:
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
                  person: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> None:
         self.frame = part.astype(np.float32)
-        before = np.isfinite(flow.depth_before_mm)
-        inside, rim = before, options.backdrop.rim_mm * flow.px_per_mm
-        bare = ~np.isfinite(flow.depth_after_mm)
-        if person is not None:
-            known = plate.known if plate is not None else np.zeros_like(inside)  # there colour tells, not an outline
-            inside, rim = inside | (person & ~known), options.backdrop.person_mm * flow.px_per_mm
+        before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
+        rim = options.backdrop.rim_mm * flow.px_per_mm
         lands = functools.partial(landing, flow, options=options.outline)
         self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow, options.reveal), bare,
                               options.contour, lands)
-        self.s = signed_distance(inside)
-        height, width = inside.shape
+        self.s = signed_distance(before)
+        height, width = before.shape
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
         self.behind: np.ndarray | None = None
         self.person = smoothstep((self.s + 1) / 2)
@@ -166,7 +162,10 @@ class Scene:
             return
         reach = rim + float(length(self.contour.flow_px[self.contour.stretched > 0]).max()) + 4
         near = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
-        self.behind = backdrop(part, self.s, (self.s < reach) | near, rim, plate, options.backdrop)
+        free = self.s < -rim
+        if person is not None:  # found roughly: nothing near it is the backdrop, but what of it is colour tells better
+            free &= signed_distance(person) < -options.backdrop.person_mm * flow.px_per_mm
+        self.behind = backdrop(part, free, (self.s < reach) | near, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
         beside = shown_beside(self.person, before, rim, flow.px_per_mm, options.outline)
         self.contour = self.narrowed(self.contour, flow, beside, options.outline.soft_px)
