@@ -29,6 +29,8 @@ Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"
 """The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
 TAPER = 0.3
 """The mask's level from which the warp is whole; below, it fades to nothing."""
+USUAL_MM = 1.5
+"""The chin of a head from a good video lies so far off."""
 UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
 """A head that fits worse, as from three photographs, has wall and hair in its texture beside outlines: there hidden
 skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
@@ -46,12 +48,13 @@ class WarpOptions:
     reveal: RevealOptions = REVEAL
 
     def loosened(self, misfit_mm: float) -> "WarpOptions":
-        """The same for a head that fits worse, or better, than one from a good video, whose chin lies 1.5 mm off."""
-        wide = float(np.clip(1 + 2 * (misfit_mm - 1.5), 0.8, 2.2))
+        """The same for a head that fits worse, or better, than usual."""
+        wide = float(np.clip(1 + 2 * (misfit_mm - USUAL_MM), 0.8, 2.2))
         bare = float(np.clip(1 + 1.9 * (wide - 0.9), 1, 2.5))
         contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
                                       bare=max(bare, self.contour.bare), fade_mm=wide * self.contour.fade_mm)
-        behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
+        rim_mm = self.backdrop.rim_mm * float(np.clip(misfit_mm / USUAL_MM, 0.5, 1))
+        behind = dataclasses.replace(self.backdrop, rim_mm=rim_mm)
         reveal = self.reveal
         if misfit_mm > UNSURE_MM:
             reveal = dataclasses.replace(reveal, agree=UNSURE_AGREE, sure=False)
