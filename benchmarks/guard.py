@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from core.store import load_reconstruction  # noqa: E402  (the repository need not be installed)
 from deform3d import catalogue, predict, read_plan  # noqa: E402
+from previsage.photoreal_stage import across_mm  # noqa: E402
 from previsage.studio import Made, Studio, spread  # noqa: E402
 from synth.achieved import carried, pixels  # noqa: E402
 from synth.guard import GUARD, Verdict, guard  # noqa: E402
@@ -65,15 +66,10 @@ def main() -> int:
     return int(bool(refused))
 
 
-def across(studio: Studio, made: Made) -> np.ndarray:
-    """x in the head frame of every pixel of the window."""
-    return made.seen.after.interpolate(studio.head.mesh.vertices_mm[:, :1], studio.head.mesh.faces)[..., 0]
-
-
 def judged(studio: Studio, made: Made, picture: np.ndarray) -> Verdict:
     """The guard, as the program calls it."""
     flow, shade = made.seen.correspondence, studio.shade(made.view.camera)
-    return guard(made.frame, picture, flow, across(studio, made),
+    return guard(made.frame, picture, flow, across_mm(studio, made),
                  light=None if shade is None else light_ratio(flow, shade))
 
 
@@ -91,7 +87,7 @@ def shown(left: float, right: float) -> Callable[[Studio, Made], np.ndarray]:
     """The frame with that share of the plan's motion on the patient's left and right, light as it should be."""
     def spoil(studio: Studio, made: Made) -> np.ndarray:
         flow = made.seen.correspondence
-        share = np.where(across(studio, made) > 0, left, right)[..., None].astype(np.float32)
+        share = np.where(across_mm(studio, made) > 0, left, right)[..., None].astype(np.float32)
         part = np.ascontiguousarray(made.frame[flow.window])
         there = pixels(flow.mask.shape) + share * flow.flow_px
         own = cv2.remap(part, there, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)

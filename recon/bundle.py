@@ -348,6 +348,11 @@ def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAUL
     return finished(problem, state, block, solve(H, g, [block], 0.0)[2])
 
 
+def cost(model: FaceModel, seen: Observations, bundle: Bundle, options: BundleOptions = DEFAULTS) -> float:
+    """Cauchy cost of all views plus the priors, at a finished bundle."""
+    return objective(Problem(model, seen, options), State.at(bundle, options.modes))
+
+
 def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndarray,
              focal_sd: Float[np.ndarray, "g"] | None = None) -> Bundle:
     """Collect the result; covariances from the landmarks' block and the reduced matrix at the solution. focal_sd: how

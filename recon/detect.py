@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from core.landmarks import MEDIAPIPE478, Landmarks2D
 from core.records import freeze, record
-from recon.face478 import OUTER_EYE, angles_rad, facing, roll_only_rad, topology, unhidden
+from recon.face478 import OUTER_EYE, angles_rad, face_height_px, facing, roll_only_rad, topology, unhidden
 from recon.landmark_net import FaceBox, FaceFinder, LandmarkNet, Patch, Region, cut, patch_around
 
 MARGIN = 1.5
@@ -67,9 +67,7 @@ class Face:
     @property
     def height_px(self) -> float:
         """Extent of the face along its own vertical."""
-        roll = roll_only_rad(self.points_px)
-        along = self.points_px[:468, :2] @ np.array([-np.sin(roll), np.cos(roll)])
-        return float(np.ptp(along))
+        return face_height_px(self.points_px)
 
     @property
     def angles_rad(self) -> Float[np.ndarray, "3"]:

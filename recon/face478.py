@@ -86,10 +86,17 @@ def angles_rad(points_px: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "3"]:
     return head_angles_rad(rigid(cam_from_head_rotation(points_px), np.zeros(3)))
 
 
-def roll_only_rad(points_px: Float[np.ndarray, "478 3"]) -> float:
+def roll_only_rad(points_px: Float[np.ndarray, "478 d"]) -> float:
     """Angle of the outer eye corners in the picture."""
     across = points_px[OUTER_EYE[1], :2] - points_px[OUTER_EYE[0], :2]
     return float(np.arctan2(across[1], across[0]))
+
+
+def face_height_px(points_px: Float[np.ndarray, "478 d"]) -> float:
+    """Extent of the face along its own vertical."""
+    roll = roll_only_rad(points_px)
+    along = points_px[:468, :2] @ np.array([-np.sin(roll), np.cos(roll)])
+    return float(np.ptp(along))
 
 
 @record

@@ -22,6 +22,7 @@ from recon.doubt import radius95
 from recon.foreground import Foreground
 from recon.models import load_model
 from recon.observations import Observations
+from recon.photo_lens import lens_by_outline, loosened
 from recon.photometric import See, agreed
 from recon.refine import RefineOptions, refine
 from recon.sfm import Motion, Rejected, structure_from_motion
@@ -77,6 +78,9 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     views = Views.of(capture, model, rasterize)
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, views.seen)
+    lens = lens_by_outline(views, options.bundle, Foreground(), part(progress, 0.05, 0.1)) if photos else None
+    if lens is not None:
+        views, bundle = lens.views, lens.bundle
     timer.lap("fit")
     views, bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.4))
     check_fit(bundle, views.seen)
@@ -90,6 +94,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     else:
         views, capture, bundle = with_profiles(views, capture, ends, bundle, part(progress, 0.4, 0.45))
         close, refused = views, {}
+    bundle = loosened(bundle, lens.sd) if lens is not None else bundle
     timer.lap("profiles")
     shape = None
     if options.quality == "full":

@@ -30,18 +30,11 @@ from recon.bundle import Bundle, BundleOptions, adjust
 from recon.detect import Detector, Face, region_of_box
 from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
 from recon.landmark_net import FaceBox
-from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, Observations
+from recon.observations import Observations, lens_prior
 from recon.sight import SightOptions
 from recon.texture import Looks, TextureOptions, drawn, looked_at
 from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
 
-USUAL_MM, USUAL_SD = 800.0, 0.4
-"""Distance at which faces are photographed: from selfies (350 mm) to studio portraits (1.5 to 2 m); spread of its
-logarithm."""
-CROPPED_SD = 0.5
-"""Spread of ln(focal / diagonal) of a photo that may have been cropped."""
-FACE_MM = 190.0
-"""Height of the 478 points' extent on the model's average face."""
 TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
 """The picture is searched whole, then in halves and quarters of its longer side, which overlap by a quarter, as long as
 faces smaller than this share of what was looked at, or none, were found: where there are small ones there are more."""
@@ -178,20 +171,10 @@ def observed(faces: Sequence[Face], sizes_wh: Sequence[tuple[int, int]], focals_
     points = np.stack([f.points_px[:, :2] for f in faces])
     trusted = np.stack([f.landmarks().confidence > 0.02 for f in faces])
     inside = np.stack([~beyond_edge(f, s) for f, s in zip(faces, sizes_wh, strict=True)])
-    guess, sd = zip(*(lens_prior(f, s, hint) for f, s, hint in zip(faces, sizes_wh, focals_px, strict=True)),
+    guess, sd = zip(*(lens_prior(f.height_px, s, hint) for f, s, hint in zip(faces, sizes_wh, focals_px, strict=True)),
                     strict=True)
     return Observations(points_px=points, visible=(trusted & inside).astype(float), size_wh=np.array(sizes_wh),
                         lens=np.arange(len(faces)), focal_px=np.array(guess), focal_sd=np.array(sd))
-
-
-def lens_prior(face: Face, size_wh: tuple[int, int], hint_px: float | None) -> tuple[float, float]:
-    """Focal length (px) and the spread of its logarithm: from metadata, or from a phone's lens and a usual distance."""
-    if hint_px is not None:
-        return hint_px, KNOWN_FOCAL_SD
-    by_lens, by_distance = UNKNOWN_FOCAL * float(np.hypot(*size_wh)), USUAL_MM * face.height_px / FACE_MM
-    weight = np.array([CROPPED_SD**-2, USUAL_SD**-2])
-    log = weight @ np.log([by_lens, by_distance]) / weight.sum()
-    return float(np.exp(log)), float(weight.sum() ** -0.5)
 
 
 def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],

@@ -77,6 +77,36 @@ def rim(mesh: Mesh, normals: Float[np.ndarray, "v 3"], skin: Float[np.ndarray, "
     return SurfacePoints(face=np.concatenate(faces).astype(np.int32), bary=np.concatenate(bary))
 
 
+@record
+class Outline:
+    """Where a head bounds itself in a picture: its points, px (N,2), normals out (N,2), points_mm (N,3)."""
+
+    on: SurfacePoints
+    points_mm: Float[np.ndarray, "n 3"]
+    px: Float[np.ndarray, "n 2"]
+    out: Float[np.ndarray, "n 2"]
+
+    def at(self, rows: np.ndarray) -> "Outline":
+        """Some of its points."""
+        return Outline(on=self.on[rows], points_mm=self.points_mm[rows], px=self.px[rows], out=self.out[rows])
+
+
+def bounding(mesh: Mesh, skin: Float[np.ndarray, "v"], camera: Camera, rasterize: Rasterize) -> Outline:
+    """The part of `rim` with no more of the head beside it in the picture."""
+    normals = mesh.vertex_normals()
+    on = rim(mesh, normals, skin, camera)
+    points = mesh.points(on)
+    px = camera.px_from_points(points)
+    out = camera.px_from_points(points + on.on(normals, mesh.faces)) - px
+    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
+    half = camera.resized((camera.size_wh[0] // 2, camera.size_wh[1] // 2))
+    covered = rasterize(mesh, half).covered
+    at = np.rint((px + 3 * out + 0.5) / 2 - 0.5).astype(int)
+    within = ((at >= 0) & (at < half.size_wh)).all(1)
+    at = np.clip(at, 0, np.array(half.size_wh) - 1)
+    return Outline(on=on, points_mm=points, px=px, out=out).at(np.flatnonzero(within & ~covered[at[:, 1], at[:, 0]]))
+
+
 def one_outline(mesh: Mesh, normals: Float[np.ndarray, "v 3"], skin: Float[np.ndarray, "v"], camera: Camera,
                 picture: Picture, rasterize: Rasterize, options: OutlineOptions) -> tuple[np.ndarray, ...]:
     """Face, barycentrics, target, normal and sd of the outline's points that are sure."""

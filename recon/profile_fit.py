@@ -17,14 +17,13 @@ from core.face_model import FaceModel
 from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.records import record
-from core.surface import SurfacePoints
 from core.transforms import head_angles_rad, rigid, rotation_from_vector
 from recon.contour import Contour, contour_of, placed
 from recon.detect import Detector
 from recon.face478 import IRIS_ROWS, topology
 from recon.landmark_net import FaceBox
 from recon.observations import UNKNOWN_FOCAL
-from recon.outline import rim
+from recon.outline import Outline, bounding
 from recon.turned import Seen, look_turned
 
 FLATTER = 0.13
@@ -114,16 +113,6 @@ class Laid:
 
 
 @record
-class Outline:
-    """The head's outline: its points, px (N,2), normals out (N,2), points_mm (N,3)."""
-
-    on: SurfacePoints
-    points_mm: Float[np.ndarray, "n 3"]
-    px: Float[np.ndarray, "n 2"]
-    out: Float[np.ndarray, "n 2"]
-
-
-@record
 class Pull:
     """Points (n,3) mm of the head with their modes (K,n,3), drawn to pixels goal (n,2) with sd_mm (n,), worth `count`
     independent ones."""
@@ -184,22 +173,11 @@ def mesh_of(basis: Basis, laid: Laid) -> Mesh:
 
 def outline_of(basis: Basis, mesh: Mesh, camera: Camera, rasterize: Rasterize) -> Outline:
     """The head's outline from the hairline to below the chin, where it bounds the head in the picture."""
-    normals, anatomy = mesh.vertex_normals(), basis.model.anatomy
-    on = rim(mesh, normals, basis.skin, camera)
-    points, normal = mesh.points(on), on.on(normals, mesh.faces)
+    outline, anatomy = bounding(mesh, basis.skin, camera, rasterize), basis.model.anatomy
+    points = outline.points_mm
     top, chin = (mesh.points(anatomy.pin(n))[0] for n in ("tr", "me"))
-    rows = np.flatnonzero((points[:, 1] < top[1] - 5) & (points[:, 1] > chin[1] - 4) & (points[:, 2] > chin[2] - 25))
-    on, points, normal = on[rows], points[rows], normal[rows]
-    px = camera.px_from_points(points)
-    out = camera.px_from_points(points + normal) - px
-    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
-    half = camera.resized((camera.size_wh[0] // 2, camera.size_wh[1] // 2))
-    covered = rasterize(mesh, half).covered
-    at = np.rint((px + 3 * out + 0.5) / 2 - 0.5).astype(int)
-    within = ((at >= 0) & (at < half.size_wh)).all(1)
-    at = np.clip(at, 0, np.array(half.size_wh) - 1)
-    rows = np.flatnonzero(within & ~covered[at[:, 1], at[:, 0]])
-    return Outline(on=on[rows], points_mm=points[rows], px=px[rows], out=out[rows])
+    return outline.at(np.flatnonzero((points[:, 1] < top[1] - 5) & (points[:, 1] > chin[1] - 4) &
+                                     (points[:, 2] > chin[2] - 25)))
 
 
 LOWER_FACE = ("prn", "sn", "ls", "sto", "li", "sl", "pg", "me")

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from core.fragments import Rasterize
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rotation_from_vector
 from recon.contour import placed
-from recon.one_photo import CROPPED_SD, USUAL_MM, USUAL_SD
+from recon.observations import CROPPED_SD, USUAL_MM, USUAL_SD
 from recon.profile_fit import (
     BOX_MM,
     MODES,

@@ -30,8 +30,8 @@ DEPTH_TOLERANCE_MM = 2.0
 """Skin that was nearer than this to what the picture showed before was in sight."""
 ENOUGH_PIXELS, LEAST_LARGE_PX = 80_000, 2.0
 """A window with more pixels is compared smaller, which takes less time, as long as the motion stays that large."""
-FEWEST_PIXELS = 60
-"""Of a part: fewer say nothing."""
+FEWEST_PIXELS = 256
+"""Of a part, four of the flow's patches (8 x 8 px): fewer say nothing."""
 
 
 @record

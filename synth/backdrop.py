@@ -33,7 +33,7 @@ class BackdropOptions:
     distance of a frame from the plate, in grey levels, at most. inpaint_px: radius from which what no frame shows is
     continued."""
 
-    rim_mm: float = 1.2
+    rim_mm: float = 2.0
     person_mm: float = 2.0
     least: int = 3
     agree: float = 12.0
@@ -96,11 +96,12 @@ def signed_distance(inside: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]
     return cv2.distanceTransform(mask, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
 
 
-def backdrop(frame: UInt8[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"], wanted: Bool[np.ndarray, "h w"],
-             rim_px: float, plate: Plate | None, options: BackdropOptions = BACKDROP) -> Float[np.ndarray, "h w 3"]:
-    """B: the plate where it is known, the frame beside the head, and both continued over what is `wanted`."""
+def backdrop(frame: UInt8[np.ndarray, "h w 3"], free: Bool[np.ndarray, "h w"], wanted: Bool[np.ndarray, "h w"],
+             plate: Plate | None, options: BackdropOptions = BACKDROP) -> Float[np.ndarray, "h w 3"]:
+    """B: the plate where it is known, the frame where it is `free` of the person, both continued over what is `wanted`.
+    """
     filled = frame.copy()
-    known = s < -rim_px
+    known = free
     if plate is not None:
         filled[plate.known] = np.rint(plate.rgb[plate.known])
         known = known | plate.known

@@ -128,9 +128,13 @@ def network_file(name: str) -> Path | None:
 
 
 def network_mark(name: str) -> str:
-    """The checksum of an added network as it was added, or ''."""
+    """The checksum of an added network's file as it is now, so that a stage runs again when it was altered; '' when it
+    was never added. PrevisageError: its record is damaged."""
     kept = record_of(name)
-    return "" if kept is None else str(next(iter(kept["files"].values()))["sha256"])
+    if kept is None:
+        return ""
+    file = Path(kept["folder"]) / next(iter(kept["files"]))
+    return sha256(file) if file.is_file() else "missing"
 
 
 def identity_network() -> MetricNetwork | None:

@@ -29,6 +29,8 @@ Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"
 """The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
 TAPER = 0.3
 """The mask's level from which the warp is whole; below, it fades to nothing."""
+USUAL_MM = 1.5
+"""The chin of a head from a good video lies so far off."""
 UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
 """A head that fits worse, as from three photographs, has wall and hair in its texture beside outlines: there hidden
 skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
@@ -46,12 +48,13 @@ class WarpOptions:
     reveal: RevealOptions = REVEAL
 
     def loosened(self, misfit_mm: float) -> "WarpOptions":
-        """The same for a head that fits worse, or better, than one from a good video, whose chin lies 1.5 mm off."""
-        wide = float(np.clip(1 + 2 * (misfit_mm - 1.5), 0.8, 2.2))
+        """The same for a head that fits worse, or better, than usual."""
+        wide = float(np.clip(1 + 2 * (misfit_mm - USUAL_MM), 0.8, 2.2))
         bare = float(np.clip(1 + 1.9 * (wide - 0.9), 1, 2.5))
         contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
                                       bare=max(bare, self.contour.bare), fade_mm=wide * self.contour.fade_mm)
-        behind = dataclasses.replace(self.backdrop, rim_mm=wide * self.backdrop.rim_mm)
+        rim_mm = self.backdrop.rim_mm * float(np.clip(misfit_mm / USUAL_MM, 0.5, 1))
+        behind = dataclasses.replace(self.backdrop, rim_mm=rim_mm)
         reveal = self.reveal
         if misfit_mm > UNSURE_MM:
             reveal = dataclasses.replace(reveal, agree=UNSURE_AGREE, sure=False)
@@ -147,17 +150,13 @@ class Scene:
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
                  person: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> None:
         self.frame = part.astype(np.float32)
-        before = np.isfinite(flow.depth_before_mm)
-        inside, rim = before, options.backdrop.rim_mm * flow.px_per_mm
-        bare = ~np.isfinite(flow.depth_after_mm)
-        if person is not None:
-            known = plate.known if plate is not None else np.zeros_like(inside)  # there colour tells, not an outline
-            inside, rim = inside | (person & ~known), options.backdrop.person_mm * flow.px_per_mm
+        before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
+        rim = options.backdrop.rim_mm * flow.px_per_mm
         lands = functools.partial(landing, flow, options=options.outline)
         self.contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow, options.reveal), bare,
                               options.contour, lands)
-        self.s = signed_distance(inside)
-        height, width = inside.shape
+        self.s = signed_distance(before)
+        height, width = before.shape
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
         self.behind: np.ndarray | None = None
         self.person = smoothstep((self.s + 1) / 2)
@@ -166,7 +165,10 @@ class Scene:
             return
         reach = rim + float(length(self.contour.flow_px[self.contour.stretched > 0]).max()) + 4
         near = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
-        self.behind = backdrop(part, self.s, (self.s < reach) | near, rim, plate, options.backdrop)
+        free = self.s < -rim
+        if person is not None:  # found roughly: nothing near it is the backdrop, but what of it is colour tells better
+            free &= signed_distance(person) < -options.backdrop.person_mm * flow.px_per_mm
+        self.behind = backdrop(part, free, (self.s < reach) | near, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
         beside = shown_beside(self.person, before, rim, flow.px_per_mm, options.outline)
         self.contour = self.narrowed(self.contour, flow, beside, options.outline.soft_px)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import previsage
 from core import Camera, PrevisageError, UsageError, View
@@ -14,9 +15,10 @@ from core.reconstruction import Reconstruction
 from core.store import load_picture, save_png
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from previsage import photoreal_stage
-from previsage.photoreal_stage import BEYOND, CELL_WH, cut, cut_box
+from previsage.photoreal_stage import BEYOND, CELL_WH, Photoreal, cut, cut_box
 from previsage.studio import Studio, spread
 from synth.guard import Check, Verdict
+from synth.own_networks import add_network
 from synth.provenance import verify
 from tests.previsage.made import nose
 
@@ -157,6 +159,31 @@ def test_without_weights_the_painting_modes_say_so_and_leave_the_warp(
         previsage.photoreal(case, "nose", "img2img", frames=1)
     assert (case / "plans/nose/photoreal/warp3d/sheet.png").is_file()
     assert not (case / "plans/nose/photoreal/img2img").exists()
+
+
+def test_a_stored_picture_is_made_again_when_the_identity_network_was_altered(
+        case: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PREVISAGE_MODELS", str(tmp_path / "models"))
+    file = tmp_path / "pooled.pt"
+    torch.jit.script(torch.nn.Sequential(torch.nn.AvgPool2d(14), torch.nn.Flatten())).save(str(file))
+    add_network("identity", file, accepted=True)
+    seen = previsage.photoreal(case, "nose", frames=1)
+    assert likeness(seen) == {"passed"} and not seen.ran.get("notes")
+    kept = times(seen.folder)
+    assert times(previsage.photoreal(case, "nose", frames=1).folder) == kept
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"\0")
+    altered = previsage.photoreal(case, "nose", frames=1)
+    assert likeness(altered) == {"not checked"} and "is not the file that was added" in altered.ran["notes"][0]
+    file.unlink()
+    assert "no longer in" in previsage.photoreal(case, "nose", frames=1).ran["notes"][0]
+    file.write_bytes(whole)
+    assert likeness(previsage.photoreal(case, "nose", frames=1)) == {"passed"}
+
+
+def likeness(made: Photoreal) -> set[str]:
+    """What the guard found of the likeness."""
+    return {c["status"] for f in made.frames for c in f["guard"]["checks"] if c["name"].startswith("likeness")}
 
 
 @pytest.mark.parametrize(("given", "code"), [

@@ -23,7 +23,8 @@ from recon.bundle import (
     solve,
 )
 from recon.doubt import centre_cov, landmark_sd, radius95, with_variance
-from recon.observations import KNOWN_FOCAL_SD, UNKNOWN_FOCAL, observations
+from recon.face478 import face_height_px
+from recon.observations import FACE_MM, KNOWN_FOCAL_SD, UNKNOWN_FOCAL, USUAL_MM, lens_prior, observations
 from recon.pnp import first_poses
 from tests.recon.heads import aligned, detected, head_of, observed, person, rms, sweep
 
@@ -276,7 +277,7 @@ def test_a_rotation_step_turns_about_the_heads_origin(small):
     assert np.allclose(new.pose[0, :3, 3], state.pose[0, :3, 3]) and np.allclose(new.pose[1:], state.pose[1:])
 
 
-def capture(tmp_path, sizes_hints: list[tuple], faces: bool = True) -> Capture:
+def capture(tmp_path, sizes_hints: list[tuple], faces: bool = True, kind: str = "photos") -> Capture:
     """Frames with landmarks at random places, the first half of them sure."""
     rng, frames = np.random.default_rng(0), []
     confidence = np.where(np.arange(478) < 239, 1.0, 0.01)
@@ -284,7 +285,7 @@ def capture(tmp_path, sizes_hints: list[tuple], faces: bool = True) -> Capture:
         marks = Landmarks2D(scheme=MEDIAPIPE478, points=rng.uniform(0, 400, (478, 2)), confidence=confidence)
         frames.append(Frame(path=f"{k}.png", source=str(k), time_s=float(k), size_wh=size, sharpness=1.0,
                             landmarks=marks if faces else None, focal_hint_px=hint))
-    return Capture(folder=tmp_path, kind="photos", frames=tuple(frames), quality={})
+    return Capture(folder=tmp_path, kind=kind, frames=tuple(frames), quality={})
 
 
 def test_fewer_than_three_views_are_refused(tmp_path):
@@ -301,9 +302,21 @@ def test_lenses_are_told_apart_by_size_and_hint(tmp_path):
     a, b, c = ((400, 500), None), ((500, 400), None), ((400, 500), 777.0)
     seen = observations(capture(tmp_path, [a, b, a, c]))
     assert seen.lens.tolist() == [0, 1, 0, 2]
-    assert seen.focal_px == pytest.approx([UNKNOWN_FOCAL * np.hypot(400, 500)] * 2 + [777.0])
-    assert seen.focal_sd[2] == KNOWN_FOCAL_SD < seen.focal_sd[0]
+    assert seen.focal_px[2] == 777.0 and seen.focal_sd[2] == KNOWN_FOCAL_SD < seen.focal_sd[0]
     assert (seen.visible == (np.arange(478) < 239)).all()
+
+
+def test_a_film_is_a_phones_whole_picture_and_a_photo_any_cameras(tmp_path):
+    """The photos' lens lies between a phone's and the one that a usual distance asks for, and is less sure."""
+    size, diagonal = (400, 500), np.hypot(400, 500)
+    film = observations(capture(tmp_path, [(size, None)] * 3, kind="video"))
+    photos = capture(tmp_path, [(size, None)] * 3)
+    seen = observations(photos)
+    tall = np.median([face_height_px(f.landmarks.points) for f in photos.frames])
+    assert film.focal_px == pytest.approx([UNKNOWN_FOCAL * diagonal]) and film.focal_sd[0] < seen.focal_sd[0]
+    by_distance = USUAL_MM * tall / FACE_MM
+    assert seen.focal_px[0] == pytest.approx(lens_prior(float(tall), size, None)[0])
+    assert min(by_distance, film.focal_px[0]) < seen.focal_px[0] < max(by_distance, film.focal_px[0])
 
 
 def test_the_record_keeps_read_only_copies(known):

@@ -9,7 +9,8 @@ import pytest
 from core.face_model import FaceModel
 from core.landmarks import MEDIAPIPE478
 from recon.detect import Detector, Face
-from recon.one_photo import QUICK, WHOLE, beyond_edge, eye_span_px, faces_in, fit_photos, lens_prior, outside_share
+from recon.observations import lens_prior
+from recon.one_photo import QUICK, WHOLE, beyond_edge, eye_span_px, faces_in, fit_photos, outside_share
 from render.rasterize import rasterize
 from tests.previsage.photos import face, stills
 
@@ -111,11 +112,11 @@ def test_several_photos_share_one_person(model: FaceModel, detector: Detector, d
 
 
 def test_a_crop_tells_less_of_the_lens_than_of_the_distance(found: Face) -> None:
-    whole, sd = lens_prior(found, (576, 576), None)
-    cropped, _ = lens_prior(found, (300, 300), None)
+    whole, sd = lens_prior(found.height_px, (576, 576), None)
+    cropped, _ = lens_prior(found.height_px, (300, 300), None)
     assert cropped / whole > np.sqrt(300 / 576), "the distance holds it"
     assert sd > 0.2
-    assert lens_prior(found, (576, 576), 700.0) == (700.0, pytest.approx(0.03))
+    assert lens_prior(found.height_px, (576, 576), 700.0) == (700.0, pytest.approx(0.03))
 
 
 def test_landmarks_of_the_head_are_of_the_scheme(model: FaceModel, found: Face) -> None:

@@ -208,8 +208,7 @@ def test_what_nobody_saw_is_like_its_surroundings() -> None:
     known[10:20, 5:12] = False
     picture[~known] = 255
     assert np.array_equal(nearest_known(picture, known)[15, 8], [200, 10, 10])
-    s = np.where(known, -10.0, 10.0).astype(np.float32)
-    filled = backdrop(picture, s, ~known, 1.0, None)
+    filled = backdrop(picture, known, ~known, None)
     assert np.abs(filled[~known] - [200, 10, 10]).max() <= 2 and np.array_equal(filled[known], picture[known])
 
 
@@ -228,7 +227,7 @@ def test_a_plate_is_used_where_it_is_known() -> None:
     known = np.zeros((20, 20), bool)
     known[5:10] = True
     plate = Plate(rgb=np.full((20, 20, 3), 33.0), known=known)
-    out = backdrop(picture, np.full((20, 20), -5.0, np.float32), known, 1.0, plate)
+    out = backdrop(picture, np.ones((20, 20), bool), known, plate)
     assert np.all(out[known] == 33) and np.all(out[~known] == 90)
 
 
