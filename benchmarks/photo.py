@@ -271,8 +271,8 @@ flow stays near where it starts: by the maps that warp3d drew with, these jowl l
 was asked."""
 SLIDER = """In brackets: less than 1 px is asked, which flow cannot judge. Ours: maxilla up by 3.6 mm and chin longer by
 4 mm at 100 per cent, which show from the front."""
-FRAMING = """Frames made by resampling one photo (face 290 px high; at a quarter of the pixels 72 px, of which flow
-reads some per cent too much); the peer sees all of them at 512 x 512."""
+FRAMING = """Frames made by resampling one photo (face 290 px high; at a quarter of the pixels 72 px); the peer sees all
+of them at 512 x 512."""
 TABLES = {"speed": speed, "sides": sides, "slider": slider, "framing": framing, "stays": stays, "symmetry": symmetry}
 
 if __name__ == "__main__":

@@ -25,8 +25,10 @@ VALUES = {"orthognathic_maxilla": {"impaction_mm": 3.6}, "mentoplasty": {"vertic
 """Steps that show from the front, for operations that move mostly along the line of sight."""
 FRONTAL = ("portraits_public_domain/obama.jpg", "portraits_public_domain/biden.jpg",
            "portraits_synthetic_dynaface/img4-1024-frontal.jpg")
-FLOW_PX = 1000.0
-"""Flow is sought with the face so high, so that its patches are as small a part of every face."""
+FLOW_PX = 500.0
+"""Flow is sought with the face so high, so that its patches are as small a part of every face. Held against the maps
+that tps drew with, of three faces, six operations, 40 and 100 per cent: 1.6 per cent off (root mean square); with 1000
+px and no second look 1.9, and in a face of 72 px 2 per cent more than in one of 290."""
 
 
 class Made(NamedTuple):
@@ -131,7 +133,8 @@ def made_of(result: PhotoResult) -> Made:
 
 def flow_at(made: Made, rows: np.ndarray) -> np.ndarray:
     """Motion (px) from before to after at landmarks; DIS, to its finest scale, as the mean of the pictures' flow and
-    of their mirror images': on smooth skin its sweep from one side to the other favours one."""
+    of their mirror images': on smooth skin its sweep from one side to the other favours one. What is left when the
+    after is moved back by it is sought again and added."""
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setFinestScale(0)
     room = 0.2 * np.ptp(made.start[:, 1])
@@ -142,10 +145,17 @@ def flow_at(made: Made, rows: np.ndarray) -> np.ndarray:
     how = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
     both = [cv2.resize(cv2.cvtColor(np.ascontiguousarray(p[y:bottom, x:right]), cv2.COLOR_RGB2GRAY), size,
                        interpolation=how) for p in (made.before, made.after)]
-    mirrored = finder.calc(*(np.ascontiguousarray(p[:, ::-1]) for p in both), None)[:, ::-1] * [-1, 1]
-    flow = ((finder.calc(*both, None) + mirrored) / 2).astype(np.float32)
+    pixels = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in size)), -1)
+
+    def flow(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        mirrored = finder.calc(*(np.ascontiguousarray(p[:, ::-1]) for p in (one, other)), None)[:, ::-1] * [-1, 1]
+        return ((finder.calc(one, other, None) + mirrored) / 2).astype(np.float32)
+
+    first = flow(*both)
+    back = cv2.remap(both[1], pixels + first, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    found = first + flow(both[0], back)
     at = np.clip((made.start[rows] - [x, y] + 0.5) * zoom - 0.5, 0, np.array(size) - 1).astype(np.float32)
-    return cv2.remap(flow, at[None], None, cv2.INTER_LINEAR)[0] / zoom
+    return cv2.remap(found, at[None], None, cv2.INTER_LINEAR)[0] / zoom
 
 
 def landed(made: Made, rows: np.ndarray | None = None) -> tuple[float, float]:

@@ -29,7 +29,7 @@ from recon.face478 import IRIS_ROWS
 from recon.one_photo import PhotoHead
 from render.rasterize import Rasterizer
 from synth.guard import Check, Verdict, judge, unchanged
-from synth.rigid_parts import rigid_parts
+from synth.rigid_parts import rigid_edges, rigid_parts
 from synth.spectacles import without
 from synth.thinplate import apply, find
 
@@ -118,6 +118,7 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     head, picture = study.quick, study.photo.picture
     average = average_moves(planned.plan.model_dump_json(), planned.band)
     moves = average.by_step_mm.sum(0)
+    moves[rigid_edges(head.face.points_px[:, :2])] = 0  # one picture has nothing to uncover beside eye and teeth
     if np.linalg.norm(moves, axis=1).max() < FLAT_SHARE * average.most_mm:
         raise UsageError("no_landmarks_there", f"{' and '.join(planned.procedures)} moves skin without any of the 478 "
                          "landmarks (ears, neck).", "Use --mode warp3d.")

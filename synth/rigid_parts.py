@@ -31,6 +31,11 @@ def rigid_parts(points_px: Float[np.ndarray, "478 2"], shape: tuple[int, int],
     return mask > 0
 
 
+def rigid_edges(points_px: Float[np.ndarray, "478 2"]) -> list[int]:
+    """The landmarks on the outlines of these parts: the lids' edges, and where the lips part, theirs."""
+    return [*EYES[0], *EYES[1], *(INNER_LIPS if mouth_open(points_px) else ())]
+
+
 def mouth_open(points_px: Float[np.ndarray, "478 2"]) -> bool:
     """Whether the lips part so far that teeth show."""
     gap = np.linalg.norm(points_px[13] - points_px[14])
