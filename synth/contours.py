@@ -29,7 +29,8 @@ class ContourOptions:
     """jump_mm, jump_px: steps of depth and motion between neighbours that make a contour. rim_mm: how far the
     photographed silhouette may lie beyond the fitted one, and bare times that before the background. fade_mm: over
     which its motion ends where what lies behind is another layer, or where nothing is uncovered. stretch: elsewhere the
-    motion ends over so many times the width that it uncovers, so that nothing folds (above 1.5)."""
+    motion ends over so many times the width that it uncovers, so that nothing folds (above 1.5). even_mm: over which a
+    contour's motion is evened along it, a pixel at least."""
 
     jump_mm: float = 2.0
     jump_px: float = 0.25
@@ -37,6 +38,7 @@ class ContourOptions:
     fade_mm: float = 1.0
     bare: float = 2.5
     stretch: float = 1.7
+    even_mm: float = 0.4
 
 
 CONTOUR = ContourOptions()
@@ -91,7 +93,7 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     ends = flow_px[y, x]
     if landing is not None:
         ends = ends + landing(y, x)
-    own = ends[number]
+    own = along(ends, edge, y, x, options.even_mm * px_per_mm)[number]
     behind = depth > depth[y, x][number] + BEHIND_MM
     carried = evened(own, behind | edge, away, px_per_mm)
     rim = options.rim_mm * px_per_mm
@@ -101,6 +103,17 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     around = np.where(bare & outline, options.bare * rim, rim)  # not beyond a cheek that a nose stands before
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
                   stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)
+
+
+def along(ends: Float[np.ndarray, "n 2"], edge: Bool[np.ndarray, "h w"], y: Int[np.ndarray, "n"],
+          x: Int[np.ndarray, "n"], sigma_px: float) -> Float[np.ndarray, "n 2"]:
+    """The contour pixels' motions, evened along the contour: skin that runs away from the eye moves otherwise from step
+    to step of its outline."""
+    spread = np.zeros((*edge.shape, 3), np.float32)
+    spread[y, x, :2], spread[y, x, 2] = ends, 1
+    spread = blurred(spread, max(sigma_px, 1.0))[y, x]
+    evened: np.ndarray = spread[:, :2] / spread[:, 2:]
+    return evened
 
 
 def withdrawn(apart_px: Float[np.ndarray, "h w 2"], away: Float[np.ndarray, "h w"], where: Bool[np.ndarray, "h w"],

@@ -330,8 +330,8 @@ def averaged(picture: UInt8[np.ndarray, "a b 3"], judged: Float[np.ndarray, "a b
     return rgb2lab(np.clip(part / np.maximum(weight, 1e-6)[..., None] / 255, 0, 1))
 
 
-GRAIN_PX = 1.5
-"""Detail finer than this (standard deviation of the blur that removes it) is grain: pores, fine lines, noise."""
+GRAIN_MM, GRAIN_PX = 0.5, (0.7, 1.5)
+"""Finer detail (standard deviation of the blur that removes it, within so many px) is grain: pores, fine lines, noise."""
 
 
 def structure(pair: Pair, options: GuardOptions) -> list[Check]:
@@ -343,7 +343,8 @@ def structure(pair: Pair, options: GuardOptions) -> list[Check]:
     local = structural_similarity(made, right, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
                                   data_range=255, full=True)[1]
     value = float(np.average(local, weights=pair.judged))
-    ratio = grain(made, pair.judged) / grain(right, pair.judged)
+    fine_px = float(np.clip(GRAIN_MM * pair.asked.px_per_mm, *GRAIN_PX))
+    ratio = grain(made, pair.judged, fine_px) / grain(right, pair.judged, fine_px)
     strength = "smoothed" if ratio < 1 else "roughened"
     return [judge("structure", value, options.structure, None, f"The skin's structure is kept (SSIM {value:.2f}).",
                   f"The operated area no longer looks like this person's skin (SSIM {value:.2f})."),
@@ -351,11 +352,10 @@ def structure(pair: Pair, options: GuardOptions) -> list[Check]:
                   f"The skin was {strength}: {ratio:.0%} of its fine detail.")]
 
 
-def grain(grey: UInt8[np.ndarray, "a b"], judged: Float[np.ndarray, "a b"]) -> float:
+def grain(grey: UInt8[np.ndarray, "a b"], judged: Float[np.ndarray, "a b"], fine_px: float) -> float:
     """The finest detail's median strength over the judged pixels (grey levels); edges of features count as few."""
     values = grey.astype(np.float32)
-    size = np.abs(values - cv2.GaussianBlur(values, (0, 0), GRAIN_PX))
-    local = cv2.GaussianBlur(size, (0, 0), 2 * GRAIN_PX)
+    local = cv2.GaussianBlur(np.abs(values - cv2.GaussianBlur(values, (0, 0), fine_px)), (0, 0), 2 * GRAIN_PX[1])
     return float(np.median(local[judged > 0.5])) + 0.25 if (judged > 0.5).any() else 0.25  # half a rounding step
 
 

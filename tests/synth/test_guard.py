@@ -219,6 +219,15 @@ def test_smoothed_and_roughened_skin_fails_the_grain() -> None:
     assert "grain" in [c.name for c in rough.failed] and "roughened" in check(rough, "grain").sentence
 
 
+def test_grain_is_as_fine_as_the_picture_shows() -> None:
+    """The same blur of half a pixel takes pores from a face that is small in the picture, and none from a large one."""
+    s = scene()
+    blurred = inside(s.made(), lambda p: cv2.GaussianBlur(p, (0, 0), 0.5))
+    small, large = (guard(s.before, blurred, replaced(s.asked, px_per_mm=scale), s.lateral_mm, reference=s.made())
+                    for scale in (1.0, 3.0))
+    assert [c.name for c in small.failed] == ["grain"] and large.passed
+
+
 def test_colour_and_structure_are_held_against_the_reference() -> None:
     """New light that the reference has too is expected; without the reference it is a drift."""
     after = inside(scene().made(), lambda p: p * 0.85)
