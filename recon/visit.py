@@ -13,7 +13,8 @@ from core.face_model import FaceModel
 from core.fragments import Rasterize
 from core.records import record
 from recon.detect import Detector, Face
-from recon.one_photo import PhotoHead, adjusted, heads
+from recon.one_photo import WHOLE, PhotoHead, adjusted, heads
+from recon.photo_lens import lens_by_outline
 from recon.profile import shown_from_side
 from recon.side_photos import with_sides
 from recon.views import HeadOptions, in_mm, origin_of, true_scale
@@ -46,6 +47,9 @@ def fit_visit(model: FaceModel, fronts: Sequence[Shot], sides: Sequence[Shot], r
     """One person's head in all photos. InputRefused: no head explains those from the front."""
     views, bundle = adjusted(model, [s.picture for s in fronts], [s.face for s in fronts],
                              [s.focal_px for s in fronts], rasterize)
+    lensed = lens_by_outline(views, WHOLE, foreground)
+    if lensed is not None:
+        views, bundle = lensed.views, lensed.bundle
     measure = true_scale(views, bundle, HeadOptions(ipd_mm=ipd_mm))
     diagonal = [float(np.linalg.norm(shot.picture.shape[:2])) for shot in (*fronts, *sides)]
     usual = float(np.median(bundle.focal_px / diagonal[:len(fronts)]))  # the same camera, as far as one knows
