@@ -22,12 +22,12 @@ from jaxtyping import Bool, Float, UInt8
 from core.progress import Progress, part, silent
 from core.records import freeze, record
 from recon.bundle import Bundle
-from recon.halves import halves_sd, upper_alone
 from recon.head_frame import in_head_frame
 from recon.lens import bending, straight_px
 from recon.observations import Observations
 from recon.settle import lenses_of, quiet, settle
 from recon.tracks import Tracks
+from recon.upper_face import upper_alone
 
 MOST_OTHER = 0.2
 """Share of the views that a second, separate model may hold."""
@@ -327,24 +327,19 @@ def with_lenses(scene: pycolmap.Reconstruction, straight: Motion, ids: dict[int,
     """What the scene says of its lenses joined to the motion; where one bends, the motion that the scene adjusted for
     it tells (the scene is changed)."""
     try:
-        apart = {number: halves_sd(scene, number) for number in scene.cameras}
         lenses = lenses_of(scene)
     except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
         return replace(straight, report={**straight.report, "lenses": f"not told: {' '.join(str(error).split())}"})
-    camera = {int(seen.lens[k]): scene.images[i].camera_id for k, i in ids.items() if straight.placed[k]}
-    of_lens = {number: lenses[c] for number, c in camera.items()}
+    of_lens = {int(seen.lens[k]): lenses[scene.images[i].camera_id] for k, i in ids.items() if straight.placed[k]}
     bends = any(lens.bends for lens in of_lens.values())
     judged = believe(scene) if bends else straight
     if not isinstance(judged, Motion):
         return straight
     focal_sd, k = judged.focal_sd.copy(), np.zeros(len(judged.focal_px))
     for number, lens in of_lens.items():
-        focal_sd[number] = max(lens.focal_sd, apart[camera[number]])
-        k[number] = lens.k if bends else 0.0
+        focal_sd[number], k[number] = lens.focal_sd, lens.k if bends else 0.0
     said = [{"k1": round(lens.k, 4), "k1_sd": round(lens.k_sd, 4), "used": bends,
-             "focal_sd_percent": round(100 * focal_sd[number], 3), "halves_percent": round(100 * apart[camera[number]],
-                                                                                           3)}
-            for number, lens in of_lens.items()]
+             "focal_sd_percent": round(100 * lens.focal_sd, 3)} for lens in of_lens.values()]
     return replace(judged, focal_sd=focal_sd, k=k, report={**judged.report, "lenses": said})
 
 
