@@ -32,7 +32,6 @@ from recon.quality import Measure, measure
 from recon.sheet import draw_sheet
 from recon.verdict import Check, Clip, Counts, checks, lens_of, sentence
 
-
 PENDING = 8
 """Frames of a film that may wait to be measured and written while the next ones are looked at."""
 TRY_TURNS_EVERY = 8
