@@ -70,12 +70,12 @@ def lenses_of(scene: pycolmap.Reconstruction) -> dict[int, Lens]:
 
 
 def lens_sd(scene: pycolmap.Reconstruction, number: int) -> Float[np.ndarray, "2"]:
-    """Spreads of ln f and k of one lens, points and poses being unknown too: the inverse of J'WJ, without the points.
-    """
-    *jacobians, view, point, off = sightings(scene, number)
+    """Spreads of ln f and k of one lens, points and poses being unknown too."""
+    own, at_pose, at_point, view, point, off = sightings(scene, number)
     noise = 1.4826 * np.median(np.abs(off))
     weight = 1 / (1 + (off**2).sum(1) / (2 * noise) ** 2) / noise**2
-    return np.sqrt(np.diag(np.linalg.inv(reduced(*jacobians, view, point, off, weight)[0]))[:2])
+    H, _ = reduced(own, at_pose, at_point, view, point, off, weight)
+    return np.sqrt(np.diag(np.linalg.inv(H))[:2])
 
 
 def reduced(own: Float[np.ndarray, "m 2 q"], at_pose: Float[np.ndarray, "m 2 6"], at_point: Float[np.ndarray, "m 2 3"],
