@@ -27,7 +27,7 @@ from recon.decode import DecodeOptions, Video
 from recon.detect import DetectOptions, Detector, Face
 from recon.keyframes import KeyframeOptions, choose
 from recon.photos import read_photo
-from recon.probe import MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
+from recon.probe import FROM_ONE_SIDE, MAKE_A_TURN, MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
 from recon.quality import Measure, measure
 from recon.sheet import draw_sheet
 from recon.verdict import Check, Clip, Counts, checks, lens_of, sentence
@@ -301,8 +301,7 @@ def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
     if count == 0 or (film and count < 0.05 * taken.analysed):
         raise InputRefused("no_face", f"No face was found in {found.files[0].path.name}." if film
                            else f"No face was found in any of the {taken.analysed} photos.", MAKE_A_VIDEO)
-    yaw = np.array([c.measure.angles_deg[0] for c in taken.candidates])
-    turn = float(np.ptp(yaw))
+    turn = float(np.ptp([c.measure.angles_deg[0] for c in taken.candidates]))
     if not film and count < options.least_photos:
         raise InputRefused("too_few_faces", f"A face was found in only {count} of {taken.analysed} photos.",
                            f"3D needs at least {options.least_photos} photos from different sides (front and "
@@ -310,12 +309,10 @@ def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
     if count < options.limits.video_frames and film:
         raise InputRefused("face_lost", f"The face is seen in only {count} of {taken.analysed} frames.", MAKE_A_VIDEO)
     if turn < options.least_turn_deg:
-        lost = film and count < 0.9 * taken.analysed
-        what = f"The face is lost half way, and in the part that shows it the head turns by only {turn:.0f}°" \
-            if lost else f"The head turns by only {turn:.0f}°"
-        raise InputRefused("no_rotation", f"{what}; 3D needs at least {options.least_turn_deg:.0f}°.",
-                           "Film a slow turn to both sides, up to 60 degrees each. One view is enough only for the "
-                           "photo path (the 2D baseline).")
+        what = "The face is lost half way, and in the part that shows it the head" \
+            if film and count < 0.9 * taken.analysed else "The head"
+        raise InputRefused("no_rotation", f"{what} turns by only {turn:.0f}°; 3D needs at least "
+                           f"{options.least_turn_deg:.0f}°.", MAKE_A_TURN if film else FROM_ONE_SIDE)
 
 
 def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> Capture:

@@ -18,6 +18,10 @@ CODECS = ("h264", "hevc", "av1", "libdav1d", "vp9", "libvpx-vp9", "vp8", "libvpx
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"hevc", b"hevx")
 MAKE_A_VIDEO = "Supply a video of a slow head rotation (MP4, MOV or WebM), or at least 3 photos from different sides."
+MAKE_A_TURN = "Film a slow turn to both sides, up to 60 degrees each. One view is enough only for the photo path (the" \
+              " 2D baseline)."
+FROM_ONE_SIDE = "Add photos from both sides, or film a slow turn. `previsage photo FOLDER --visit --procedure NAME -o" \
+                " OUT` fits one head to photos from one side, whose depth is then mostly the model's."
 
 
 @record

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import pycolmap
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from recon.lens import Lens
 
 SETTLED_PX = 0.3
 """Residuals beyond this count linearly."""
-UNDERSTATED = 1.5
-"""By how much the equations understate the spreads of f and k: neighbouring sightings err alike."""
+UNDERSTATED_FOCAL, UNDERSTATED_K = 5.0, 1.5
+"""By how much the equations understate the spreads of ln f and k: neighbouring sightings err alike. Of f, the root mean
+square of error over equations' spread in seven films with truth, 4.1 (7.6 in a turn of 35 degrees, 6.6 under strong
+compression), and as much more as 95 % of Student's t of seven lie beyond the normal's."""
 
 
 def settle(scene: pycolmap.Reconstruction, least_length: int, points: int) -> None:
@@ -63,35 +65,48 @@ def lenses_of(scene: pycolmap.Reconstruction) -> dict[int, Lens]:
     adjust_all(scene)
     out = {}
     for number, camera in scene.cameras.items():
-        focal_sd, k_sd = (UNDERSTATED * lens_sd(scene, number)).tolist()
+        focal_sd, k_sd = (np.array([UNDERSTATED_FOCAL, UNDERSTATED_K]) * lens_sd(scene, number)).tolist()
         out[number] = Lens(focal_px=float(camera.params[0]), focal_sd=focal_sd, k=float(camera.params[3]), k_sd=k_sd)
     return out
 
 
 def lens_sd(scene: pycolmap.Reconstruction, number: int) -> Float[np.ndarray, "2"]:
-    """Spreads of ln f and k of one lens, points and poses being unknown too: the inverse of J'WJ, without the points
-    (Schur complements). The scene may be moved and scaled, which touches neither; a ridge makes that harmless."""
+    """Spreads of ln f and k of one lens, points and poses being unknown too."""
     own, at_pose, at_point, view, point, off = sightings(scene, number)
     noise = 1.4826 * np.median(np.abs(off))
     weight = 1 / (1 + (off**2).sum(1) / (2 * noise) ** 2) / noise**2
-    J = np.concatenate([own, at_pose], 2)
-    count, size = int(point.max()) + 1, 2 + 6 * (int(view.max()) + 1)
+    H, _ = reduced(own, at_pose, at_point, view, point, off, weight)
+    return np.sqrt(np.diag(np.linalg.inv(H))[:2])
+
+
+def reduced(own: Float[np.ndarray, "m 2 q"], at_pose: Float[np.ndarray, "m 2 6"], at_point: Float[np.ndarray, "m 2 3"],
+            view: Int[np.ndarray, "m"], point: Int[np.ndarray, "m"], off: Float[np.ndarray, "m 2"],
+            weight: Float[np.ndarray, "m"]) -> tuple[Float[np.ndarray, "c c"], Float[np.ndarray, "c"]]:
+    """J'WJ and J'Wr of a lens's own unknowns and the poses, without the points (Schur complements). The scene may be
+    moved and scaled, which touches neither f nor k; a ridge makes that harmless."""
+    J, many = np.concatenate([own, at_pose], 2), own.shape[2]
+    count, size = int(point.max()) + 1, many + 6 * (int(view.max()) + 1)
     H, V, B = np.zeros((size, size)), np.tile(1e-6 * np.eye(3), (count, 1, 1)), np.zeros((size, count, 3))
+    g, g_point = np.zeros(size), np.zeros((count, 3))
     np.add.at(V, point, np.einsum("mia,mib,m->mab", at_point, at_point, weight))
+    np.add.at(g_point, point, np.einsum("mia,mi,m->ma", at_point, off, weight))
     both, cross = np.einsum("mia,mib,m->mab", J, J, weight), np.einsum("mia,mib,m->mab", J, at_point, weight)
+    pull = np.einsum("mia,mi,m->ma", J, off, weight)
     for row in range(int(view.max()) + 1):
-        index, here = np.concatenate([[0, 1], 2 + 6 * row + np.arange(6)]), view == row
+        index, here = np.concatenate([np.arange(many), many + 6 * row + np.arange(6)]), view == row
         H[np.ix_(index, index)] += both[here].sum(0)
+        g[index] += pull[here].sum(0)
         np.add.at(B, (index[:, None], point[None, here]), cross[here].transpose(1, 0, 2))
     half = (B.transpose(1, 0, 2) @ np.linalg.inv(V)).transpose(1, 0, 2).reshape(size, -1)
-    reduced = H - half @ B.reshape(size, -1).T + 1e-9 * np.diag(np.diag(H))
-    return np.sqrt(np.diag(np.linalg.inv(reduced))[:2])
+    ridge = 1e-9 * np.diag(np.diag(H)) + 1e-12 * np.eye(size)  # a view may show nothing of a part
+    return H - half @ B.reshape(size, -1).T + ridge, g - half @ g_point.ravel()
 
 
 def sightings(scene: pycolmap.Reconstruction, number: int) -> tuple[np.ndarray, ...]:
     """Of all sightings of one lens: how ln f and k (M,2,2), the pose (M,2,6) and the point (M,2,3) move the pixel; view
     and point numbers from 0; residuals (M,2) px."""
-    f, cx, cy, k = scene.cameras[number].params
+    f, cx, cy, *bend = scene.cameras[number].params
+    k = bend[0] if bend else 0.0
     images = [i for i in scene.images.values() if i.has_pose and i.camera_id == number]
     rows = {image.image_id: row for row, image in enumerate(images)}
     seen = [(rows[e.image_id], at, scene.images[e.image_id].points2D[e.point2D_idx].xy)

@@ -21,12 +21,13 @@ from jaxtyping import Bool, Float, UInt8
 
 from core.progress import Progress, part, silent
 from core.records import freeze, record
-from core.transforms import umeyama
 from recon.bundle import Bundle
+from recon.head_frame import in_head_frame
 from recon.lens import bending, straight_px
 from recon.observations import Observations
 from recon.settle import lenses_of, quiet, settle
-from recon.tracks import OVAL, Tracks
+from recon.tracks import Tracks
+from recon.upper_face import upper_alone
 
 MOST_OTHER = 0.2
 """Share of the views that a second, separate model may hold."""
@@ -39,6 +40,8 @@ CENTRE = 0.5
 
 Attempt = tuple[pycolmap.Reconstruction | None, int]
 """The scene, if any, and how many views the next largest separate one holds."""
+Believe = Callable[[pycolmap.Reconstruction], "Motion | Rejected"]
+"""From a scene to the motion it tells, if that passes its checks."""
 Way = Callable[[Path, Path, Path], Attempt]
 """From the database, the pictures' folder and a folder of its own to an attempt."""
 
@@ -139,10 +142,12 @@ def structure_from_motion(folder: Path, names: list[str], pictures: Callable[[in
                 continue
             if best is None:
                 continue
-            judged = believed(best, ids, seen, start, others, how, found, options)
+            believe = partial(believed, ids=ids, seen=seen, start=start, others=others, how=how, found=found,
+                              options=options)
+            judged = believe(best)
             if isinstance(judged, Motion):
                 if number != FOCAL_HELD:
-                    judged = with_lenses(judged, best, ids, seen, start, others, how, found, options)
+                    judged = with_lenses(*on_stiff_skin(best, judged, ids, believe), ids, seen, believe)
                 return replace(judged, report={**judged.report, "note": "; ".join(failed)}) if failed else judged
             if best.num_reg_images() > found_on:
                 found_on, reason = best.num_reg_images(), judged.reason
@@ -304,8 +309,21 @@ def believed(scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observat
                   tracks=tracks, points=points, report=report)
 
 
-def with_lenses(straight: Motion, scene: pycolmap.Reconstruction, ids: dict[int, int], seen: Observations,
-                start: Bundle, others: int, how: str, found: int, options: SfmOptions) -> Motion:
+def on_stiff_skin(scene: pycolmap.Reconstruction, found: Motion, ids: dict[int, int], believe: Believe) -> tuple[
+        pycolmap.Reconstruction, Motion]:
+    """The scene and its motion; those of the upper face alone where the lower one moved."""
+    try:
+        alone = upper_alone(scene, {ids[int(k)]: found.cam_from_head[k] for k in np.flatnonzero(found.placed)})
+    except (RuntimeError, ValueError, np.linalg.LinAlgError):  # a lens without a view: there is nothing to compare
+        return scene, found
+    judged = believe(alone) if alone is not None else None
+    if alone is None or not isinstance(judged, Motion):
+        return scene, found
+    return alone, replace(judged, report={**judged.report, "skin": "upper face: the lower one moved"})
+
+
+def with_lenses(scene: pycolmap.Reconstruction, straight: Motion, ids: dict[int, int], seen: Observations,
+                believe: Believe) -> Motion:
     """What the scene says of its lenses joined to the motion; where one bends, the motion that the scene adjusted for
     it tells (the scene is changed)."""
     try:
@@ -314,7 +332,7 @@ def with_lenses(straight: Motion, scene: pycolmap.Reconstruction, ids: dict[int,
         return replace(straight, report={**straight.report, "lenses": f"not told: {' '.join(str(error).split())}"})
     of_lens = {int(seen.lens[k]): lenses[scene.images[i].camera_id] for k, i in ids.items() if straight.placed[k]}
     bends = any(lens.bends for lens in of_lens.values())
-    judged = believed(scene, ids, seen, start, others, how, found, options) if bends else straight
+    judged = believe(scene) if bends else straight
     if not isinstance(judged, Motion):
         return straight
     focal_sd, k = judged.focal_sd.copy(), np.zeros(len(judged.focal_px))
@@ -346,51 +364,3 @@ def tracks_of(scene: pycolmap.Reconstruction, views: dict[int, int], options: Sf
                 at[of == number], bending(camera.params[0], camera.params[3], (camera.width, camera.height)))
     tracks = Tracks(view=np.array(view, np.int64), point=np.array(point, np.int64), px=at)
     return tracks, np.array([p.xyz for p in good]).reshape(-1, 3)
-
-
-def in_head_frame(cams: Float[np.ndarray, "n 4 4"], points: Float[np.ndarray, "p 3"], placed: Bool[np.ndarray, "n"],
-                  focal_px: Float[np.ndarray, "g"], seen: Observations, start: Bundle) -> tuple[
-                      Float[np.ndarray, "n 4 4"], Float[np.ndarray, "p 3"], float]:
-    """Move the scene (by a similarity) so that its landmarks lie on the bundle's; also the median turn (rad) between
-    its cameras and the bundle's."""
-    marks = triangulated(cams, placed, focal_px, seen, start)
-    known = np.isfinite(marks).all(1)
-    weight = np.ones(known.sum())
-    for _ in range(8):
-        size, turn, shift = umeyama(marks[known], start.landmarks[known], weight)
-        miss = np.linalg.norm(size * marks[known] @ turn.T + shift - start.landmarks[known], axis=1)
-        weight = 1 / (1 + (miss / np.median(miss)) ** 2)
-    moved = np.full_like(cams, np.nan)
-    moved[placed] = np.eye(4)
-    moved[placed, :3, :3] = cams[placed, :3, :3] @ turn.T
-    moved[placed, :3, 3] = size * cams[placed, :3, 3] - moved[placed, :3, :3] @ shift
-    trace = np.einsum("nij,nij->n", moved[placed, :3, :3], start.cam_from_head[placed, :3, :3])
-    return moved, size * points @ turn.T + shift, float(np.median(np.arccos(np.clip((trace - 1) / 2, -1, 1))))
-
-
-def triangulated(cams: Float[np.ndarray, "n 4 4"], placed: Bool[np.ndarray, "n"], focal_px: Float[np.ndarray, "g"],
-                 seen: Observations, start: Bundle) -> Float[np.ndarray, "478 3"]:
-    """The landmarks in the scene: nearest to the rays of the views where the bundle trusts them (reweighted five
-    times); NaN for those of the face's outline, which slide, for the irises, and where three views are missing."""
-    out = np.full((478, 3), np.nan)
-    rays, weight = [], start.weight[placed]
-    rows = np.flatnonzero(placed)
-    for k in rows:
-        middle = (seen.size_wh[k] - 1) / 2
-        ray = np.column_stack([(seen.points_px[k] - middle) / focal_px[seen.lens[k]], np.ones(478)]) @ cams[k, :3, :3]
-        rays.append(ray / np.linalg.norm(ray, axis=1, keepdims=True))
-    centre = -np.einsum("nij,ni->nj", cams[rows, :3, :3], cams[rows, :3, 3])
-    for mark in sorted(set(range(468)) - set(OVAL)):
-        used = weight[:, mark] > 0
-        if used.sum() < 3:
-            continue
-        ray = np.stack(rays)[used, mark]
-        across = np.eye(3) - ray[:, :, None] * ray[:, None, :]
-        w = np.ones(len(ray))
-        for _ in range(5):
-            point = np.linalg.solve((w[:, None, None] * across).sum(0),
-                                    (w[:, None] * np.einsum("nij,nj->ni", across, centre[used])).sum(0))
-            miss = np.linalg.norm(np.einsum("nij,nj->ni", across, point - centre[used]), axis=1)
-            w = 1 / (1 + (miss / np.maximum(np.median(miss), 1e-9)) ** 2)
-        out[mark] = point
-    return out

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 
 from core.progress import Progress, part, silent
 from recon.bundle import Bundle
+from recon.head_frame import triangulated
 from recon.observations import Observations
 from recon.settle import settle
 from recon.sfm import (
@@ -28,7 +29,6 @@ from recon.sfm import (
     imported,
     mapped,
     pipeline,
-    triangulated,
 )
 from recon.skin import without
 

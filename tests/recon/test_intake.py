@@ -141,6 +141,13 @@ def test_copies_of_a_photo_count_once(tmp_path, monkeypatch):
     assert refusal(photos, out(tmp_path)).code == "too_few_faces"
 
 
+def test_photos_from_one_side_are_told_what_serves_them(tmp_path, monkeypatch):
+    photos = [save_jpeg(tmp_path / f"p{k}.jpg", np.roll(asymmetric(), 7 * k, 1)) for k in range(4)]
+    turn(monkeypatch, [0, 1, -1, 2])
+    refused = refusal(photos, out(tmp_path))
+    assert refused.code == "no_rotation" and "previsage photo FOLDER --visit --procedure" in refused.hint
+
+
 @pytest.mark.parametrize("yaws, code, words", [
     ([None] * 40, "no_face", "No face was found in turn.mp4"),
     ([0.0] * 40, "no_rotation", "turns by only 0°"),

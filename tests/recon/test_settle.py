@@ -9,7 +9,7 @@ import pytest
 
 from core.camera import Camera
 from recon.lens import MOST_SD, Lens, bending, straight_px, straightened
-from recon.settle import UNDERSTATED, lens_sd, lenses_of
+from recon.settle import UNDERSTATED_FOCAL, UNDERSTATED_K, lens_sd, lenses_of
 
 F = 1280.0
 
@@ -36,8 +36,8 @@ def lens_in(scene) -> Lens:
 
 def test_a_bend_is_found_and_believed():
     lens = lens_in(scene_of(-0.08, seed=1))
-    assert lens.bends and abs(lens.k + 0.08) < 3 * lens.k_sd / UNDERSTATED
-    assert abs(np.log(lens.focal_px / F)) < 3 * lens.focal_sd / UNDERSTATED
+    assert lens.bends and abs(lens.k + 0.08) < 3 * lens.k_sd / UNDERSTATED_K
+    assert abs(np.log(lens.focal_px / F)) < 3 * lens.focal_sd / UNDERSTATED_FOCAL
 
 
 def test_a_straight_lens_stays_straight():
