@@ -92,19 +92,16 @@ class Places:
         """
         target, middle = self.mean_mm(point.of or {}) + point.offset_mm, side_of(name) is None
         skin = skin_of(self.mesh, MIDLINE_STRETCH if middle else 1.0)
-        row, bary = skin.nearest(target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target, *self.inside)
+        row, bary = skin.nearest(target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target, self.inside)
         if row < 0:
             raise missing_region(self.anatomy, " or ".join(self.procedure.regions), self.procedure)
         return SurfacePoints(face=np.array([row]), bary=bary[None])
 
     @cached_property
-    def inside(self) -> tuple[Float[np.ndarray, "f 3"], Int[np.ndarray, "r"]]:
-        """How far the corners of every triangle lie inside the moving regions, negative outside; and the triangles that
-        have a corner inside."""
+    def inside(self) -> Float[np.ndarray, "f 3"]:
+        """How far the corners of every triangle lie inside the moving regions, negative outside."""
         regions = [self.anatomy.region(r) for r in self.procedure.regions if self.anatomy.has(r)]
-        depth = np.max(regions, axis=0, initial=0).astype(float) - WELL_INSIDE
-        a, b, c = (depth >= 0)[self.mesh.faces.T]
-        return depth[self.mesh.faces], np.flatnonzero(a | b | c)
+        return (np.max(regions, axis=0, initial=0).astype(float) - WELL_INSIDE)[self.mesh.faces]
 
 
 @lru_cache(maxsize=4)
