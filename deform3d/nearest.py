@@ -11,7 +11,6 @@ from core.mesh import Mesh
 from core.surface import SurfacePoints
 from deform3d.compiled import compiled, gap
 
-
 BLOCK = 32
 """Triangles with near numbers lie near each other: so many are passed over at once."""
 

@@ -40,7 +40,7 @@ OVERSHOOT = 1.5
 METHOD = "joint geodesic kernels, 8"
 """Name and number of the deformation method; the number rises when results change."""
 FIELD_ROUNDS, CORNER_ROUNDS, LID_MM = 3, 30, 0.005
-"""So often a lid's handles, and then the corners of their triangles, are brought nearer to plan; when they are there."""
+"""So often a lid's handles, and then the corners of their triangles, are brought nearer to plan; when it is enough."""
 STOPPED_MM = 0.25
 """A globe that takes more than this from a handle is told."""
 
@@ -104,8 +104,7 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
             stopped = stops(field, amount, wishes["mean"], asked["mean"])
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
-                   landed=tuple(landing), told=stopped, held=tuple(
-                       int(field.points.face[row]) for row in moved_rows(field, amount.step)))
+                   landed=tuple(landing), told=stopped, places=field.points[moved_rows(field, amount.step)])
 
 
 def on_globes(mesh: Mesh, globes: Globes, field: Field, asked: Float[np.ndarray, "h 3"], normal: bool) -> Float[
@@ -150,7 +149,7 @@ def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> I
         u = share[:, None] * np.array(move.move_mm, float)
         name = f"free.{count}"
         yield Done(name=name, label=move.label, value=float(np.linalg.norm(move.move_mm)), unit="mm",
-                   moves=dict.fromkeys(BANDS, u), held=(int(point.face[0]),),
+                   moves=dict.fromkeys(BANDS, u), places=point,
                    landed=(Landed(step=name, pin=move.at or move.label, asked_mm=triple(np.array(move.move_mm, float)),
                                   landed_mm=triple(point.on(u, mesh.faces)[0])),))
 

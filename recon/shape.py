@@ -138,7 +138,7 @@ def on_face(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
 
 
 def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:
-    """The edges ab, bc, ca over `LARGEST_MM` that touch bare skin: ears, throat, the angle and the border of the jaw."""
+    """The edges ab, bc, ca over `LARGEST_MM` that touch bare skin: ears, throat, angle and border of the jaw."""
     following = np.roll(mesh.faces, -1, axis=1)
     length = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[following], axis=2)
     skin = all_skin(anatomy) > 0.5

@@ -52,6 +52,7 @@ def test_an_open_smile_stays_open(model, seed):
     lips = heights_mm(mesh, anatomy, "li", "ls")
     before = lining_seen_mm2(mesh, anatomy, *lips)
     assert before > 100
-    for procedure in ("orthognathic_mandible", "orthognathic_maxilla", "orthognathic_bimaxillary", "lip_lift", "lip_augmentation"):
+    for procedure in ("orthognathic_mandible", "orthognathic_maxilla", "orthognathic_bimaxillary", "lip_lift",
+                      "lip_augmentation"):
         seen = lining_seen_mm2(after(mesh, anatomy, procedure), anatomy, *lips)
         assert seen == pytest.approx(before, rel=0.05), procedure
