@@ -103,6 +103,12 @@ MEASURES: Mapping[str, Measure] = {
 """By the name that a person types."""
 
 
+UNMEASURED: Mapping[str, str] = {
+    "cervicomental_angle": "The angle between chin and neck needs the line of the neck, of which a head holds two or three "
+    "centimetres that come from the head model more than from the person's pictures."}
+"""Measures that people ask for and that this head does not carry, with the reason."""
+
+
 def needed_pins(names: Sequence[str]) -> tuple[str, ...]:
     """Every landmark that some measures need, once."""
     return tuple(dict.fromkeys(pin for name in names for pin in MEASURES[name].pins))

@@ -45,10 +45,11 @@ class Furthest(Strict):
 
 class Point(Strict):
     """A surface point that is no landmark: the nearest skin, well inside the regions that may move, to a weighted mean
-    of pins plus an offset (mm); or the furthest point of a region.
+    of pins plus an offset (mm), in the region `within` alone where that is given; or the furthest point of a region.
     """
 
     of: Mean | None = None
+    within: str | None = None
     furthest: Furthest | None = None
     offset_mm: Vector = (0.0, 0.0, 0.0)
     evidence: Evidence

@@ -85,9 +85,18 @@ def split_within(faces: Int[np.ndarray, "f 3"], chosen: Bool[np.ndarray, "v"]) -
 
 def finer(mesh: Mesh, anatomy: Anatomy, chosen: Bool[np.ndarray, "v"]) -> tuple[Mesh, Anatomy, Split]:
     """Mesh and anatomy, finer between the chosen vertices; the surface, the texture and every pin stay in place."""
-    inside = chosen[mesh.faces] & chosen[np.roll(mesh.faces, -1, axis=1)]
-    skin = split(mesh.faces, len(mesh.vertices_mm), inside)
-    layout = split(mesh.faces_uv, len(mesh.uv), inside)
+    return halved(mesh, anatomy, between(mesh, chosen))
+
+
+def between(mesh: Mesh, chosen: Bool[np.ndarray, "v"]) -> Bool[np.ndarray, "f 3"]:
+    """The edges ab, bc, ca whose both ends are chosen."""
+    return chosen[mesh.faces] & chosen[np.roll(mesh.faces, -1, axis=1)]
+
+
+def halved(mesh: Mesh, anatomy: Anatomy, edges: Bool[np.ndarray, "f 3"]) -> tuple[Mesh, Anatomy, Split]:
+    """The same with these edges ab, bc, ca of the triangles halved (neighbours must agree about a shared edge)."""
+    skin = split(mesh.faces, len(mesh.vertices_mm), edges)
+    layout = split(mesh.faces_uv, len(mesh.uv), edges)
     fine = Mesh(vertices_mm=skin.values(mesh.vertices_mm), faces=skin.faces, uv=layout.values(mesh.uv),
                 faces_uv=layout.faces)
     return fine, Anatomy(

@@ -139,12 +139,11 @@ def solve(problem: Problem) -> Field:
     smooth = found.smooth + near @ np.linalg.solve(found.at(points[moved], mesh.faces, near), missed)
     held = np.ones(len(mesh.vertices_mm), bool)
     held[found.rows] = ~smooth.any(1)
-    held[mesh.faces[points.face]] = True
     context = Context(mesh, problem.anatomy, procedure, points)
     asked = [context.asked_mm(step, value) for step in procedure.steps for value in step.clamp if value]
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
     cardinal[np.ix_(found.rows, np.flatnonzero(moved))] = smooth
-    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, held, asked))
+    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, held, asked, points))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from jaxtyping import Float
 from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.sides import SIDES
-from core.surface import SurfacePoints
 from deform3d.geodesic import smoothstep
 
 FADES_MM = (2.0, 4.0)
@@ -34,18 +33,11 @@ class Globes:
         """A head without eye regions has none, and its lids are not held."""
         names = [f"eye_{side[0]}" for side in SIDES if f"eye_{side[0]}" in anatomy.region_names]
         self.spheres = [sphere(mesh.vertices_mm[anatomy.region(name) > 0.5]) for name in names]
-        self.position = mesh.vertices_mm
-        self.faces = mesh.faces
 
-    def held(self, displacement_mm: Float[np.ndarray, "v 3"], along_normal: bool = False) -> Float[
-            np.ndarray, "v 3"]:
-        """A displacement field with the lids on the globes; `along_normal` only keeps them off."""
-        return (self.off_globe if along_normal else self.on_globe)(self.position, displacement_mm)
-
-    def held_at(self, points: SurfacePoints, asked_mm: Float[np.ndarray, "h 3"], along_normal: bool = False) -> Float[
-            np.ndarray, "h 3"]:
-        """The same for handles."""
-        return (self.off_globe if along_normal else self.on_globe)(points.on(self.position, self.faces), asked_mm)
+    def held(self, position: Float[np.ndarray, "n 3"], move: Float[np.ndarray, "n 3"], along_normal: bool = False) -> (
+            Float[np.ndarray, "n 3"]):
+        """Displacements of places with the lids on the globes; `along_normal` only keeps them off."""
+        return (self.off_globe if along_normal else self.on_globe)(position, move)
 
     def on_globe(self, position: Float[np.ndarray, "n 3"], move: Float[np.ndarray, "n 3"]) -> Float[
             np.ndarray, "n 3"]:

@@ -5,31 +5,40 @@ nearest edge (Ericson, "Real-Time Collision Detection", 2005, section 5.1.5, in 
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from core.mesh import Mesh
 from core.surface import SurfacePoints
 from deform3d.compiled import compiled, gap
+
+BLOCK = 32
+"""Triangles with near numbers lie near each other: so many are passed over at once."""
 
 
 class Triangles:
     """Triangles by their corners (G, 3, 3) in mm, to be asked for nearest points more than once."""
 
     def __init__(self, corners_mm: Float[np.ndarray, "g 3 3"]) -> None:
-        """The middle of each, and how far it reaches from there."""
+        """The middle of each, and of each block, and how far they reach from there."""
         self.corners, self.middle = np.ascontiguousarray(corners_mm), corners_mm.mean(1)
         self.reach = np.sqrt(((corners_mm - self.middle[:, None])**2).sum(2).max(1))
+        first = np.arange(0, len(corners_mm), BLOCK)
+        count = np.diff(first, append=len(corners_mm))
+        self.block = np.add.reduceat(self.middle, first) / count[:, None]
+        around = np.linalg.norm(self.middle - np.repeat(self.block, count, 0), axis=1) + self.reach
+        self.block_reach = np.maximum.reduceat(around, first)
 
-    def nearest(self, point_mm: Float[np.ndarray, "3"], over: Float[np.ndarray, "g 3"] | None = None,
-                rows: Int[np.ndarray, "r"] | None = None) -> tuple[int, Float[np.ndarray, "3"]]:
+    def nearest(self, point_mm: Float[np.ndarray, "3"], over: Float[np.ndarray, "g 3"] | None = None) -> tuple[
+            int, Float[np.ndarray, "3"]]:
         """The triangle that comes nearest to a position, and the barycentric coordinates of its nearest point.
 
-        over: a value at the corners, linear between them; only what lies where it is not negative counts. rows: only
-        these triangles are looked at. The triangle is -1 when nothing counts.
+        over: a value at the corners, linear between them; only what lies where it is not negative counts. The triangle
+        is -1 when nothing counts.
         """
         over = np.zeros(self.corners.shape[:2]) if over is None else over
-        rows = np.arange(len(self.corners)) if rows is None else rows
-        return search(self.corners, self.middle, self.reach, over, rows, np.asarray(point_mm, float))
+        away = np.linalg.norm(self.block - point_mm, axis=1) - self.block_reach
+        return search(self.corners, self.middle, self.reach, over, np.argsort(away, kind="stable"), away,
+                      np.asarray(point_mm, float))
 
 
 def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
@@ -39,21 +48,25 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 
 
 @compiled
-def search(corners, middle, reach, over, rows, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at."""
+def search(corners, middle, reach, over, order, away, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at, nor
+    the blocks (in this order) that are so far away."""
     row, least, found = -1, np.inf, np.zeros(3)
-    for g in rows:
-        if over[g, 0] < 0 and over[g, 1] < 0 and over[g, 2] < 0:
-            continue
-        x, y, z = middle[g, 0] - point[0], middle[g, 1] - point[1], middle[g, 2] - point[2]
-        if x * x + y * y + z * z > (reach[g] + least)**2:
-            continue
-        pieces, count = kept_part(over[g])
-        for p in range(count):
-            bary = on_triangle(pieces[p] @ corners[g], point) @ pieces[p]
-            away = gap(bary @ corners[g], point)
-            if away < least:
-                row, least, found = g, away, bary
+    for block in order:
+        if away[block] > least:
+            break
+        for g in range(block * BLOCK, min((block + 1) * BLOCK, len(corners))):
+            if over[g, 0] < 0 and over[g, 1] < 0 and over[g, 2] < 0:
+                continue
+            x, y, z = middle[g, 0] - point[0], middle[g, 1] - point[1], middle[g, 2] - point[2]
+            if x * x + y * y + z * z > (reach[g] + least)**2:
+                continue
+            pieces, count = kept_part(over[g])
+            for p in range(count):
+                bary = on_triangle(pieces[p] @ corners[g], point) @ pieces[p]
+                gone = gap(bary @ corners[g], point)
+                if gone < least:
+                    row, least, found = g, gone, bary
     return row, found
 
 

@@ -37,8 +37,10 @@ from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 7"
+METHOD = "joint geodesic kernels, 8"
 """Name and number of the deformation method; the number rises when results change."""
+FIELD_ROUNDS, CORNER_ROUNDS, LID_MM = 3, 30, 0.005
+"""So often a lid's handles, and then the corners of their triangles, are brought nearer to plan; when it is enough."""
 STOPPED_MM = 0.25
 """A globe that takes more than this from a handle is told."""
 
@@ -98,23 +100,35 @@ def carried_out(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, amounts: Seq
             moves = {band: field.displaced(wish) for band, wish in asked.items()}
         else:
             normal = all(h.motion in ("outward", "follow") for h in amount.step.every_handle())
-            wishes, asked = asked, {b: globes.held_at(field.points, w, normal) for b, w in asked.items()}
-            moves = {band: on_globes(mesh, globes, field, wish, asked[band], normal) for band, wish in wishes.items()}
+            wishes, asked = asked, {b: globes.held(context.position, w, normal) for b, w in asked.items()}
+            moves = {band: on_globes(mesh, globes, field, wish, normal) for band, wish in asked.items()}
             stopped = stops(field, amount, wishes["mean"], asked["mean"])
         landing = landed(mesh, amount, field, asked["mean"], moves["mean"]) if amount.value else []
         yield Done(name=amount.name, label=amount.label, value=amount.value, unit=amount.step.unit, moves=moves,
-                   landed=tuple(landing), told=stopped, held=tuple(
-                       int(field.points.face[row]) for row in moved_rows(field, amount.step)))
+                   landed=tuple(landing), told=stopped, places=field.points[moved_rows(field, amount.step)])
 
 
-def on_globes(mesh: Mesh, globes: Globes, field: Field, wish: Float[np.ndarray, "h 3"], asked: Float[np.ndarray, "h 3"],
-              normal: bool) -> Float[np.ndarray, "v 3"]:
-    """The displacement of the lids, held on the globes. That bends it between the corners of a handle's triangle: what
-    the handle misses of what is asked is added to its wish, twice."""
-    moving, out = asked.any(1, keepdims=True), globes.held(field.displaced(wish), normal)
-    for _ in range(2):
-        wish = wish + moving * (asked - field.points.on(out, mesh.faces))
-        out = globes.held(field.displaced(wish), normal)
+def on_globes(mesh: Mesh, globes: Globes, field: Field, asked: Float[np.ndarray, "h 3"], normal: bool) -> Float[
+        np.ndarray, "v 3"]:
+    """The displacement of the lids, held on the globes. That bends it between the corners of a handle's triangle, and
+    a corner that rests on the globe goes no further: what a handle misses of what is asked is added to its wish, and
+    where this does not help, to the corners of its triangle that are free."""
+    corner, where = np.unique(mesh.faces[field.points.face], return_inverse=True)
+    at_handles, moving = np.zeros((len(asked), len(corner))), asked.any(1, keepdims=True)
+    np.put_along_axis(at_handles, where.reshape(-1, 3), field.points.bary, 1)
+    position, wish = mesh.vertices_mm[corner], asked
+    for _ in range(FIELD_ROUNDS):
+        at = globes.held(position, field.cardinal[corner] @ wish, normal)
+        wish = wish + moving * (asked - at_handles @ at)
+    raw, back = field.cardinal[corner] @ wish, np.linalg.pinv(at_handles)
+    for _ in range(CORNER_ROUNDS):
+        at = globes.held(position, raw, normal)
+        missed = moving * (asked - at_handles @ at)
+        if np.abs(missed).max() < LID_MM:
+            break
+        raw = raw + back @ missed
+    out = globes.held(mesh.vertices_mm, field.displaced(wish), normal)
+    out[corner] = at
     return out
 
 
@@ -136,7 +150,7 @@ def by_hand(mesh: Mesh, anatomy: Anatomy, plan: Plan, done: Sequence[Done]) -> I
         u = share[:, None] * np.array(move.move_mm, float)
         name = f"free.{count}"
         yield Done(name=name, label=move.label, value=float(np.linalg.norm(move.move_mm)), unit="mm",
-                   moves=dict.fromkeys(BANDS, u), held=(int(point.face[0]),),
+                   moves=dict.fromkeys(BANDS, u), places=point,
                    landed=(Landed(step=name, pin=move.at or move.label, asked_mm=triple(np.array(move.move_mm, float)),
                                   landed_mm=triple(point.on(u, mesh.faces)[0])),))
 

@@ -9,13 +9,14 @@ from jaxtyping import Float
 from core.evidence import BANDS, Band
 from core.mesh import Mesh
 from core.prediction import Landed, triple
+from core.surface import SurfacePoints
 from deform3d.catalogue import Catalogue
 from deform3d.unfold import unfolded
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """One entry of a plan, carried out: its fields by band, its handles asked and landed, and their triangles."""
+    """One entry of a plan, carried out: its fields by band, its handles asked and landed, and their places."""
 
     name: str
     label: str
@@ -24,7 +25,7 @@ class Done:
     moves: dict[Band, Float[np.ndarray, "v 3"]]
     landed: tuple[Landed, ...]
     told: tuple[str, ...] = ()
-    held: tuple[int, ...] = ()
+    places: SurfacePoints | None = None
 
     def held_back(self, share: float) -> "Done":
         """The same to a share of itself."""
@@ -59,10 +60,11 @@ def smoothed(mesh: Mesh, done: Sequence[Done]) -> list[Done]:
     bands, count = list(BANDS), len(done)
     fields = np.concatenate([d.moves[band] for band in bands for d in done], axis=1)
     held = ~fields.any(1)
-    held[mesh.faces[[face for d in done for face in d.held]]] = True
+    places = [d.places for d in done if d.places is not None]
+    pins = SurfacePoints(face=np.concatenate([p.face for p in places]), bary=np.concatenate([p.bary for p in places]))
     every = np.tile(np.eye(3), (count, 1))
     sums = [np.concatenate([every * (k == band) for k in range(len(bands))]) for band in range(len(bands))]
-    better = unfolded(mesh, fields, held, sums)
+    better = unfolded(mesh, fields, held, sums, pins)
     if better is fields:
         return list(done)
     parts = np.split(better, len(bands) * count, axis=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import open3d as o3d
 
-from analysis.measures import MEASURES
+from analysis.measures import MEASURES, UNMEASURED
 from core.case import Case
 from core.errors import InputRefused, UsageError
 from core.mesh import Mesh
@@ -42,7 +42,10 @@ def solve(case: Path, procedures: Sequence[str], goals: Mapping[str, float] | No
 
 
 def goal(name: str, value: float) -> Goal:
-    """One goal. UsageError for an unknown measure or a value that is none."""
+    """One goal. UsageError for an unknown measure, one that no head here carries, or a value that is none."""
+    if name in UNMEASURED:
+        raise UsageError("not_measurable", f"{name} cannot be a goal. {UNMEASURED[name]}",
+                         "Plan the step itself: neck_lift.angle_deg turns the skin below the chin by so many degrees.")
     if name not in MEASURES:
         raise UsageError("unknown_measure", f"There is no measure called {name!r}.",
                          f"Known: {', '.join(sorted(MEASURES))}.")

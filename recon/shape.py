@@ -19,7 +19,7 @@ from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.records import freeze, record
-from core.subdivide import finer
+from core.subdivide import between, finer, halved
 from recon.dense import DenseOptions, joined, measure_depths
 from recon.nostrils import opened
 from recon.observations import Observations
@@ -56,6 +56,9 @@ class ShapeOptions:
 DEFAULTS = ShapeOptions()
 FARTHEST_PIN_MM = 12.0
 """A landmark seen farther from its pin than this was seen wrongly."""
+
+LARGEST_MM = 6.0
+"""Longer edges of skin are halved: an operation moves a triangle only as one straight piece."""
 
 
 @record
@@ -95,7 +98,9 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     laid = laid_on(head, surface, anatomy.pins478, places, sd, 0.02 + 0.98 * still_skin(anatomy))
     mesh, fine = with_eyes(head, laid, anatomy), anatomy
     for _ in range(2):
-        mesh, fine = curved(mesh, fine)
+        mesh, fine = curved(mesh, fine, between(mesh, on_face(mesh, fine)))
+    while (long := long_edges(mesh, fine)).any():
+        mesh, fine = curved(mesh, fine, long)
     support = np.zeros(len(mesh.vertices_mm))
     for _ in range(options.passes[1]):
         mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
@@ -107,10 +112,10 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
 
 
-def curved(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
-    """A finer face whose new vertices lie off the halved edges as far as the normals at both ends say (the middle of a
+def curved(mesh: Mesh, anatomy: Anatomy, edges: Bool[np.ndarray, "f 3"]) -> tuple[Mesh, Anatomy]:
+    """A finer mesh whose new vertices lie off the halved edges as far as the normals at both ends say (the middle of a
     cubic PN edge: Vlachos et al., Curved PN triangles, 2001): chords of 4 mm cut 0.2 mm off a nose's wing."""
-    fine, on_fine, made = finer(mesh, anatomy, on_face(mesh, anatomy))
+    fine, on_fine, made = halved(mesh, anatomy, edges)
     normals = mesh.vertex_normals()
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     first, second = made.ends.T
@@ -130,6 +135,14 @@ def on_face(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
     wider = there.copy()
     wider[mesh.faces[there[mesh.faces].any(1)]] = True
     return wider
+
+
+def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:
+    """The edges ab, bc, ca over `LARGEST_MM` that touch bare skin: ears, throat, angle and border of the jaw."""
+    following = np.roll(mesh.faces, -1, axis=1)
+    length = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[following], axis=2)
+    skin = all_skin(anatomy) > 0.5
+    return (length > LARGEST_MM) & (skin[mesh.faces] | skin[following])
 
 
 def outlined(anatomy: Anatomy) -> Float[np.ndarray, "v"]:

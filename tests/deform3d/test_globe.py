@@ -23,7 +23,7 @@ def test_a_lid_that_goes_up_keeps_its_distance(model, mesh):
     pin: SurfacePoints = model.anatomy.pin("ps_l")
     start, (centre, _) = mesh.points(pin)[0], globes.spheres[0]
     up = np.array([[0.0, 1.5, 0.0]])
-    held = globes.held_at(pin, up)
+    held = globes.held(mesh.points(pin), up)
     assert held[0, :2].tolist() == [0.0, 1.5] and held[0, 2] < 0
     before, free, after = (np.linalg.norm(start + u - centre) for u in (np.zeros(3), up[0], held[0]))
     assert abs(after - before) < 0.3 * abs(free - before) and abs(free - before) > 0.2
@@ -40,8 +40,8 @@ def test_a_step_that_the_globe_stops_says_so(model):
 def test_what_does_not_move_and_what_is_far_is_left_alone(model, mesh):
     globes = Globes(mesh, model.anatomy)
     still = np.zeros_like(mesh.vertices_mm)
-    assert not globes.held(still).any()
+    assert not globes.held(mesh.vertices_mm, still).any()
     everything = still + [0.0, 1.0, 0.0]
-    changed = np.linalg.norm(globes.held(everything) - everything, axis=1) > 0
+    changed = np.linalg.norm(globes.held(mesh.vertices_mm, everything) - everything, axis=1) > 0
     lids = np.max([model.anatomy.region(r) for r in ("eyelids_l", "eyelids_r", "eye_l", "eye_r")], axis=0)
     assert changed.any() and not changed[model.anatomy.region("chin") > 0.5].any() and changed[lids > 0.5].mean() > 0.2

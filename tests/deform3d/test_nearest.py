@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core import Mesh, SurfacePoints
-from deform3d.nearest import Triangles, nearest
+from deform3d.nearest import BLOCK, Triangles, nearest
 
 VERTICES = np.array([[0.0, 0, 0], [10, 0, 1], [2, 9, 3], [11, 8, -4]])
 FACES = np.array([[0, 1, 2], [1, 3, 2]], np.int32)
@@ -32,12 +32,23 @@ def test_nearest_recovers_a_point_on_the_surface():
     np.testing.assert_allclose(found.bary[0], [0.2, 0.5, 0.3], atol=1e-12)
 
 
-def test_only_the_triangles_asked_for_are_looked_at():
+def test_only_what_is_not_negative_counts():
     triangles = Triangles(VERTICES[FACES])
     position = mesh().points(SurfacePoints(face=np.array([1]), bary=np.array([[0.2, 0.5, 0.3]])))[0]
-    assert triangles.nearest(position)[0] == triangles.nearest(position, rows=np.array([1]))[0] == 1
-    assert triangles.nearest(position, rows=np.array([0]))[0] == 0
-    assert triangles.nearest(position, rows=np.zeros(0, int))[0] == -1
+    first, second, none = (np.array([[a] * 3, [b] * 3], float) for a, b in ((1, -1), (-1, 1), (-1, -1)))
+    assert triangles.nearest(position)[0] == triangles.nearest(position, second)[0] == 1
+    assert triangles.nearest(position, first)[0] == 0
+    assert triangles.nearest(position, none)[0] == -1
+
+
+def test_many_triangles_in_blocks_give_the_nearest_of_all():
+    rng = np.random.default_rng(3)
+    corners = rng.normal(size=(5 * BLOCK + 7, 1, 3)) * 30 + rng.normal(size=(5 * BLOCK + 7, 3, 3))
+    every, alone = Triangles(corners), [Triangles(c[None]) for c in corners]
+    for target in rng.normal(size=(20, 3)) * 30:
+        face, bary = every.nearest(target)
+        gaps = [np.linalg.norm(t.nearest(target)[1] @ t.corners[0] - target) for t in alone]
+        assert np.linalg.norm(bary @ corners[face] - target) == pytest.approx(min(gaps))
 
 
 def test_nearest_survives_a_triangle_without_area():

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from core import SurfacePoints
 from deform3d.unfold import harmonic, turned, unfolded
+from deform3d.volume import COLLAPSED
 from tests.deform3d.test_geodesic import sheet
 
 
@@ -38,6 +40,26 @@ def test_a_spike_that_turns_triangles_over_is_drawn_smooth(flat):
     held = still | (field[:, 0] == 1)
     kept = unfolded(flat, field, held, [asked, -asked])
     assert np.array_equal(kept[held], field[held])  # what is still stays still, and the handle lands
+
+
+def test_a_handle_in_a_fold_lands_all_the_same(flat):
+    """Nothing is held but what is still: the corners of the handle's triangle move, its place does not."""
+    field, asked = spike(flat, 3.0), np.array([[4.0, 0.0, 0.0]])
+    face = np.flatnonzero((field[flat.faces][:, :, 0] > 0).all(1))[[0]]
+    pin = SurfacePoints(face=face, bary=np.array([[0.5, 0.3, 0.2]]))
+    better = unfolded(flat, field, ~field.any(1), [asked, -asked], pin)
+    assert (better[flat.faces[face]] != field[flat.faces[face]]).any()
+    np.testing.assert_allclose(pin.on(better, flat.faces), pin.on(field, flat.faces), atol=1e-12)
+    free = unfolded(flat, field, ~field.any(1), [asked, -asked])
+    assert np.abs(pin.on(free, flat.faces) - pin.on(field, flat.faces)).max() > 0.01
+
+
+def test_a_flattened_triangle_counts_too(flat):
+    every = np.ones(len(flat.faces), bool)
+    narrow = flat.vertices_mm * [-1 + 0.6 * COLLAPSED, 0, 0]
+    assert turned(flat.vertices_mm, flat.faces, flat.faces, narrow, every).all()
+    wide = flat.vertices_mm * [-1 + 2 * COLLAPSED, 0, 0]
+    assert not turned(flat.vertices_mm, flat.faces, flat.faces, wide, every).any()
 
 
 def test_turned_is_told_by_the_normal(flat):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from core.subdivide import finer
+from core.subdivide import between, finer
 from recon.nostrils import (
     RINGS,
     Base,
@@ -32,7 +32,7 @@ def fine(model, mesh):
     """The model's mean head, its face made finer as a reconstruction's is."""
     head, anatomy = mesh, model.anatomy
     for _ in range(2):
-        head, anatomy = curved(head, anatomy)
+        head, anatomy = curved(head, anatomy, between(head, on_face(head, anatomy)))
     return head, anatomy
 
 
@@ -124,7 +124,8 @@ def test_pins_stay_where_they_were_in_space(fine):
 
 
 def test_curved_edges_keep_the_coarse_vertices_and_leave_a_plane_flat(model, mesh):
-    head, _ = curved(mesh, model.anatomy)
+    face = between(mesh, on_face(mesh, model.anatomy))
+    head, _ = curved(mesh, model.anatomy, face)
     straight, _, made = finer(mesh, model.anatomy, on_face(mesh, model.anatomy))
     count = len(mesh.vertices_mm)
     np.testing.assert_array_equal(head.vertices_mm[:count], mesh.vertices_mm)
@@ -132,7 +133,7 @@ def test_curved_edges_keep_the_coarse_vertices_and_leave_a_plane_flat(model, mes
     bulge = ((head.vertices_mm - straight.vertices_mm) * straight.vertex_normals())[count:].sum(1)
     assert np.median(bulge[tip]) > 0  # a nose is rounder than its chords
     flat = mesh.with_vertices(mesh.vertices_mm * [1, 1, 0])
-    np.testing.assert_allclose(curved(flat, model.anatomy)[0].vertices_mm[:, 2], 0, atol=1e-9)
+    np.testing.assert_allclose(curved(flat, model.anatomy, face)[0].vertices_mm[:, 2], 0, atol=1e-9)
 
 
 def test_openings_of_no_nostrils_size_are_left_alone(fine):
