@@ -123,25 +123,21 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     both, drawn = (largest(before) > 0) & (scene.s > 2), largest(after) > 0
     skin = matched(scene.frame, before, after, both, options.reveal.match_mm * flow.px_per_mm)
     del before, after  # at 12 megapixels each of these takes 30 MB or more
-    soft = (cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * drawn)[..., None]
+    soft = cv2.GaussianBlur(unseen.astype(np.float32), (0, 0), 0.8) * drawn * taper[..., 0]
     if contour is None:  # what hid it is gone altogether: there is nothing to compare with
         back, _ = scene.fetched(flow.flow_px * taper)
-        return back + soft * taper * (skin - back)
+        return back + soft[..., None] * (skin - back)
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
         contour.behind & np.isfinite(flow.depth_after_mm))
-    layered, _ = scene.fetched(flow.flow_px * taper)
-    skin -= layered
-    skin *= soft * taper
-    layered += skin
-    front, _ = scene.fetched(contour.flow_px * taper)
-    front -= layered
-    front *= contour.share[..., None]
-    layered += front
-    layered -= color
-    layered *= trust[..., None]
-    layered += color
-    return layered
+    touched = (trust > 0) & ((soft > 0) | (contour.share > 0) | (contour.stretched > 0))  # elsewhere all are alike
+    fade, soft = taper[touched], soft[touched][:, None]
+    layered, _ = scene.fetched(flow.flow_px[touched] * fade, touched)
+    layered += soft * (skin[touched] - layered)
+    front, _ = scene.fetched(contour.flow_px[touched] * fade, touched)
+    layered += contour.share[touched][:, None] * (front - layered)
+    color[touched] += trust[touched][:, None] * (layered - color[touched])
+    return color
 
 
 class Scene:
@@ -183,12 +179,27 @@ class Scene:
         left = 1 - (1 - left) * (1 - self.person)
         return dataclasses.replace(contour, stretched=contour.stretched * left, share=contour.share * left)
 
-    def fetched(self, u: Float[np.ndarray, "h w 2"]) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
-        """I(q) + (1 - a(q)) (B(p) - B(q)), and a(q)."""
-        at = (self.x + u[..., 0], self.y + u[..., 1])
-        color = cv2.remap(self.frame, *at, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
-        person = cv2.remap(self.person, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    def fetched(self, u: Float[np.ndarray, "*n 2"], where: Bool[np.ndarray, "h w"] | slice = slice(None)) -> tuple[
+            Float[np.ndarray, "*n 3"], Float[np.ndarray, "*n"]]:
+        """I(q) + (1 - a(q)) (B(p) - B(q)), and a(q): of all pixels p, or of some, as a list."""
+        at = (self.x[where] + u[..., 0], self.y[where] + u[..., 1])
+        color, person = drawn_from(self.frame, at, cv2.INTER_LANCZOS4), drawn_from(self.person, at, cv2.INTER_LINEAR)
         if self.behind is not None:
-            there = cv2.remap(self.behind, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            color += (1 - person)[..., None] * (self.behind - there)
+            color += (1 - person)[..., None] * (self.behind[where] - drawn_from(self.behind, at, cv2.INTER_LINEAR))
         return color, person
+
+
+LIST_PX = 4096
+"""OpenCV samples pictures of places: a list of them is folded into one so wide."""
+
+
+def drawn_from(picture: Float[np.ndarray, "h w ..."], at: tuple[Float[np.ndarray, "*n"], Float[np.ndarray, "*n"]],
+               how: int) -> Float[np.ndarray, "..."]:
+    """A picture at places x, y: a picture of places gives a picture, a list a list."""
+    x, y = at
+    if x.ndim == 2:
+        return cv2.remap(picture, x, y, how, borderMode=cv2.BORDER_REPLICATE)
+    folded = np.zeros((2, -(-max(len(x), 1) // LIST_PX) * LIST_PX), np.float32)
+    folded[:, :len(x)] = at
+    found = cv2.remap(picture, *folded.reshape(2, -1, LIST_PX), how, borderMode=cv2.BORDER_REPLICATE)
+    return found.reshape(-1, *picture.shape[2:])[:len(x)]
