@@ -1,6 +1,5 @@
 """The stage that draws a plan on the person's own frames, on the case that the session makes once."""
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from core.reconstruction import Reconstruction
 from core.store import load_picture, save_png
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from previsage import photoreal_stage
-from previsage.photoreal_stage import BEYOND, CELL_WH, Photoreal, across_mm, checked, cut, cut_box
+from previsage.photoreal_stage import BEYOND, CELL_WH, Photoreal, cut, cut_box
 from previsage.studio import Studio, spread
 from synth.guard import Check, Verdict
 from synth.own_networks import add_network
@@ -125,22 +124,6 @@ def test_spectacles_stay_where_they_were_photographed(case: Path) -> None:
     quality = read_json(case / "capture" / "quality.json")
     write_json(case / "capture" / "quality.json", {**quality, "checks": []})
     assert not Studio(case, head, prediction.total_mm()).made(view).worn.any()
-
-
-def test_motion_is_measured_where_the_photo_shows_the_person(case: Path) -> None:
-    head, prediction = previsage.load(case), previsage.predict(case, nose())
-    studio = Studio(case, head, prediction.total_mm())
-    made = studio.made(spread(head.views, 3)[1])
-    assert made.person is not None and made.seen is not None
-    known = across_mm(studio, dataclasses.replace(made, person=None))
-    assert np.array_equal(across_mm(studio, made), known)  # the nose of a face from the front
-    half = made.person.copy()
-    half[:, :round(float(made.view.camera.px_from_points(np.zeros((1, 3)))[0, 0]))] = False
-    left = across_mm(studio, dataclasses.replace(made, person=half))
-    assert (left[known < -4] == 0).all() and np.array_equal(left[known > 4], known[known > 4]) and (known < -4).any()
-    checks = {c["name"]: c["status"] for c in checked(studio, dataclasses.replace(made, person=half), made.picture,
-                                                      "warp3d")[1]["guard"]["checks"]}
-    assert checks["motion right"] == "not measurable" and checks["motion left"] == "passed"
 
 
 def put_on(case: Path, head: Reconstruction, view: View) -> None:
