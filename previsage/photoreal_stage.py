@@ -39,7 +39,6 @@ from render.mark import marked_corner
 from render.movie import write_movie
 from render.sheets import Views, contact_sheet, pair
 from render.wireframe import pinned
-from synth.achieved import pixels
 from synth.guard import Verdict, guard, shown
 from synth.likeness import embedder
 from synth.metrics.networks import MetricNetwork
@@ -241,16 +240,9 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: M
 
 
 def across_mm(studio: Studio, made: Made) -> Float[np.ndarray, "a b"]:
-    """x in the head frame of what each pixel of the window shows after: the patient's left or right. Zero, neither, for
-    skin of the fitted head that lay where the photo shows none of the person: a cheek that is fitted too wide."""
+    """x in the head frame of what each pixel of the window shows after: the patient's left or right."""
     assert made.seen is not None
-    flow = made.seen.correspondence
-    across = made.seen.after.interpolate(studio.after.mesh.vertices_mm[:, :1], studio.after.mesh.faces)[..., 0]
-    if made.person is None:
-        return across
-    person = made.person[flow.window].astype(np.uint8)
-    there = cv2.remap(person, pixels(person.shape) + flow.flow_px, None, cv2.INTER_NEAREST)
-    return np.where(there > 0, across, 0)
+    return made.seen.after.interpolate(studio.after.mesh.vertices_mm[:, :1], studio.after.mesh.faces)[..., 0]
 
 
 def record_of(made: Made, verdict: Verdict, photoreal: bool, label: str, reason: str) -> dict[str, Any]:

@@ -41,8 +41,7 @@ class Made:
     """One frame and its picture after the operation, both without the spectacles that are worn in it.
 
     seen: None where the plan changes nothing in it. photographed: the frame with the spectacles, worn: their pixels.
-    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing. person: who is seen
-    in the frame, roughly; None where the plan changes nothing in it.
+    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Made:
     photographed: Picture
     worn: Bool[np.ndarray, "h w"]
     light: Float[np.ndarray, "a b 3"] | None = None
-    person: Bool[np.ndarray, "h w"] | None = None
 
     def dressed(self, picture: Picture) -> Picture:
         """A picture of this frame with the spectacles as they were photographed."""
@@ -161,7 +159,7 @@ class Studio:
         shade = self.shade(view.camera)
         light = None if shade is None else light_ratio(seen.correspondence, shade)
         picture = warp3d(frame, seen.correspondence, light, plate, draw, person, self.misfit_mm)
-        return whole(frame=frame, picture=picture, worn=worn, light=light, person=person)
+        return whole(frame=frame, picture=picture, worn=worn, light=light)
 
 
 def light_of(head: Reconstruction) -> Light | None:

@@ -24,14 +24,15 @@ ROUNDS, REST = 3, 0.005
 less than 0.02 on pictures with texture."""
 FINEST_PX = 8.0
 """Neighbourhood (px, standard deviation) in which brightness and contrast are made equal: new shading is no motion."""
-RIM_PX = 4
-"""Half of the flow's own patches: nearer to the edge of a part they measure its neighbour, too."""
+RIM_PX = 7
+"""The flow of a pixel is the mean of all patches (8 x 8 px) that hold it: nearer to the edge of a part they see its
+neighbour, too."""
 DEPTH_TOLERANCE_MM = 2.0
 """Skin that was nearer than this to what the picture showed before was in sight."""
 ENOUGH_PIXELS, LEAST_LARGE_PX = 80_000, 2.0
 """A window with more pixels is compared smaller, which takes less time, as long as the motion stays that large."""
-FEWEST_PIXELS = 256
-"""Of a part, four of the flow's patches (8 x 8 px): fewer say nothing."""
+FEWEST_PIXELS = 60
+"""Of a part: fewer say nothing."""
 
 
 @record
@@ -61,9 +62,9 @@ def achieved(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     flow = np.ascontiguousarray(asked.flow_px)
     size = length(flow)
     usable = asked.moved & in_sight(asked) & (size > 0)
-    rim = np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8)
+    shrink = shrunk_to({name: strong(usable & part, size) for name, part in parts.items()}, size)
+    rim = np.ones((2 * int(np.ceil(RIM_PX / shrink)) + 1,) * 2, np.uint8)
     used = {name: strong(usable & (cv2.erode(part.astype(np.uint8), rim) > 0), size) for name, part in parts.items()}
-    shrink = shrunk_to(used, size)
     first, second = (even(cv2.resize(p, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
                      for p in (before, after))
     to = (first.shape[1], first.shape[0])

@@ -331,7 +331,7 @@ def averaged(picture: UInt8[np.ndarray, "a b 3"], judged: Float[np.ndarray, "a b
 
 
 GRAIN_MM, GRAIN_PX = 0.5, (0.7, 1.5)
-"""Finer detail (standard deviation of the blur that removes it, within so many px) is grain: pores, fine lines, noise."""
+"""Finer detail (standard deviation of the blur that removes it, within so many px) is grain: pores, lines, noise."""
 
 
 def structure(pair: Pair, options: GuardOptions) -> list[Check]:
