@@ -72,6 +72,8 @@ def test_what_was_not_operated_on_does_not_swell(model, mesh):
 def test_swelling_at_a_time_lies_between_the_kept_states(model, mesh):
     plan = Plan.model_validate({"procedures": [{"procedure": "rhinoplasty", "values": {"hump_mm": 2.0}}]})
     made = predict(mesh, model.anatomy, plan, catalogue())
+    dry = predict(mesh, model.anatomy, plan, catalogue(), swelling=False)
+    assert not len(dry.swelling_mm) and np.array_equal(dry.displacement_mm, made.displacement_mm)
     most = [float(np.linalg.norm(made.swollen_mm(m), axis=1).max()) for m in (0.3, 1.0, 4.0, 12.0, 30.0)]
     assert most[0] > most[1] > most[2] > most[3] == most[4] > 0
     whole = float(np.linalg.norm(made.swelling_mm[0], axis=1).max())

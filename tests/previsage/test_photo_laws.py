@@ -126,3 +126,9 @@ def test_a_hidden_eye_holds_nothing() -> None:
     one = rigid_parts(points, face().shape[:2], seen)
     x, y = points[list(EYES[0])].mean(0).astype(int)
     assert both[y, x] and not one[y, x] and one.any()
+
+
+def test_tps_asks_nothing_of_the_lids_edges_which_it_leaves_on_the_eye() -> None:
+    asked = made("tps", "blepharoplasty_upper")
+    lids = [*EYES[0], *EYES[1]]
+    assert np.array_equal(asked.start[lids], asked.end[lids]) and np.abs(asked.end - asked.start).max() > 2

@@ -8,9 +8,20 @@ import pytest
 
 from core.face_model import FaceModel
 from core.landmarks import MEDIAPIPE478
+from core.reconstruction import Scale
 from recon.detect import Detector, Face
 from recon.observations import lens_prior
-from recon.one_photo import QUICK, WHOLE, beyond_edge, eye_span_px, faces_in, fit_photos, outside_share
+from recon.one_photo import (
+    QUICK,
+    WHOLE,
+    adjusted,
+    beyond_edge,
+    eye_span_px,
+    faces_in,
+    fit_photos,
+    outside_share,
+)
+from recon.views import MODEL_RESIDUAL_MM, vertex_sd
 from render.rasterize import rasterize
 from tests.previsage.photos import face, stills
 
@@ -121,3 +132,12 @@ def test_a_crop_tells_less_of_the_lens_than_of_the_distance(found: Face) -> None
 
 def test_landmarks_of_the_head_are_of_the_scheme(model: FaceModel, found: Face) -> None:
     assert found.landmarks().scheme == MEDIAPIPE478
+
+
+def test_the_skins_spread_is_that_of_its_modes(model: FaceModel, found: Face) -> None:
+    views, bundle = adjusted(model, [face()], [found], [None], rasterize)
+    mesh, unit = views.neutral(bundle), Scale(mm_per_unit=1.1, source="ipd", sd_relative=1e-9)
+    at = np.arange(0, len(mesh.vertices_mm), 211)
+    basis = model.identity_basis_mm[:, at].astype(float)
+    square = np.einsum("kvc,kl,lvc->v", basis, bundle.identity_cov, basis) * 1.1**2 / 3
+    assert np.allclose(vertex_sd(model, bundle, mesh, unit)[at], np.sqrt(square + MODEL_RESIDUAL_MM**2), rtol=1e-4)

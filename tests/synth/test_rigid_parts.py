@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from synth.rigid_parts import EYES, INNER_LIPS, mouth_open, rigid_parts
+from synth.rigid_parts import EYES, INNER_LIPS, mouth_open, rigid_edges, rigid_parts
 
 
 def points(gap: float) -> np.ndarray:
@@ -32,3 +32,8 @@ def test_teeth_are_rigid_where_the_lips_part() -> None:
 def test_a_face_beyond_the_edge_masks_what_is_there() -> None:
     mask = rigid_parts(points(0.0) - np.array([60, 0]), (200, 90))
     assert mask[60, 0] and mask[60, 80]
+
+
+def test_their_edges_are_the_lids_and_where_teeth_show_the_lips() -> None:
+    lids = {*EYES[0], *EYES[1]}
+    assert set(rigid_edges(points(1.0))) == lids and set(rigid_edges(points(14.0))) == lids | set(INNER_LIPS)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,7 +11,7 @@ from synth.backdrop import Plate, backdrop, matte, nearest_known, serves, signed
 from synth.contours import beyond
 from synth.relight import light_ratio
 from synth.reveal import agreement, hidden, matched, occluded
-from synth.warp3d import WARP, warp3d
+from synth.warp3d import LIST_PX, WARP, drawn_from, warp3d
 from tests.synth.bent import bent
 
 VIEWS = [0.0, 30.0, -30.0, 75.0, -75.0]
@@ -246,3 +247,16 @@ def test_a_head_that_fits_badly_is_not_believed_about_hidden_skin() -> None:
     good, bad = WARP.loosened(1.0), WARP.loosened(2.0)
     assert good.reveal.sure and not bad.reveal.sure and bad.reveal.agree < good.reveal.agree
     assert bad.contour.rim_mm > good.contour.rim_mm and bad.contour.bare <= 2.5
+
+
+@pytest.mark.parametrize("count", [0, 1, LIST_PX, LIST_PX + 1])
+def test_a_list_of_places_is_sampled_as_a_picture_of_them(count: int) -> None:
+    rng = np.random.default_rng(3)
+    picture = rng.uniform(0, 255, (60, 80, 3)).astype(np.float32)
+    x, y = (rng.uniform(-3, n + 3, (70, 90)).astype(np.float32) for n in (80, 60))
+    chosen = np.zeros(x.size, bool)
+    chosen[rng.permutation(x.size)[:count]] = True
+    chosen = chosen.reshape(x.shape)
+    for source in (picture, np.ascontiguousarray(picture[..., 0])):
+        whole = drawn_from(source, (x, y), cv2.INTER_LANCZOS4)
+        assert np.array_equal(drawn_from(source, (x[chosen], y[chosen]), cv2.INTER_LANCZOS4), whole[chosen])
