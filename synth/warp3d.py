@@ -73,8 +73,8 @@ def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
     plate: of the whole picture, when the frame was taken in front of it; None: the surroundings are continued.
     skins: see `Skins`; None: revealed skin is stretched.
-    person: who is seen in the whole picture, hair and clothes too, roughly; wanted where there is no plate, for there
-    the fitted outline alone would have to tell person and backdrop apart. misfit_mm: how far the fitted head lies from
+    person: who is seen in the whole picture, hair and clothes too, roughly; nothing of it or near it is continued as
+    backdrop, so it is wanted where there is no plate. misfit_mm: how far the fitted head lies from
     the person, one standard deviation; the rims that give way to the picture are in proportion.
     """
     out = frame.copy()

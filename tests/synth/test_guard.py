@@ -56,6 +56,14 @@ def test_the_measured_share_is_the_true_one(share: float) -> None:
         assert abs(part.share - share) < 0.03 and part.spread < 0.03 and part.asked_px > 5
 
 
+def test_a_strip_that_the_flow_cannot_tell_from_its_neighbours_is_not_measured() -> None:
+    s = scene()
+    x = np.arange(s.asked.mask.shape[1]) - s.asked.mask.shape[1] // 4
+    found = achieved(s.before[s.asked.window], s.made()[s.asked.window], s.asked,
+                     {str(width): np.tile(np.abs(x) < width / 2, (len(s.asked.mask), 1)) for width in (13, 41)})
+    assert found["13"].pixels == 0 and not found["13"].measurable(0.0, np.inf) and found["41"].pixels > 60
+
+
 @pytest.mark.parametrize("share", [0.5, 1.0, 1.3])
 def test_a_large_picture_is_compared_smaller_with_the_same_result(share: float, monkeypatch: pytest.MonkeyPatch
                                                                   ) -> None:

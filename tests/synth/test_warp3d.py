@@ -8,11 +8,11 @@ import pytest
 
 from core.correspondence import Correspondence
 from synth.backdrop import Plate, backdrop, matte, nearest_known, serves, signed_distance, still_plate
-from synth.contours import beyond
+from synth.contours import along, beyond
 from synth.relight import light_ratio
 from synth.reveal import agreement, hidden, matched, occluded
 from synth.warp3d import LIST_PX, WARP, drawn_from, warp3d
-from tests.synth.bent import bent
+from tests.synth.bent import Bent, bent
 
 VIEWS = [0.0, 30.0, -30.0, 75.0, -75.0]
 
@@ -68,6 +68,29 @@ def test_a_larger_nose_covers_the_wall() -> None:
     s = bent(75.0, (0.0, 0.0, 4.0))
     made = warp3d(s.before, s.seen.correspondence, None, s.plate, s.skins, misfit_mm=0.7)
     assert s.psnr(made) > 30 and s.psnr(made) > s.psnr(s.before) + 8
+
+
+def test_a_person_found_roughly_takes_no_wall_along() -> None:
+    """Half of what lies behind the nose is a neck; the segmentation takes 20 px of the wall for the person, too."""
+    s = Bent(75.0, (0.0, 4.0, 3.0))
+    neck = np.tile(np.arange(len(s.wall))[:, None] > len(s.wall) // 2, (1, s.wall.shape[1]))
+    s.wall = np.where(neck[..., None], (190, 140, 115), (90, 120, 200)).astype(np.float32)
+    s.before, s.true_after = (s.filmed(r) for r in s.rasterizers)
+    exact = s.rasterizers[0](s.camera).covered | neck
+    rough = cv2.dilate(exact.astype(np.uint8), np.ones((41, 41), np.uint8)) > 0
+    told = [s.psnr(warp3d(s.before, s.seen.correspondence, None, None, s.skins, person=person, misfit_mm=1.5))
+            for person in (exact, rough)]
+    assert min(told) > 33 and abs(told[0] - told[1]) < 0.5
+
+
+def test_a_contours_motion_is_evened_along_it_and_an_even_one_stays() -> None:
+    edge = np.zeros((60, 60), bool)
+    edge[np.arange(60), 20 + np.arange(60) // 2] = True
+    y, x = np.nonzero(edge)
+    even = np.tile(np.float32([3.0, -1.0]), (len(y), 1))
+    assert np.abs(along(even, edge, y, x, 1.0) - even).max() < 1e-4
+    jumping = even + np.where(np.arange(len(y)) % 2, 1.0, -1.0)[:, None].astype(np.float32)
+    assert np.abs(along(jumping, edge, y, x, 1.0) - even)[3:-3].max() < 0.2
 
 
 def test_both_sides_of_a_symmetric_plan_move_alike() -> None:
