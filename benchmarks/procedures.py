@@ -158,8 +158,9 @@ def remesh_table(name: str, names: list[str]) -> list[str]:
     mesh, anatomy, _ = head_of(name)
     rows = remeshed(mesh, anatomy, names)
     lines = ["## Other triangles", "",
-             f"`{Path(name).name}` with {len(mesh.vertices_mm)} vertices and with every triangle in four; at the vertices "
-             "of the skin that move more than 0.05 mm: median / 95 % / 99 % / worst.", "", *TRIANGLES.splitlines(), "",
+             f"`{Path(name).name}` with {len(mesh.vertices_mm)} vertices and with every triangle in four; at the "
+             "vertices of the skin that move more than 0.05 mm: median / 95 % / 99 % / worst.", "",
+             *TRIANGLES.splitlines(), "",
              "| procedure | largest motion mm | differs by mm |", "|---|---|---|"]
     return [*lines, *(f"| {n} | {rows[n][0]:.1f} | {parts(rows[n])} |" for n in names), ""]
 
