@@ -104,8 +104,8 @@ MEASURES: Mapping[str, Measure] = {
 
 
 UNMEASURED: Mapping[str, str] = {
-    "cervicomental_angle": "The angle between chin and neck needs the line of the neck, of which a head holds two or three "
-    "centimetres that come from the head model more than from the person's pictures."}
+    "cervicomental_angle": "The angle between chin and neck needs the line of the neck, of which a head holds two or "
+    "three centimetres that come from the head model more than from the person's pictures."}
 """Measures that people ask for and that this head does not carry, with the reason."""
 
 

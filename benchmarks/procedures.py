@@ -5,8 +5,8 @@
 For every head and procedure: handles asked against landed, the largest motion over the largest handle's, motion outside
 the regions and of what must be still, spoiled triangles and the sharpest edge, for every step at its maximum and at the
 ends of its clamp, all presets at 100 % together, and all procedures at 100 % in one plan. On the last head also: the
-same with four times the triangles, as it is and with its large triangles split first. Speed on one core, in processor
-time: the field solved, and a plan applied again; over a dense solve of the same kernel on all vertices.
+same with four times the triangles. Speed on one core, in processor time: the field solved, and a plan applied again;
+over a dense solve of the same kernel on all vertices.
 """
 
 import argparse
@@ -35,8 +35,6 @@ from deform3d.predict import METHOD
 from deform3d.volume import spoiled
 from previsage.calm import one_thread
 
-EDGE_MM = 5.0
-"""Edges over this are split in the second table of other triangles."""
 LAWS = """## Laws
 
 Each row takes the worst of its plans: every step at its maximum and at both ends of its clamp, and all presets at 100
@@ -47,12 +45,11 @@ sharpest of those that the plan sharpens (180 is flat). In *all at 100 %* sixtee
 those that would exceed a clamp together are held back, as the prediction says: there *landed* is what was held back.
 Asked: landed 0.1 mm, outside 0.02 mm, still 0, no triangle turned or collapsed. What misses is bold.
 """
-TRIANGLES = """A mesh interpolates between its corners: for a handle to land in a large triangle (angle of the jaw,
-border of the jaw, throat, ears, the mouth's lining), a hill about it lifts the corners further than small triangles
-need. So the exact landing of handles and the same result on other triangles cannot both be had where triangles are
-large; landing is kept. Where they were split first, what is left is the difference of two meshes that both hold
-the handle. The single worst vertices lie in folds that are drawn smooth (`deform3d/unfold.py`). Asked: 0.05 mm;
-95 % above it is bold.
+TRIANGLES = """A mesh is straight between its corners: for a handle to land in a large triangle, a hill about it
+lifts the corners further than small triangles need. So reconstruction leaves no edge of skin over 6 mm
+(`recon/shape.py`); on a head that has larger ones (ears, throat, angle of the jaw) landing is kept and this is missed.
+The single worst vertices lie in folds that are drawn smooth (`deform3d/unfold.py`). Asked: 0.05 mm; 95 % above it is
+bold.
 """
 SPEED = """A solve is a procedure's first use on a head, from landmarks to the field of every handle; a plan's other
 values then cost *applied again*. *Dense* is an interpolation without a surface: straight distances from all vertices
@@ -157,36 +154,20 @@ def law_cells(mesh: Mesh, anatomy: Anatomy, procedures: list[Procedure], made: l
 
 
 def remesh_table(name: str, names: list[str]) -> list[str]:
-    """One row a procedure at 100 %, on one head and on the same with every triangle in four; the same again after the
-    head's own triangles were split."""
+    """One row a procedure at 100 %, on one head and on the same with every triangle in four."""
     mesh, anatomy, _ = head_of(name)
-    small, small_pins = no_larger(mesh, anatomy)
-    rows = [remeshed(mesh, anatomy, names), remeshed(small, small_pins, names)]
+    rows = remeshed(mesh, anatomy, names)
     lines = ["## Other triangles", "",
-             f"`{Path(name).name}` with {len(mesh.vertices_mm)} vertices and with every triangle in four; and the same "
-             f"when its edges over {EDGE_MM:g} mm had been halved first ({len(small.vertices_mm)} vertices). At the "
-             "skin's vertices that move more than 0.05 mm; median / 95 % / 99 % / worst.", "",
+             f"`{Path(name).name}` with {len(mesh.vertices_mm)} vertices and with every triangle in four; at the "
+             "vertices of the skin that move more than 0.05 mm: median / 95 % / 99 % / worst.", "",
              *TRIANGLES.splitlines(), "",
-             "| procedure | largest motion mm | as it is, differs by mm | large triangles split, differs by mm |",
-             "|---|---|---|---|"]
-    return [*lines, *(f"| {n} | {rows[0][n][0]:.1f} | {parts(rows[0][n])} | {parts(rows[1][n])} |" for n in names), ""]
+             "| procedure | largest motion mm | differs by mm |", "|---|---|---|"]
+    return [*lines, *(f"| {n} | {rows[n][0]:.1f} | {parts(rows[n])} |" for n in names), ""]
 
 
 def parts(cells: list[float]) -> str:
     """Without the largest motion."""
     return " / ".join(marked(c, 0.05 if place == 1 else np.inf, 3) for place, c in enumerate(cells[1:]))
-
-
-def no_larger(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
-    """The head with no edge over `EDGE_MM`, apart from the scalp's."""
-    while True:
-        ends = np.concatenate([mesh.faces[:, [k, (k + 1) % 3]] for k in range(3)])
-        away = mesh.vertices_mm[ends[:, 0]] - mesh.vertices_mm[ends[:, 1]]
-        chosen = np.zeros(len(mesh.vertices_mm), bool)
-        chosen[ends[(np.linalg.norm(away, axis=1) > EDGE_MM) & (anatomy.region("scalp")[ends] < 0.5).any(1)]] = True
-        if not chosen.any():
-            return mesh, anatomy
-        mesh, anatomy, _ = finer(mesh, anatomy, chosen)
 
 
 def remeshed(mesh: Mesh, anatomy: Anatomy, names: list[str]) -> dict[str, list[float]]:
@@ -201,7 +182,7 @@ def remeshed(mesh: Mesh, anatomy: Anatomy, names: list[str]) -> dict[str, list[f
         size = np.linalg.norm(here, axis=1)
         gap = np.linalg.norm(here - there, axis=1)[skin & (size > 0.05)]
         out[procedure] = [float(size.max()), *(float(np.percentile(gap, q)) for q in (50, 95, 99, 100))]
-        print(procedure, count, parts(out[procedure]), file=sys.stderr)
+        print(procedure, parts(out[procedure]), file=sys.stderr)
     return out
 
 

@@ -200,7 +200,7 @@ def preset(step: Step, planned: PlannedProcedure) -> float:
         return 0.0
     if planned.intensity is None:
         return 0.0 if planned.values else step.typical
-    return step.at(planned.intensity)
+    return step.at(planned.intensity) + 0.0  # no -0.00 on a screen
 
 
 def checked(procedure: Procedure, step: Step, value: float, plan: Plan) -> float:

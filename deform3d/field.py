@@ -179,7 +179,8 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     behind = np.minimum(edge, setback + LARGEST_MM) * np.where(still, 1, -1) - setback
     ring = spaced(surface.vertices_mm, surface.faces, behind, options.ring_per_falloff * falloff, far)
     ring = ring[np.flatnonzero(from_nearest(ring.on(surface.vertices_mm, surface.faces), places[moved]) <= support)]
-    held = moved | (points.on((~still)[:, None].astype(float), surface.faces)[:, 0] > 0)  # still anchors hold anyway
+    free = points.on((~still)[:, None].astype(float), surface.faces)[:, 0] > 0  # what is still holds anyway
+    held = moved | (free & (np.asarray(from_nearest(places, places[moved])) <= support))
     centres = SurfacePoints(face=np.concatenate([points.face[held], ring.face]),
                             bary=np.concatenate([points.bary[held], ring.bary]))
     rows = np.flatnonzero(((far <= 0) & ~still)[ground.own])

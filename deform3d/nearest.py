@@ -37,8 +37,7 @@ class Triangles:
         """
         over = np.zeros(self.corners.shape[:2]) if over is None else over
         away = np.linalg.norm(self.block - point_mm, axis=1) - self.block_reach
-        return search(self.corners, self.middle, self.reach, over, np.argsort(away, kind="stable"), away,
-                      np.asarray(point_mm, float))
+        return search(self.corners, self.middle, self.reach, over, away, np.asarray(point_mm, float))
 
 
 def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
@@ -48,13 +47,14 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 
 
 @compiled
-def search(corners, middle, reach, over, order, away, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at, nor
-    the blocks (in this order) that are so far away."""
-    row, least, found = -1, np.inf, np.zeros(3)
-    for block in order:
+def search(corners, middle, reach, over, away, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at, nor a
+    block that is so far away. The nearest block comes first."""
+    row, least, found, first = -1, np.inf, np.zeros(3), np.argmin(away)
+    for turn in range(len(away)):
+        block = int((first + turn) % len(away))
         if away[block] > least:
-            break
+            continue
         for g in range(block * BLOCK, min((block + 1) * BLOCK, len(corners))):
             if over[g, 0] < 0 and over[g, 1] < 0 and over[g, 2] < 0:
                 continue

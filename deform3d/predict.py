@@ -120,7 +120,8 @@ def on_globes(mesh: Mesh, globes: Globes, field: Field, asked: Float[np.ndarray,
     for _ in range(FIELD_ROUNDS):
         at = globes.held(position, field.cardinal[corner] @ wish, normal)
         wish = wish + moving * (asked - at_handles @ at)
-    raw, back = field.cardinal[corner] @ wish, np.linalg.pinv(at_handles)
+    raw, free = field.cardinal[corner] @ wish, field.cardinal[corner].any(1)  # what must be still stays so
+    back = free[:, None] * np.linalg.pinv(at_handles * free)
     for _ in range(CORNER_ROUNDS):
         at = globes.held(position, raw, normal)
         missed = moving * (asked - at_handles @ at)

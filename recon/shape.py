@@ -5,7 +5,8 @@
             near-frontal views (the surface alone lets the anatomy slide along itself)
   again     depth is measured again on the finer mesh, and the skin moves there
   nostrils  are opened where the pictures show them (`recon.nostrils`)
-The topology, the texture layout, the pins and the regions stay the model's, on a finer mesh of the face.
+The topology, the texture layout, the pins and the regions stay the model's, on a finer mesh: of the face, and wherever
+skin has long edges, for operations act there, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,7 +57,6 @@ class ShapeOptions:
 DEFAULTS = ShapeOptions()
 FARTHEST_PIN_MM = 12.0
 """A landmark seen farther from its pin than this was seen wrongly."""
-
 LARGEST_MM = 6.0
 """Longer edges of skin are halved: an operation moves a triangle only as one straight piece."""
 
@@ -99,8 +99,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     mesh, fine = with_eyes(head, laid, anatomy), anatomy
     for _ in range(2):
         mesh, fine = curved(mesh, fine, between(mesh, on_face(mesh, fine)))
-    while (long := long_edges(mesh, fine)).any():
-        mesh, fine = curved(mesh, fine, long)
+    mesh, fine = evened(mesh, fine)
     support = np.zeros(len(mesh.vertices_mm))
     for _ in range(options.passes[1]):
         mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
@@ -135,6 +134,13 @@ def on_face(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
     wider = there.copy()
     wider[mesh.faces[there[mesh.faces].any(1)]] = True
     return wider
+
+
+def evened(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
+    """The same without long edges of skin."""
+    while (long := long_edges(mesh, anatomy)).any():
+        mesh, anatomy = curved(mesh, anatomy, long)
+    return mesh, anatomy
 
 
 def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:
