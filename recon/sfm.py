@@ -340,7 +340,8 @@ def with_lenses(scene: pycolmap.Reconstruction, straight: Motion, ids: dict[int,
         focal_sd[number], k[number] = lens.focal_sd, lens.k if bends else 0.0
     said = [{"k1": round(lens.k, 4), "k1_sd": round(lens.k_sd, 4), "used": bends,
              "focal_sd_percent": round(100 * lens.focal_sd, 3)} for lens in of_lens.values()]
-    return replace(judged, focal_sd=focal_sd, k=k, report={**judged.report, "lenses": said})
+    report = {**straight.report, **judged.report, "lenses": said}
+    return replace(judged, focal_sd=focal_sd, k=k, report=report)
 
 
 def tracks_of(scene: pycolmap.Reconstruction, views: dict[int, int], options: SfmOptions) -> tuple[

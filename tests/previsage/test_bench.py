@@ -228,10 +228,11 @@ def test_the_page_shows_bars_misses_reasons_and_runs() -> None:
     assert len(widths) == 1
 
 
-def test_the_committed_page_is_its_record() -> None:
+@pytest.mark.parametrize("name", ["reconstruction", "held_out"])
+def test_the_committed_page_is_its_record(name: str) -> None:
     folder = Path(__file__).parents[2] / "benchmarks"
-    assert bench_page.page(bench_record.read(folder / "reconstruction.json")) == (
-        folder / "reconstruction.md").read_text("utf-8"), "write it with `previsage bench recon`, not by hand"
+    assert bench_page.page(bench_record.read(folder / f"{name}.json")) == (
+        folder / f"{name}.md").read_text("utf-8"), "write it with `previsage bench recon`, not by hand"
 
 
 # --- what a run cost --------------------------------------------------------------------------------------------------
