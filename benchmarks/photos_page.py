@@ -98,9 +98,11 @@ the average one in {better} of {count} profiles, and closer than every other per
 nose's tip is off by more than 1 % in {tips} profiles, the chin in {chins} (1 % is about 1.1 mm).
 
 The profiles fit best {nearer:.0f} % nearer to the camera than the other photos (nearer in {near} of {count}; measured
-between the ears, about which a head is taken to turn). Cameras that stand too near would explain it: the fit, which
-knows no focal length here, puts them half a metre from the face, where a face that turns away gets smaller; in the
-photos it does not. So would people who turned about an axis some 4 cm before their ears: these photos cannot tell.
+between the ears, about which a head is taken to turn). Cameras that stand too near would explain it: no focal length is
+known here, and a distance read off the outlines comes out too near beyond 0.9 m (`recon/photo_lens.py`); there a face
+that turns away gets smaller than in the photos. So would people who turned about an axis before their ears: these
+photos cannot tell. Before the outlines were asked, at half a metre, it was 7 %, and 0.93 with the distance held; the
+other profile after one was given was met to 0.41.
 """
 
 HIDES = """
