@@ -78,7 +78,9 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     views = Views.of(capture, model, rasterize)
     bundle = adjust(model, views.seen, options.bundle, part(progress, 0.0, 0.1))
     check_fit(bundle, views.seen)
-    lens = lens_by_outline(views, options.bundle, Foreground(), part(progress, 0.05, 0.1)) if photos else None
+    lens = None
+    if photos and len(views) < LEAST_VIEWS:  # more of them tell it by structure from motion
+        lens = lens_by_outline(views, options.bundle, Foreground(), part(progress, 0.05, 0.1))
     if lens is not None:
         views, bundle = lens.views, lens.bundle
     timer.lap("fit")
