@@ -187,6 +187,22 @@ def test_a_focal_length_that_motion_found_is_held(filmed):
     assert (left.focal_px == seen.focal_px).all() and (left.focal_sd == seen.focal_sd).all()
 
 
+@pytest.mark.parametrize(("kind", "count", "first"), [("photos", 7, "outline"), ("photos", 8, "motion"),
+                                                      ("video", 7, "motion")])
+def test_a_few_photos_ask_their_outline_for_the_lens(filmed, monkeypatch, kind, count, first):
+    """More go through structure from motion, whose check would take a lens that is held for one from metadata."""
+    def reached(name):
+        def stop(*_):
+            raise InterruptedError(name)
+        return stop
+
+    monkeypatch.setattr("recon.head.lens_by_outline", reached("outline"))
+    monkeypatch.setattr("recon.head.with_motion", reached("motion"))
+    shown = dataclasses.replace(with_face(filmed.capture, count), kind=kind)
+    with pytest.raises(InterruptedError, match=first):
+        reconstruct_head(shown, rasterize, SmallSkin(quality="full"))
+
+
 def test_landmarks_of_no_head_are_refused(filmed, model):
     """Points at random in the picture: whatever is fitted to them does not explain them."""
     rng = np.random.default_rng(24)
