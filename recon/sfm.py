@@ -314,8 +314,8 @@ def on_stiff_skin(scene: pycolmap.Reconstruction, found: Motion, ids: dict[int, 
     """The scene and its motion; those of the upper face alone where the lower one moved."""
     try:
         alone = upper_alone(scene, {ids[int(k)]: found.cam_from_head[k] for k in np.flatnonzero(found.placed)})
-    except (RuntimeError, ValueError, np.linalg.LinAlgError):  # a lens without a view: there is nothing to compare
-        return scene, found
+    except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:  # such as a lens without a view
+        return scene, replace(found, report={**found.report, "skin": f"not compared: {' '.join(str(error).split())}"})
     judged = believe(alone) if alone is not None else None
     if alone is None or not isinstance(judged, Motion):
         return scene, found
