@@ -91,7 +91,10 @@ def circle(points: Float[np.ndarray, "n 2"], first: float) -> Float[np.ndarray, 
         spread = max(1.5 * float(np.median(np.abs(off))), 0.02 * first)
         weight = 1 / (1 + (off / (2 * spread)) ** 2) ** 2
         J = np.column_stack([-away / reach[:, None], -np.ones(len(points))])
-        x = x - np.linalg.solve((J * weight[:, None]).T @ J + 1e-6 * np.eye(3), (J * weight[:, None]).T @ off)
+        step = np.linalg.solve((J * weight[:, None]).T @ J + 1e-6 * np.eye(3), (J * weight[:, None]).T @ off)
+        x = x - step
+        if np.abs(step).max() < 1e-4 * first:
+            break
     off = np.linalg.norm(points - x[:2], axis=1) - x[2]
     fits = np.median(np.abs(off)) < 0.05 * first and 0.7 < x[2] / first < 1.4
     return x if fits else None
