@@ -18,6 +18,7 @@ from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction, Scale, View
 from recon.bundle import Bundle, adjust
+from recon.bust import bust
 from recon.doubt import radius95
 from recon.foreground import Foreground
 from recon.models import load_model
@@ -115,6 +116,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     timer.lap("texture")
     sd = vertex_sd(model, bundle, mesh, scale) if shape is None else with_size(
         shape.sd_mm * scale.mm_per_unit, mesh, scale)
+    mesh, anatomy, sd = bust(mesh, anatomy, sd, face_too=shape is None and options.quality == "full")
     report = told(capture, model, bundle, options, motion, cues, shape, texture) | {
         "profiles": {"lost": len(ends), "placed": sum(f.landmarks is None for f in capture.frames), "refused": refused},
         "seconds": timer.seconds}

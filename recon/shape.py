@@ -20,7 +20,7 @@ from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.records import freeze, record
-from core.subdivide import between, finer, halved
+from core.subdivide import Split, between, finer, halved
 from recon.dense import DenseOptions, joined, measure_depths
 from recon.nostrils import opened
 from recon.observations import Observations
@@ -98,7 +98,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     laid = laid_on(head, surface, anatomy.pins478, places, sd, 0.02 + 0.98 * still_skin(anatomy))
     mesh, fine = with_eyes(head, laid, anatomy), anatomy
     for _ in range(2):
-        mesh, fine = curved(mesh, fine, between(mesh, on_face(mesh, fine)))
+        mesh, fine, _ = curved(mesh, fine, between(mesh, on_face(mesh, fine)))
     mesh, fine = evened(mesh, fine)
     support = np.zeros(len(mesh.vertices_mm))
     for _ in range(options.passes[1]):
@@ -111,7 +111,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
 
 
-def curved(mesh: Mesh, anatomy: Anatomy, edges: Bool[np.ndarray, "f 3"]) -> tuple[Mesh, Anatomy]:
+def curved(mesh: Mesh, anatomy: Anatomy, edges: Bool[np.ndarray, "f 3"]) -> tuple[Mesh, Anatomy, Split]:
     """A finer mesh whose new vertices lie off the halved edges as far as the normals at both ends say (the middle of a
     cubic PN edge: Vlachos et al., Curved PN triangles, 2001): chords of 4 mm cut 0.2 mm off a nose's wing."""
     fine, on_fine, made = halved(mesh, anatomy, edges)
@@ -125,7 +125,7 @@ def curved(mesh: Mesh, anatomy: Anatomy, edges: Bool[np.ndarray, "f 3"]) -> tupl
     skin = (1 - others(anatomy))[made.ends].min(1)
     moved[len(mesh.vertices_mm):] -= (skin * alike / 8)[:, None] * (
         ahead[:, None] * normals[first] + behind[:, None] * normals[second])
-    return fine.with_vertices(moved), on_fine
+    return fine.with_vertices(moved), on_fine, made
 
 
 def on_face(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
@@ -139,7 +139,7 @@ def on_face(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
 def evened(mesh: Mesh, anatomy: Anatomy) -> tuple[Mesh, Anatomy]:
     """The same without long edges of skin."""
     while (long := long_edges(mesh, anatomy)).any():
-        mesh, anatomy = curved(mesh, anatomy, long)
+        mesh, anatomy, _ = curved(mesh, anatomy, long)
     return mesh, anatomy
 
 
