@@ -358,13 +358,17 @@ def cost(model: FaceModel, seen: Observations, bundle: Bundle, options: BundleOp
 
 
 def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndarray,
-             focal_sd: Float[np.ndarray, "g"] | None = None) -> Bundle:
+             focal_sd: Float[np.ndarray, "g"] | None = None, understated: float = 1.0) -> Bundle:
     """Collect the result; covariances from the landmarks' block and the reduced matrix at the solution. focal_sd: how
-    sure each ln(focal) really is, where not NaN (landmarks and model seem to tell it better than they do)."""
+    sure each ln(focal) really is, where not NaN (landmarks and model seem to tell it better than they do); the others'
+    spread is `understated` times the equations', at most the prior's."""
     k, lenses = len(state.identity), len(state.log_focal)
     shared = np.linalg.inv(reduced + 1e-9 * np.diag(np.diag(reduced)))
-    if focal_sd is not None:
-        shared = with_variance(shared, k + np.arange(lenses), focal_sd**2)
+    own = np.sqrt(np.diag(shared)[k:k + lenses])
+    told = np.maximum(own, np.minimum(understated * own, problem.seen.focal_sd))
+    sure = told if focal_sd is None else np.where(np.isnan(focal_sd), told, focal_sd)
+    if (sure != own).any():
+        shared = with_variance(shared, k + np.arange(lenses), sure**2)
     covariance = np.eye(len(problem.model.identity_basis_mm))  # modes not fitted keep their prior
     covariance[:k, :k] = shared[:k, :k]
     identity = np.concatenate([state.identity, np.zeros(len(covariance) - k)])

@@ -33,7 +33,7 @@ from recon.skin import all_skin, still_skin, without
 from recon.still_room import cameras_of_room
 from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
-from recon.views import DEFAULTS, HeadOptions, Views, metric, true_scale, vertex_sd, with_size
+from recon.views import DEFAULTS, HeadOptions, Views, metric, modes_sd, true_scale, with_size
 
 SFM_ROUNDS = RefineOptions(rounds=8, track_px=0.4, surface_mm=0.7)
 """Of the adjustment after structure from motion; a noisier film's points count less."""
@@ -114,9 +114,9 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in capture.frames]),
                      rasterize, options.texture(), part(progress, 0.75, 1.0), anatomy)
     timer.lap("texture")
-    sd = vertex_sd(model, bundle, mesh, scale) if shape is None else with_size(
-        shape.sd_mm * scale.mm_per_unit, mesh, scale)
+    sd = modes_sd(model, bundle, scale) if shape is None else shape.sd_mm * scale.mm_per_unit
     mesh, anatomy, sd = bust(mesh, anatomy, sd, face_too=shape is None and options.quality == "full")
+    sd = with_size(sd, mesh, scale)
     report = told(capture, model, bundle, options, motion, cues, shape, texture) | {
         "profiles": {"lost": len(ends), "placed": sum(f.landmarks is None for f in capture.frames), "refused": refused},
         "seconds": timer.seconds}

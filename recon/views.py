@@ -142,13 +142,18 @@ def origin_of(head: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "3"]:
 
 
 def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
-    """One sd per vertex (mm) of a fitted head: its covariance through the modes, what they cannot express, the size."""
+    """One sd per vertex (mm) of a fitted head: of its shape, and of its size."""
+    return with_size(modes_sd(model, bundle, scale), mesh, scale)
+
+
+def modes_sd(model: FaceModel, bundle: Bundle, scale: Scale) -> Float[np.ndarray, "v"]:
+    """One sd per vertex (mm) of a fitted head's shape: its covariance through the modes, what they cannot express."""
     told = np.any(bundle.identity_cov != np.eye(len(bundle.identity)), axis=0)  # the others keep their prior
     root = np.linalg.cholesky(bundle.identity_cov[told][:, told] + 1e-12 * np.eye(int(told.sum())))
     flat = model.identity_basis_mm.reshape(len(told), -1)
     square = np.einsum("kv,kv->v", flat[~told], flat[~told]) + ((root.T @ flat[told]) ** 2).sum(0)
     square_mm2 = square.reshape(-1, 3).sum(1) * scale.mm_per_unit**2
-    return with_size(np.sqrt(square_mm2 / 3 + MODEL_RESIDUAL_MM**2), mesh, scale)
+    return np.asarray(np.sqrt(square_mm2 / 3 + MODEL_RESIDUAL_MM**2))
 
 
 def with_size(sd_mm: Float[np.ndarray, "v"], mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:

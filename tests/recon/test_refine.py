@@ -67,6 +67,18 @@ def test_the_skin_mends_what_landmarks_got_wrong(model, misled):
     assert off_after < 0.15 < off_before
 
 
+def test_the_lens_is_stated_less_sure_than_the_equations_say_but_not_than_before(model, misled):
+    def stated(understated, prior_sd):
+        seen = dataclasses.replace(misled.seen, focal_sd=np.array([prior_sd]))
+        return refine(model, seen, misled.start, misled.tracks, dataclasses.replace(
+            OPTIONS, rounds=1, understated=understated))
+
+    believed, doubted = stated(1.0, 10.0), stated(4.0, 10.0)
+    assert doubted.focal_sd[0] == pytest.approx(4 * believed.focal_sd[0])
+    assert (np.trace(doubted.centre_cov, axis1=1, axis2=2) > np.trace(believed.centre_cov, axis1=1, axis2=2)).all()
+    assert stated(1000.0, 0.18).focal_sd[0] == pytest.approx(0.18)
+
+
 def test_too_few_tracks_leave_the_bundle_alone(model, misled):
     few = misled.tracks.point < OPTIONS.least_points - 1
     tracks = Tracks(view=misled.tracks.view[few], point=misled.tracks.point[few], px=misled.tracks.px[few])
