@@ -97,9 +97,10 @@ def one_view_each(seen: Survey, parts: Sequence[Bool[np.ndarray, "t t"]]) -> Sur
 
 
 def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndarray, "t t"],
-          throat: Float[np.ndarray, "t t"]) -> tuple[
-              Float[np.ndarray, "t t 3"], Float[np.ndarray, "k t t"], Float[np.ndarray, "3"]]:
-    """Broad colours under an even light, every view's trust by agreement, and the person's mean skin.
+          throat: Float[np.ndarray, "t t"]) -> tuple[Float[np.ndarray, "t t 3"], Float[np.ndarray, "t t 3"],
+                                                     Float[np.ndarray, "k t t"], Float[np.ndarray, "3"]]:
+    """Broad colours under an even light, by how much the light multiplied them in the same mixture of views, every
+    view's trust by agreement, and the person's mean skin.
 
     bare: skin that should have the person's colour. throat: where another colour is a collar.
     """
@@ -121,10 +122,12 @@ def agree(seen: Survey, shade: Float[np.ndarray, "k t t 3"], bare: Float[np.ndar
     share = np.stack([cv2.GaussianBlur(s, (0, 0), SMOOTH_TEXELS) for s in share])
     share /= np.maximum(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), SMOOTH_TEXELS), 1e-6)
     gentle = share[:, inside] * (wide + 1e-3 * weight)
-    mean = np.einsum("kn,knc->nc", gentle, even) / np.maximum(gentle.sum(0), 1e-12)[:, None]
-    broad, trusts = np.zeros((*inside.shape, 3), np.float32), np.zeros((len(weight), *inside.shape), np.float32)
-    broad[inside], trusts[:, inside] = mean, agreed
-    return broad, trusts, mean_skin.astype(float)
+    mean, as_seen = (np.einsum("kn,knc->nc", gentle, colour) / np.maximum(gentle.sum(0), 1e-12)[:, None]
+                     for colour in (even, seen.low[:, inside]))
+    broad, lit = np.zeros((2, *inside.shape, 3), np.float32)
+    trusts = np.zeros((len(weight), *inside.shape), np.float32)
+    broad[inside], lit[inside], trusts[:, inside] = mean, as_seen / np.maximum(mean, 1e-6), agreed
+    return broad, lit, trusts, mean_skin.astype(float)
 
 
 def consensus(even: Float[np.ndarray, "k n 3"], weight: Float[np.ndarray, "k n"], expected: Float[np.ndarray, "n 3"],

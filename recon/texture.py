@@ -143,7 +143,7 @@ def drawn(looks: Looks, progress: Progress = silent) -> Skin:
     """The second half of `gather`."""
     mesh, seen, coarse = looks.mesh, looks.seen, looks.seen.flat
     shade = factors(looks.light, seen, looks.sights)
-    broad, agreed, mean_skin = agree(seen, shade, looks.bare, looks.throat)
+    broad, lit, agreed, mean_skin = agree(seen, shade, looks.bare, looks.throat)
     total = agreed.sum(0)
     trust = total / (total + HALF_TRUST)
     broad += (shares(agreed, coarse.inside, FEATHER_TEXELS[0])[..., None] * (seen.mid - seen.low) / shade).sum(0)
@@ -153,7 +153,7 @@ def drawn(looks: Looks, progress: Progress = silent) -> Skin:
     progress(0.9, "Completing what was not seen")
     hidden = on_texels(completed(mesh, looks.normals, looks.zone, coarse, broad, trust, mean_skin), mesh, coarse)
     base = trust[..., None] * broad + (1 - trust[..., None]) * hidden
-    lit = carried_on(mesh, coarse, (agreed[..., None] * shade).sum(0) / np.maximum(total, 1e-12)[..., None], trust)
+    lit = carried_on(mesh, coarse, lit, trust)
     shown = (total + seen.withheld) / (total + seen.withheld + HALF_TRUST)
     delit, as_seen = finished(mesh, looks.flat, looks.zone, seen, base, fine, trust, lit, shown)
     return Skin(as_seen=as_seen, delit=delit, light=looks.light, views=looks.views)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recon.blend import Survey, agreement, consensus, one_view_each, sampled, shares
+from recon.blend import Survey, agree, agreement, consensus, one_view_each, sampled, shares
 from recon.layout import Layout
 
 SKIN = np.float32([180, 140, 120])
@@ -96,6 +96,21 @@ def test_one_view_each_keeps_the_view_that_sees_most():
     assert np.array_equal(found.weight[1], weight[1])  # 0.65 on the eye on average, against 0.5
     assert np.allclose(found.weight[0][eye], 0.5e-4) and np.array_equal(found.weight[0][~eye], weight[0][~eye])
     assert np.array_equal(found.wide, found.weight)
+
+
+def test_between_two_views_the_skin_is_as_bright_as_one_of_them_saw_it():
+    """Two pictures in different light meet along a ridge, and the light that was told is wrong by a fifth."""
+    weight = disc_weights()
+    low = np.stack([np.broadcast_to(SKIN, (80, 80, 3)), np.broadcast_to(0.7 * SKIN, (80, 80, 3))]).astype(np.float32)
+    shade = np.stack([np.full((80, 80, 3), 1.2), np.full((80, 80, 3), 0.7)]).astype(np.float32)
+    flat = Layout(np.zeros((80, 80), np.int32), np.zeros((80, 80, 3), np.float32))
+    seen = Survey(flat=flat, points=low[0], normals=low[0], low=low, mid=low, weight=weight, wide=weight**0.3,
+                  withheld=weight[0])
+    broad, light, _, _ = agree(seen, shade, np.ones((80, 80), np.float32), np.zeros((80, 80), np.float32))
+    shown = broad * light
+    assert (shown <= low[0] + 0.01).all() and (shown >= low[1] - 0.01).all()
+    row = shown[60, :, 0]
+    assert row[5] - row[-5] > 0.2 * SKIN[0] and (np.diff(row) < 0.01).all()  # from one to the other, no strip between
 
 
 @pytest.mark.parametrize("count", [1, 4096, 5000])
