@@ -13,30 +13,36 @@ from scipy.sparse.linalg import spsolve
 from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.subdivide import between
-from recon.shape import LARGEST_MM, curved, on_face, others
+from recon.fairing import faired
+from recon.shape import LARGEST_MM, PART, curved, on_face, others
 from recon.skin import all_skin, still_skin
 
 SCALP_MM = 10.0
 """Longer edges of the scalp are halved: on a skull's curve such a chord is 0.15 mm off."""
-REACH_MM = 70.0
-"""How far above the cut the neck is stretched."""
+STRETCH, REACH_MM = 1.6, 70.0
+"""The neck is stretched this many times as far above the cut as the cut goes down, and no farther."""
 
 
 def bust(mesh: Mesh, anatomy: Anatomy, sd_mm: Float[np.ndarray, "v"], face_too: bool) -> tuple[
         Mesh, Anatomy, Float[np.ndarray, "w"]]:
     """The head with finer triangles and a level neck, its anatomy, and the sd of its vertices. face_too: the face has
     the model's own triangles, and becomes finer as well. The first V vertices stay where they are but on the neck."""
-    mesh = mesh.with_vertices(levelled(mesh, anatomy))
+    mesh, known = mesh.with_vertices(levelled(mesh, anatomy)), len(sd_mm)
 
     def halve(edges: Bool[np.ndarray, "f 3"]) -> None:
         nonlocal mesh, anatomy, sd_mm
         mesh, anatomy, made = curved(mesh, anatomy, edges)
         sd_mm = made.values(sd_mm[:, None])[:, 0]
 
+    def halve_long() -> None:
+        while (edges := long_edges(mesh, anatomy)).any():
+            halve(edges)
+
     for _ in range(2 if face_too else 0):
         halve(between(mesh, on_face(mesh, anatomy)))
-    while (edges := long_edges(mesh, anatomy)).any():
-        halve(edges)
+    halve_long()
+    mesh = faired(mesh, (np.arange(len(sd_mm)) < known) | as_it_is(anatomy))
+    halve_long()  # smoothing draws a few out again
     return mesh, anatomy, sd_mm
 
 
@@ -48,17 +54,25 @@ def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:
     return np.asarray((length > np.where(skin, LARGEST_MM, SCALP_MM)) & ~other)
 
 
+def as_it_is(anatomy: Anatomy) -> Bool[np.ndarray, "v"]:
+    """What is not made smooth: eyes and mouth, and ears, whose rims are too sharp for their triangles."""
+    parts = [others(anatomy), *(anatomy.region(n) for n in ("ear_l", "ear_r"))]
+    return np.asarray(np.max(parts, axis=0) > PART)
+
+
 def levelled(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v 3"]:
     """The vertices, those near the neck's cut moved down so that it is level; as they are where there is no cut."""
     rim = neck_rim(mesh)
     if not len(rim):
         return mesh.vertices_mm
     graph = edge_graph(mesh)
-    near = dijkstra(graph, indices=rim, limit=REACH_MM, min_only=True) < REACH_MM
-    free = near & (np.maximum(still_skin(anatomy), others(anatomy)) < 0.02)
-    free[rim] = False
     down = np.zeros(len(mesh.vertices_mm))
     down[rim] = mesh.vertices_mm[rim, 1].min() - mesh.vertices_mm[rim, 1]
+    away, _, nearest = dijkstra(graph, indices=rim, limit=REACH_MM, min_only=True, return_predecessors=True)
+    near = np.isfinite(away)
+    near[near] = away[near] < -STRETCH * down[nearest[near]]
+    free = near & (np.maximum(still_skin(anatomy), others(anatomy)) < 0.02)
+    free[rim] = False
     weight = graph.copy()
     weight.data = 1 / weight.data
     bend = diags(1 / np.asarray(weight.sum(1)).ravel()) @ (diags(np.asarray(weight.sum(1)).ravel()) - weight)
