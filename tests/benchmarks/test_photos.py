@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.photos import FREE, average, lay, measured, outline_in
+from benchmarks.photos import FREE, lay, measured, outline_in
 from core.camera import Camera
 from core.transforms import OPENCV_FROM_HEAD, head_rotation, rigid
 from recon.models import load_model
@@ -24,8 +24,8 @@ def camera(yaw_deg: float, pitch_deg: float = 0.0) -> Camera:
 @pytest.fixture(scope="module")
 def head():
     """The average head, which turns about its ears, with its front view."""
-    mesh = average()
-    anatomy = load_model("anny").anatomy
+    model = load_model("anny")
+    mesh, anatomy = model.mean_mesh(), model.anatomy
     axis = (mesh.points(anatomy.pin("t_l")) + mesh.points(anatomy.pin("t_r")))[0] / 2
     return SimpleNamespace(mesh=mesh.with_vertices(mesh.vertices_mm - axis), anatomy=anatomy,
                            views=[SimpleNamespace(camera=camera(0.0))])
@@ -41,8 +41,8 @@ def drawn(mesh, yaw_deg: float) -> np.ndarray:
 @pytest.mark.parametrize("yaw_deg", [-90.0, 90.0])
 def test_a_head_lies_on_its_own_outline(head, yaw_deg):
     outline = outline_in(drawn(head.mesh, yaw_deg), yaw_deg < 0)
-    laid = lay(head, head.mesh, outline, yaw_deg, FREE)
-    told = measured(head, head.mesh, laid, outline)
+    laid = lay(head, outline, yaw_deg, FREE)
+    told = measured(head, laid, outline)
     assert told["median"] < 0.25 and told["p90"] < 0.8, told
     assert abs(told["distance"] - 1) < 0.03, told
 
@@ -53,5 +53,5 @@ def test_a_chin_that_is_elsewhere_is_noticed(head):
     near = np.exp(-((head.mesh.vertices_mm - chin) ** 2).sum(1) / (2 * 14.0**2))
     moved = head.mesh.moved(near[:, None] * np.array([0.0, 0.0, 6.0]))
     outline = outline_in(drawn(moved, 90.0), False)
-    told = measured(head, head.mesh, lay(head, head.mesh, outline, 90.0, FREE), outline)
+    told = measured(head, lay(head, outline, 90.0, FREE), outline)
     assert told["chin_forward"] < -2.0, told
