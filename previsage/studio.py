@@ -134,6 +134,10 @@ class Studio:
         """Finds the person in a picture; loaded when the first frame needs it."""
         return Foreground()
 
+    def still(self, frame: Picture) -> Bool[np.ndarray, "h w"] | None:
+        """Eyes and teeth, where this frame is all that shows the person; None: others show what it hides."""
+        return None
+
     def shade(self, camera: Camera) -> Shade | None:
         """The fitted light as this camera's frame shows it; None in a case without one."""
         if self.light is None:
@@ -158,7 +162,9 @@ class Studio:
 
         shade = self.shade(view.camera)
         light = None if shade is None else light_ratio(seen.correspondence, shade)
-        picture = warp3d(frame, seen.correspondence, light, plate, draw, person, self.misfit_mm)
+        still = self.still(frame)
+        picture = warp3d(frame, seen.correspondence, light, plate, draw if still is None else None, person,
+                         self.misfit_mm, still)
         return whole(frame=frame, picture=picture, worn=worn, light=light)
 
 
