@@ -222,7 +222,8 @@ class PhotoStudio(Studio):
         """As the network sees them; the head's skin is this photo's, and shows nothing that it hides."""
         study = self.study
         corner = [study.window[1].start, study.window[0].start]
-        return rigid_parts(study.head.face.points_px[:, :2] - corner, frame.shape[:2], study.head.visible > 0)
+        return rigid_parts(study.head.face.points_px[:, :2] - corner, (frame.shape[0], frame.shape[1]),
+                           study.head.visible > 0)
 
     def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """A picture of this studio in the photo's own colours."""

@@ -1,13 +1,13 @@
 """Wings: the nose's wings of a head fitted to one photo, drawn to where the photo shows them end.
 
-The 478 landmarks hardly know how wide a nose is: on 16 hand-marked frontal photos (benchmarks/wings.md) their wings vary
-by 0.5 mm from person to person where the true ones vary by 1.5 mm. And on rendered heads, where the model's pins come
-from, the detector sees wider wings than the model has: so a head fitted to a photo ends its wings inside the pictured ones.
+The 478 landmarks hardly know how wide a nose is: over 16 people their wings vary by 0.5 mm where the marked ones vary
+by 1.5 mm. And the model's pins come from rendered heads, on which the detector sees wider wings than the model has: a head
+fitted to a photo ends its wings 1.5 mm (sd 1.3) inside the pictured ones (benchmarks/wings.py).
 
 From the front each wing's edge is sought in the photo, along rays from the wing's front: a dark groove, darker than
-the cheek beyond it. Both sides are asked together, for faces are nearly symmetric. Where the photo does not tell (a turned
-head, few pixels, two answers), the wing ends where wings usually do beside these landmarks.
-Letters: angle of a ray, 0 outwards, positive downwards; r distance from the wing's front, mm; d = r - expected.
+the cheek beyond it. Both sides are asked together, for faces are nearly symmetric. Where the photo does not tell (a
+turned head, few pixels, two answers), the wing ends where wings usually do beside these landmarks.
+Letters: angle of a ray, 0 outwards, positive downwards; r distance from the wing's front, mm; d = r - expected - usual.
 """
 
 from collections.abc import Sequence
@@ -36,13 +36,14 @@ FINE_PX = 4.0
 
 @record
 class WingOptions:
-    """usual_mm: where wings end beyond the landmarks' chain, and its spread (1 sd) with apart_mm between both sides:
-    hand-marked wings, see above. d_mm: where edges are sought. weight: of an edge that looks as edges do (a correlation
-    of 1), over all rays; ray: on each of them, where near_mm is how far it may leave its side, and bend how little it may
-    part from the next (1/mm2). sure_mm: a spread of what the photo says that is too wide to follow. inside: darkness of a
-    wing beside its groove, as a share of the groove's (half-lit, or lit). faint: contrast (of the logarithm) that
-    noise makes. yaw_deg, px_per_mm: beyond and below it, edges are not sought. limit_mm: a wing moves no farther in and
-    out. reach_mm: over which the cheek follows."""
+    """usual_mm: where wings end beyond the landmarks' chain, with its spread (1 sd) and, apart_mm, that between both
+    sides: of 16 people 1.4 and 1.0; a smile spreads more. d_mm: where edges are sought. weight: of an edge that looks
+    as edges do (a correlation of 1), over all rays; ray: on each of them, where near_mm is how far it may leave its
+    side, and bend how little it may part from the next (1/mm2). sure_mm: a wider spread of what the photo says is not
+    followed, nor is a correlation below clear. inside: darkness of a wing beside its groove, as a share of the
+    groove's: half-lit, or lit. faint: contrast (of the logarithm) that noise makes. yaw_deg, px_per_mm: beyond and
+    below it, edges are not sought. limit_mm: a wing moves no farther in and out. reach_mm: over which the cheek
+    follows."""
 
     usual_mm: float = -1.45
     spread_mm: float = 2.0
@@ -179,8 +180,8 @@ GROOVE_MM, SOFT_MM, BESIDE_MM = 0.85, 0.2, (-2.0, 4.0)
 """Half the groove's width (sd of a Gaussian); the picture is smoothed by the second, and compared over the third."""
 
 
-def likeness(picture: UInt8[np.ndarray, "h w 3"], wing: Wing, d_mm: Float[np.ndarray, "m"], options: WingOptions) -> Float[
-        np.ndarray, "a m"]:
+def likeness(picture: UInt8[np.ndarray, "h w 3"], wing: Wing, d_mm: Float[np.ndarray, "m"],
+             options: WingOptions) -> Float[np.ndarray, "a m"]:
     """How much the brightness along each ray looks like a wing's edge at each d: the correlation of its logarithm with
     a groove between a wing (half as dark as it, or as bright as the cheek) and a cheek."""
     beside = np.arange(round(BESIDE_MM[0] / STEP_MM), round(BESIDE_MM[1] / STEP_MM) + 1)
@@ -223,14 +224,14 @@ def path(cost: Float[np.ndarray, "a m"], d_mm: Float[np.ndarray, "m"], bend: flo
 
 
 INNER, FADE_DEG, BEHIND_MM = 0.2, 40.0, (20.0, 40.0)
-"""The skin within this share of the wing's distance stays, as does what lies so far (degrees) beside its rays, or so much
-deeper than its edge (from the first on less, from the second on not at all)."""
+"""The skin within this share of the wing's distance stays, as does what lies so far (degrees) beside its rays, or so
+much deeper than its edge (from the first on less, from the second on not at all)."""
 
 
 def followed(mesh: Mesh, camera: Camera, wing: Wing, ends_mm: Float[np.ndarray, "a"], wider_mm: Float[np.ndarray, "a"],
              options: WingOptions) -> Float[np.ndarray, "v 3"]:
-    """How every vertex moves so that the wing ends so much wider: along the rays, across the line of sight, and all that
-    lies on one line of sight alike, so that nothing passes anything."""
+    """How every vertex moves so that the wing ends so much wider: along the rays, across the line of sight, and all
+    that lies on one line of sight alike, so that nothing passes anything."""
     cam = camera.cam_from_points(mesh.vertices_mm)
     moved = np.zeros_like(cam)
     near = np.flatnonzero((cam[:, 2] > 1) & (cam[:, 2] < wing.depth_mm + BEHIND_MM[1]))

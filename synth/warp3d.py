@@ -12,6 +12,7 @@ u = 0, and needs no F.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -67,11 +68,19 @@ class WarpOptions:
 WARP = WarpOptions()
 
 
-def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
+class Warped(NamedTuple):
+    """The frame after the operation, at its own size. drawn_px: from where each pixel of the window was drawn, relative
+    to it; what was revealed comes from elsewhere. None: nothing moves."""
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    drawn_px: Float[np.ndarray, "h w 2"] | None
+
+
+def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
            person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0,
-           still: Bool[np.ndarray, "h w"] | None = None, options: WarpOptions = WARP) -> UInt8[np.ndarray, "h w 3"]:
-    """The frame after the operation, at its own size; a copy of the frame where `flow` is None (nothing moves).
+           still: Bool[np.ndarray, "h w"] | None = None, options: WarpOptions = WARP) -> Warped:
+    """The frame after the operation; a copy of the frame where `flow` is None (nothing moves).
 
     light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
     plate: of the whole picture, when the frame was taken in front of it; None: the surroundings are continued.
@@ -84,28 +93,47 @@ def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     """
     out = frame.copy()
     if flow is None:
-        return out
+        return Warped(picture=out, drawn_px=None)
     part = np.ascontiguousarray(frame[flow.window])
     options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     scene = Scene(part, flow, plate, None if person is None else person[flow.window], options)
-    color, changed = bent(scene, flow, light, skins, None if still is None else still[flow.window], options)
+    own = motion(scene, flow, None if still is None else still[flow.window])
+    color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
-    return out
+    return Warped(picture=out, drawn_px=own)
 
 
-def bent(scene: "Scene", flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None, skins: Skins | None,
-         still: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Colours of the window after, and which pixels they change."""
+def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
+           light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
+           person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture of `warped`, where other pictures show what this one hides."""
+    return warped(frame, flow, light, plate, skins, person, misfit_mm).picture
+
+
+def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] | None) -> Float[np.ndarray, "h w 2"]:
+    """From where each pixel of the window is drawn, relative to it."""
     contour = scene.contour
-    taper = smoothstep(flow.mask / TAPER)[..., None]
+    taper = tapered(flow)
     own = flow.flow_px * taper
-    if contour is not None:
-        own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
-        if still is not None:
-            own = following(own, near(contour, flow, own) & ~still)
+    if contour is None:
+        return own
+    own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
+    return own if still is None else following(own, near(contour, flow, own) & ~still)
+
+
+def tapered(flow: Correspondence) -> Float[np.ndarray, "h w 1"]:
+    """How much of the motion counts: less at the mask's edge."""
+    return np.asarray(smoothstep(flow.mask / TAPER)[..., None])
+
+
+def bent(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"],
+         light: Float[np.ndarray, "h w 3"] | None, skins: Skins | None, options: WarpOptions) -> tuple[
+             np.ndarray, np.ndarray]:
+    """Colours of the window after, and which pixels they change."""
+    taper = tapered(flow)
     color, person = scene.fetched(own)
     if skins is not None:
         color = revealed(color, person, scene, flow, skins, taper, options)
@@ -122,7 +150,8 @@ def near(contour: Beyond, flow: Correspondence, own_px: Float[np.ndarray, "h w 2
     """Skin so near to a contour that it may have to follow it."""
     reach = float(length(own_px).max()) / STEEPEST + RIM * flow.px_per_mm
     skin = np.isfinite(flow.depth_after_mm) & np.isfinite(flow.depth_before_mm)
-    return skin & (flow.mask > 0) & (contour.distance_px < reach)
+    inside = signed_distance(skin) > RIM * flow.px_per_mm  # what bends beside the background, the backdrop tells
+    return inside & (flow.mask > 0) & (contour.distance_px < reach)
 
 
 def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"], scene: "Scene", flow: Correspondence,
