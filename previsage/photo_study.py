@@ -37,6 +37,7 @@ from recon.quality import dark_lines
 from recon.texture import Looks
 from render.flow import windowed
 from synth.photo_file import PhotoFile
+from synth.rigid_parts import rigid_parts
 from synth.spectacles import frames
 
 AROUND, HAIR = 1.15, 0.35
@@ -216,6 +217,13 @@ class PhotoStudio(Studio):
     def worn_in(self, view: View, frame: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
         """The spectacles' frame, about the landmarks that the network sees."""
         return self.study.spectacles[self.study.window]
+
+    def still(self, frame: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
+        """As the network sees them; the head's skin is this photo's, and shows nothing that it hides."""
+        study = self.study
+        corner = [study.window[1].start, study.window[0].start]
+        return rigid_parts(study.head.face.points_px[:, :2] - corner, (frame.shape[0], frame.shape[1]),
+                           study.head.visible > 0)
 
     def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """A picture of this studio in the photo's own colours."""

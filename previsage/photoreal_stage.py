@@ -232,8 +232,8 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: M
     else:
         verdict = guard(made.frame, picture, made.seen.correspondence, across_mm(studio, made),
                         made.picture if mode != "warp3d" else None,
-                        made.light,
-                        None if identity is None else embedder(identity, landmarks_px(studio, made)))
+                        made.light, None if identity is None else embedder(identity, landmarks_px(studio, made)),
+                        made.drawn_px)
     plain = picture if verdict.passed else plain_render(studio, made)
     seen = shown(verdict, picture, plain, mode)
     return seen.picture, record_of(made, verdict, seen.photoreal, seen.label, seen.reason)

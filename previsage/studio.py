@@ -23,7 +23,7 @@ from render.rasterize import Rasterizer
 from synth.backdrop import Plate, serves, still_plate
 from synth.relight import Shade, light_ratio
 from synth.spectacles import OUTER, frames, without
-from synth.warp3d import warp3d
+from synth.warp3d import warped
 
 Picture = UInt8[np.ndarray, "h w 3"]
 PLATE_FRAMES = 40
@@ -41,7 +41,8 @@ class Made:
     """One frame and its picture after the operation, both without the spectacles that are worn in it.
 
     seen: None where the plan changes nothing in it. photographed: the frame with the spectacles, worn: their pixels.
-    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing.
+    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing. drawn_px: from where
+    each pixel of that window was drawn, relative to it; None where other frames helped.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Made:
     photographed: Picture
     worn: Bool[np.ndarray, "h w"]
     light: Float[np.ndarray, "a b 3"] | None = None
+    drawn_px: Float[np.ndarray, "a b 2"] | None = None
 
     def dressed(self, picture: Picture) -> Picture:
         """A picture of this frame with the spectacles as they were photographed."""
@@ -134,6 +136,10 @@ class Studio:
         """Finds the person in a picture; loaded when the first frame needs it."""
         return Foreground()
 
+    def still(self, frame: Picture) -> Bool[np.ndarray, "h w"] | None:
+        """Eyes and teeth, where this frame is all that shows the person; None: others show what it hides."""
+        return None
+
     def shade(self, camera: Camera) -> Shade | None:
         """The fitted light as this camera's frame shows it; None in a case without one."""
         if self.light is None:
@@ -147,7 +153,7 @@ class Studio:
         whole = functools.partial(Made, name=Path(view.path).stem, view=view, photographed=photographed, seen=seen)
         if seen is None:
             still = np.zeros(photographed.shape[:2], bool)
-            return whole(frame=photographed, picture=warp3d(photographed, None), worn=still)
+            return whole(frame=photographed, picture=photographed.copy(), worn=still)
         worn = self.worn_in(view, photographed)
         frame = without(photographed, worn)
         person, plate = self.segment(frame), self.plate
@@ -158,8 +164,11 @@ class Studio:
 
         shade = self.shade(view.camera)
         light = None if shade is None else light_ratio(seen.correspondence, shade)
-        picture = warp3d(frame, seen.correspondence, light, plate, draw, person, self.misfit_mm)
-        return whole(frame=frame, picture=picture, worn=worn, light=light)
+        rigid = self.still(frame)
+        drawn = warped(frame, seen.correspondence, light, plate, draw if rigid is None else None, person,
+                       self.misfit_mm, rigid)
+        return whole(frame=frame, picture=drawn.picture, worn=worn, light=light,
+                     drawn_px=None if rigid is None else drawn.drawn_px)
 
 
 def light_of(head: Reconstruction) -> Light | None:

@@ -5,7 +5,7 @@ length nor distance can be read off it either, only their ratio, which is all th
 hides the lens, so distance has its own prior beside that of the lens: the same face, cropped, keeps its millimetres.
 
 After a whole fit the head is drawn to the landmarks themselves: what a landmark lies off the model (`Bundle.own`)
-spreads over the skin around it as a Gaussian of `REACH_MM`.
+spreads over the skin around it as a Gaussian of `REACH_MM`. The nose's wings follow the picture itself (`recon.wings`).
 """
 
 import functools
@@ -34,6 +34,7 @@ from recon.observations import Observations, lens_prior
 from recon.sight import SightOptions
 from recon.texture import Looks, TextureOptions, drawn, looked_at
 from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
+from recon.wings import with_wings
 
 TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
 """The picture is searched whole, then in halves and quarters of its longer side, which overlap by a quarter, as long as
@@ -217,6 +218,7 @@ def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 
             sight = cameras[k].cam_from_head[2, :3]
             there = own - (own @ sight)[:, None] * sight if flat else own
             drawn = drawn.moved(drawn_to(model, there * scale.mm_per_unit, trusted))
+            drawn = with_wings(drawn, model.anatomy, cameras[k], views.picture(k), views.rasterize)
         return PhotoHead(face=face, camera=cameras[k], mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
                          cues=cues, visible=seen.visible[k] * face.landmarks().confidence,
                          facial=bundle.expression[k], reprojection_px=float(bundle.reprojection_px[k]),

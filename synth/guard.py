@@ -12,13 +12,15 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from skimage.color import deltaE_ciede2000, rgb2lab
+from skimage.color import deltaE_ciede2000
 from skimage.metrics import structural_similarity
 
 from core.channels import any_of, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.achieved import Achieved, achieved, carried, in_sight
+from synth.tears import torn_mm2
+from synth.within import GRAIN_MM, GRAIN_PX, averaged, grain
 
 Status = Literal["passed", "failed", "not measurable", "not checked"]
 Embed = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "d"]]
@@ -34,7 +36,8 @@ class GuardOptions:
     tint: CIEDE2000 between the mean colours; blotch: between local colours, 95th percentile. structure: SSIM against
     the reference, mean in the mask. grain: strength of the finest detail over the reference's: smoothed skin falls
     below, invented pores or noise lie above. likeness_drop: by how much the identity model's cosine may fall below the
-    reference's. missed: share of the clearly moving pixels that the mask may leave out.
+    reference's. missed: share of the clearly moving pixels that the mask may leave out. torn_mm2: new edges between
+    skin drawn from places far apart.
     """
 
     share: tuple[float, float] = (0.8, 1.2)
@@ -48,6 +51,7 @@ class GuardOptions:
     grain: tuple[float, float] = (0.85, 1.3)
     likeness_drop: float = 0.1
     missed: float = 0.002
+    torn_mm2: float = 2.2
 
 
 GUARD = GuardOptions()
@@ -126,7 +130,7 @@ class Pair:
 def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], asked: Correspondence | None,
           lateral_mm: Float[np.ndarray, "a b"] | None = None, reference: UInt8[np.ndarray, "..."] | None = None,
           light: Float[np.ndarray, "..."] | None = None, embed: Embed | None = None,
-          options: GuardOptions = GUARD) -> Verdict:
+          drawn_px: Float[np.ndarray, "..."] | None = None, options: GuardOptions = GUARD) -> Verdict:
     """Check a picture of the result against the frame it was made from. Nothing is raised: what breaks has failed.
 
     asked: the plan's motion and mask in this camera (`render.flow.correspondence(...).correspondence`); None when the
@@ -136,7 +140,8 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
     reference: a picture of the whole size that colour and structure are held against: for the generative modes the
     warp3d result. Without it the frame with its skin carried along, times `light`, the factor (window, one or three
     channels) by which the skin's new angles change its brightness (`synth.relight.light_ratio`; None: by nothing).
-    embed: the user's identity model.
+    embed: the user's identity model. drawn_px: where no other picture of the person was drawn from, from where each
+    pixel of the window was, relative to it (`synth.warp3d.Warped`); it is asked for tears.
     """
     if after.shape != before.shape or after.dtype != np.uint8:
         return Verdict(checks=(Check(
@@ -151,6 +156,7 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
     steps: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("outside", lambda: [unchanged(before, after, whole_mask(pair) > 0)]),
         ("coverage", lambda: [coverage(pair, options)]),
+        ("tears", lambda: [] if drawn_px is None else [tears(pair, drawn_px, options)]),
         ("motion", lambda: motion(pair, options)),
         ("colour", lambda: colour(pair, options)),
         ("structure", lambda: structure(pair, options)),
@@ -239,6 +245,13 @@ def coverage(pair: Pair, options: GuardOptions) -> Check:
                  f"The mask leaves out {share:.1%} of what the plan moves.")
 
 
+def tears(pair: Pair, drawn_px: Float[np.ndarray, "..."], options: GuardOptions) -> Check:
+    """Neighbours drawn from far apart must not show an edge that the photo has at neither place."""
+    torn = torn_mm2(pair.inside_before, pair.inside_after, drawn_px, pair.asked)
+    return judge("tears", torn, None, options.torn_mm2, f"The skin is whole ({torn:.1f} mm2 of new edges).",
+                 f"The skin is torn: {torn:.1f} mm2 show edges that the photo does not have.")
+
+
 def motion(pair: Pair, options: GuardOptions) -> list[Check]:
     """Achieved over asked motion of each side, and one side's over the other's."""
     found = achieved(pair.inside_before, pair.inside_after, pair.asked, pair.parts)
@@ -323,17 +336,6 @@ def colour(pair: Pair, options: GuardOptions) -> list[Check]:
                   f"In places the colour is off by {local:.1f} (CIEDE2000).")]
 
 
-def averaged(picture: UInt8[np.ndarray, "a b 3"], judged: Float[np.ndarray, "a b"], weight: Float[np.ndarray, "c d"],
-             size: tuple[int, int]) -> Float[np.ndarray, "c d 3"]:
-    """CIELAB of the judged pixels' mean colour in each cell."""
-    part = cv2.resize(picture * judged[..., None].astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return rgb2lab(np.clip(part / np.maximum(weight, 1e-6)[..., None] / 255, 0, 1))
-
-
-GRAIN_MM, GRAIN_PX = 0.5, (0.7, 1.5)
-"""Finer detail (standard deviation of the blur that removes it, within so many px) is grain: pores, lines, noise."""
-
-
 def structure(pair: Pair, options: GuardOptions) -> list[Check]:
     """SSIM of the brightness against the reference, averaged over the mask; and how strong the finest detail is."""
     if min(pair.judged.shape) < 11 or pair.judged.sum() < 1:
@@ -350,13 +352,6 @@ def structure(pair: Pair, options: GuardOptions) -> list[Check]:
                   f"The operated area no longer looks like this person's skin (SSIM {value:.2f})."),
             judge("grain", ratio, *options.grain, f"The skin's grain is kept ({ratio:.0%}).",
                   f"The skin was {strength}: {ratio:.0%} of its fine detail.")]
-
-
-def grain(grey: UInt8[np.ndarray, "a b"], judged: Float[np.ndarray, "a b"], fine_px: float) -> float:
-    """The finest detail's median strength over the judged pixels (grey levels); edges of features count as few."""
-    values = grey.astype(np.float32)
-    local = cv2.GaussianBlur(np.abs(values - cv2.GaussianBlur(values, (0, 0), fine_px)), (0, 0), 2 * GRAIN_PX[1])
-    return float(np.median(local[judged > 0.5])) + 0.25 if (judged > 0.5).any() else 0.25  # half a rounding step
 
 
 def likeness(pair: Pair, embed: Embed | None, options: GuardOptions) -> list[Check]:

@@ -12,6 +12,7 @@ u = 0, and needs no F.
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
+from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
 
@@ -34,6 +36,8 @@ USUAL_MM = 1.5
 UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
 """A head that fits worse, as from three photographs, has wall and hair in its texture beside outlines: there hidden
 skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
+RIM = 3.0
+"""So far (mm) from a contour the fitted head may have the pictured one."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
@@ -64,11 +68,19 @@ class WarpOptions:
 WARP = WarpOptions()
 
 
-def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
+class Warped(NamedTuple):
+    """The frame after the operation, at its own size. drawn_px: from where each pixel of the window was drawn, relative
+    to it; what was revealed comes from elsewhere. None: nothing moves."""
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    drawn_px: Float[np.ndarray, "h w 2"] | None
+
+
+def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
-           person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0, options: WarpOptions = WARP) -> UInt8[
-               np.ndarray, "h w 3"]:
-    """The frame after the operation, at its own size; a copy of the frame where `flow` is None (nothing moves).
+           person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0,
+           still: Bool[np.ndarray, "h w"] | None = None, options: WarpOptions = WARP) -> Warped:
+    """The frame after the operation; a copy of the frame where `flow` is None (nothing moves).
 
     light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
     plate: of the whole picture, when the frame was taken in front of it; None: the surroundings are continued.
@@ -76,29 +88,52 @@ def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     person: who is seen in the whole picture, hair and clothes too, roughly; nothing of it or near it is continued as
     backdrop, so it is wanted where there is no plate. misfit_mm: how far the fitted head lies from
     the person, one standard deviation; the rims that give way to the picture are in proportion.
+    still: given where no other picture shows this person: eyes and teeth of the whole picture. Skin behind a contour
+    then follows it (`follow`); these do not.
     """
     out = frame.copy()
     if flow is None:
-        return out
+        return Warped(picture=out, drawn_px=None)
     part = np.ascontiguousarray(frame[flow.window])
     options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     scene = Scene(part, flow, plate, None if person is None else person[flow.window], options)
-    color, changed = bent(scene, flow, light, skins, options)
+    own = motion(scene, flow, None if still is None else still[flow.window])
+    color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
-    return out
+    return Warped(picture=out, drawn_px=own)
 
 
-def bent(scene: "Scene", flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None, skins: Skins | None,
-         options: WarpOptions) -> tuple[np.ndarray, np.ndarray]:
-    """Colours of the window after, and which pixels they change."""
+def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
+           light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
+           person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture of `warped`, where other pictures show what this one hides."""
+    return warped(frame, flow, light, plate, skins, person, misfit_mm).picture
+
+
+def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] | None) -> Float[np.ndarray, "h w 2"]:
+    """From where each pixel of the window is drawn, relative to it."""
     contour = scene.contour
-    taper = smoothstep(flow.mask / TAPER)[..., None]
+    taper = tapered(flow)
     own = flow.flow_px * taper
-    if contour is not None:
-        own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
+    if contour is None:
+        return own
+    own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
+    return own if still is None else following(own, near(contour, flow, own) & ~still)
+
+
+def tapered(flow: Correspondence) -> Float[np.ndarray, "h w 1"]:
+    """How much of the motion counts: less at the mask's edge."""
+    return np.asarray(smoothstep(flow.mask / TAPER)[..., None])
+
+
+def bent(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"],
+         light: Float[np.ndarray, "h w 3"] | None, skins: Skins | None, options: WarpOptions) -> tuple[
+             np.ndarray, np.ndarray]:
+    """Colours of the window after, and which pixels they change."""
+    taper = tapered(flow)
     color, person = scene.fetched(own)
     if skins is not None:
         color = revealed(color, person, scene, flow, skins, taper, options)
@@ -109,6 +144,14 @@ def bent(scene: "Scene", flow: Correspondence, light: Float[np.ndarray, "h w 3"]
         color = color * factor
         changed |= largest(np.abs(factor - 1)) > LEAST_FACTOR
     return color, changed & (flow.mask > 0)
+
+
+def near(contour: Beyond, flow: Correspondence, own_px: Float[np.ndarray, "h w 2"]) -> Bool[np.ndarray, "h w"]:
+    """Skin so near to a contour that it may have to follow it."""
+    reach = float(length(own_px).max()) / STEEPEST + RIM * flow.px_per_mm
+    skin = np.isfinite(flow.depth_after_mm) & np.isfinite(flow.depth_before_mm)
+    inside = signed_distance(skin) > RIM * flow.px_per_mm  # what bends beside the background, the backdrop tells
+    return inside & (flow.mask > 0) & (contour.distance_px < reach)
 
 
 def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"], scene: "Scene", flow: Correspondence,

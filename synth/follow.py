@@ -1,0 +1,71 @@
+"""Follow: where one picture is all there is, what lies behind a moving contour follows it, so that nothing tears.
+
+A nose that turns up uncovers lip that no picture shows, and the fitted nose may end a few millimetres beside the
+pictured one. A motion that stops at the fitted contour tears the picture there. So skin near a contour follows its
+stronger neighbours as far as it must: no two pixels part by more than `STEEPEST` of their distance, and nothing folds.
+Letters: u motion of a pixel, to where it lay before, px.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from core.channels import length
+
+STEEPEST = 0.65
+"""Neighbouring pixels part by this share of their distance: a picture is stretched less than threefold."""
+COARSE_PX, ROUNDS = 8.0, 6
+"""Where the strongest motion is larger, the halved picture's pixels follow first; then so many rounds remain."""
+AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
+
+
+def following(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+    """The motion with those pixels that are free taken along so far that none parts from a neighbour too steeply."""
+    if not free.any():
+        return flow_px
+    rows, columns = (np.flatnonzero(free.any(axis)) for axis in (1, 0))
+    part = tuple(slice(max(at[0] - 1, 0), at[-1] + 2) for at in (rows, columns))
+    out = flow_px.copy()
+    out[part] = relaxed(np.ascontiguousarray(flow_px[part]), free[part])
+    return out
+
+
+def relaxed(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+    """Round by round each free pixel is drawn towards every stronger neighbour that it parts from too steeply."""
+    u = flow_px.copy()
+    strongest = float(length(u).max())
+    rounds = int(np.ceil(strongest / STEEPEST)) + 2
+    if strongest > COARSE_PX and min(free.shape) > 1:
+        u = coarse(flow_px, free)
+        rounds = ROUNDS if strongest < 4 * COARSE_PX else 1
+    for _ in range(rounds):
+        changed = False
+        for dy, dx in AROUND:
+            there, here = shifted(free.shape, dy, dx), shifted(free.shape, -dy, -dx)
+            most = np.float32(STEEPEST * np.hypot(dy, dx))
+            apart = u[there] - u[here]
+            gap = length(apart)
+            lags = free[here] & (gap > most + 1e-3) & (length(u[there]) > length(u[here]))
+            if lags.any():
+                changed = True
+                u[here][lags] += (1 - most / gap[lags])[:, None] * apart[lags]
+        if not changed:
+            break
+    return u
+
+
+def coarse(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+    """The motion with those pixels that follow in the halved picture, and move more for it, moved as they do there."""
+    to = free.shape[::-1]
+    size = ((to[0] + 1) // 2, (to[1] + 1) // 2)
+    small, where = (cv2.resize(f, size, interpolation=cv2.INTER_NEAREST_EXACT)
+                    for f in (flow_px, free.astype(np.uint8)))
+    drawn = 2 * relaxed(small / 2, where > 0)
+    changed = cv2.resize((length(drawn - small) > 1e-3).astype(np.float32), to, interpolation=cv2.INTER_LINEAR) > 0
+    drawn = cv2.resize(drawn, to, interpolation=cv2.INTER_LINEAR)
+    return np.where((free & changed & (length(drawn) > length(flow_px)))[..., None], drawn, flow_px)
+
+
+def shifted(shape: tuple[int, ...], dy: int, dx: int) -> tuple[slice, slice]:
+    """The pixels of a picture that have a neighbour at (-dy, -dx)."""
+    return (slice(max(dy, 0), shape[0] + min(dy, 0)), slice(max(dx, 0), shape[1] + min(dx, 0)))
