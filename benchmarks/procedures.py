@@ -134,7 +134,7 @@ def plans_of(procedure: Procedure) -> Iterator[Plan]:
 
 def law_cells(mesh: Mesh, anatomy: Anatomy, procedures: list[Procedure], made: list[Prediction]) -> str:
     """The worst of some predictions."""
-    inside = np.max([np.sum([anatomy.region(r) for r in p.regions], axis=0) for p in procedures], axis=0)
+    inside = np.max([np.sum([anatomy.region(r) for r in {*p.regions, *p.follows}], axis=0) for p in procedures], axis=0)
     inside = inside >= DEFAULT.still_weight
     common = set.intersection(*(set(p.immobile) for p in procedures))
     still = np.max([np.zeros(len(inside)), *(anatomy.region(r) for r in common)], axis=0) >= DEFAULT.still_weight

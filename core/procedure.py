@@ -249,8 +249,8 @@ class Procedure(Strict):
 
     category: the part of the face, for menus. falloff_mm: surface distance at which a handle's pull has faded below 5 %
     (with the usual kernel). regions: parts of the face that may move; immobile: parts that may not, even inside
-    `regions`. anchors: pins held at zero unless a step moves them. lids_slide: eyelids keep their distance from the
-    globe.
+    `regions`. follows: what lies behind the skin and goes with it (the lining of the mouth), less the deeper it lies.
+    anchors: pins held at zero unless a step moves them. lids_slide: eyelids keep their distance from the globe.
     """
 
     name: Name
@@ -263,6 +263,7 @@ class Procedure(Strict):
     regions: Annotated[tuple[str, ...], Field(min_length=1)]
     immobile: tuple[str, ...] = ()
     anchors: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ()
     lids_slide: bool = False
     points: Annotated[dict[Name, Point], BeforeValidator(twin_points)] = {}
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
@@ -272,10 +273,13 @@ class Procedure(Strict):
 
     @model_validator(mode="after")
     def consistent(self) -> "Procedure":
-        """Step names differ and every bracketed source key is resolved."""
+        """Step names differ, what follows is in no other list, and every source key is resolved."""
         names = [s.name for s in self.steps]
         if len(set(names)) < len(names):
             raise ValueError(f"{self.name}: two steps have the same name")
+        both = sorted({*self.follows} & {*self.regions, *self.immobile})
+        if both:
+            raise ValueError(f"{self.name}: {both[0]} follows the skin, so it is named in no other list")
         cited = {key for e in self.evidence() for key in re.findall(r"\[([^\]]+)\]", e.source)}
         if cited - set(self.sources):
             raise ValueError(f"{self.name}: sources not listed: {', '.join(sorted(cited - set(self.sources)))}")

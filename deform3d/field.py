@@ -42,6 +42,7 @@ from deform3d.geodesic import edge_line, smoothstep, spaced
 from deform3d.ground import LARGEST_MM, from_nearest, ground_of, region_of
 from deform3d.handles import Context, handle_points
 from deform3d.kernels import KERNELS, wendland
+from deform3d.lining import with_lining
 from deform3d.unfold import unfolded
 
 LEAST_REACH = 0.2
@@ -72,6 +73,10 @@ class FieldOptions:
     setback_per_falloff: float = 0.3
     ring_per_falloff: float = 0.5
     still_weight: float = 0.05
+
+    def support(self, procedure: Procedure) -> float:
+        """R of a procedure (mm)."""
+        return self.support_per_falloff * procedure.falloff_mm
 
 
 DEFAULT = FieldOptions()
@@ -137,24 +142,26 @@ def solve(problem: Problem) -> Field:
     check_reach(procedure, np.array(pins)[moved], 1 - np.diag(missed))
     near = bumps(mesh, points[moved], found.away_mm)
     smooth = found.smooth + near @ np.linalg.solve(found.at(points[moved], mesh.faces, near), missed)
-    held = np.ones(len(mesh.vertices_mm), bool)
-    held[found.rows] = ~smooth.any(1)
     context = Context(mesh, problem.anatomy, procedure, points)
     asked = [context.asked_mm(step, value) for step in procedure.steps for value in step.clamp if value]
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
     cardinal[np.ix_(found.rows, np.flatnonzero(moved))] = smooth
-    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, held, asked, points))
+    cardinal = with_lining(mesh, problem.anatomy, procedure, cardinal, context.position[moved],
+                           problem.options.support(procedure), found.immobile)
+    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, ~cardinal.any(1), asked, points))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interpolant:
     """w g of the M moved handles at those C vertices of the head (`rows`) that they reach, and how far these are from
-    every moved handle (mm; inf beyond its support). column (V,): where a vertex stands among the rows, -1 for none."""
+    every moved handle (mm; inf beyond its support). column (V,): where a vertex stands among the rows, -1 for none.
+    immobile (V,): what no part of the field may move."""
 
     rows: Int[np.ndarray, "c"]
     column: Int[np.ndarray, "v"]
     smooth: Float[np.ndarray, "c m"]
     away_mm: Float[np.ndarray, "m c"]
+    immobile: Bool[np.ndarray, "v"]
 
     def at(self, points: SurfacePoints, faces: Int[np.ndarray, "f 3"], values: Float[np.ndarray, "c m"]) -> Float[
             np.ndarray, "n m"]:
@@ -167,7 +174,7 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     """w g of the moved handles, measured on the head's ground."""
     procedure, options, ground = problem.procedure, problem.options, ground_of(problem.mesh)
     surface, points = ground.surface, ground.points(points)
-    support, falloff = options.support_per_falloff * procedure.falloff_mm, procedure.falloff_mm
+    support, falloff = options.support(procedure), procedure.falloff_mm
     ramp, setback = options.ramp_per_falloff * falloff, options.setback_per_falloff * falloff
     scores = still_scores(problem.mesh, problem.anatomy, procedure, options.still_weight)
     if problem.locked is not None:
@@ -203,7 +210,8 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
                        np.searchsorted(reached, len(of) * np.arange(len(away) + 1))), shape=away.shape)
     column = np.full(len(ground.own), -1)
     column[rows] = np.arange(len(rows))
-    return Interpolant(rows=rows, column=column, away_mm=of_moved, smooth=w[:, None] * (pulls.T @ weights))
+    return Interpolant(rows=rows, column=column, away_mm=of_moved, smooth=w[:, None] * (pulls.T @ weights),
+                       immobile=(scores[1:] >= 0).any(0)[ground.own])
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:
@@ -220,7 +228,7 @@ def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) 
 def still_scores(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s w"]:
     """A vertex of the ground must be still where any of these is positive or zero: for lack of moving regions, or by
     weight of an immobile one. Each is linear in the regions' weights, so that finer triangles have the same edge."""
-    missing = sorted(r for r in {*procedure.regions, *procedure.immobile} if not anatomy.has(r))
+    missing = sorted(r for r in {*procedure.regions, *procedure.immobile, *procedure.follows} if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "
                              f"{procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")

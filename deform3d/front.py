@@ -97,7 +97,7 @@ def across(ja, ji, cos, sin, u_j, u_a, best):  # type: ignore[no-untyped-def]  #
 
 
 @compiled
-def run(net, sources, lengths, limit, u, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def run(net, sources, lengths, limit, u, work, straight=True):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Let one front run from vertices at given distances; u (V,) must be inf and is to be put back.
 
     It does not go on from a vertex further off than its `limit` (V,). work: of `workshop`. Returns how many vertices
@@ -127,11 +127,11 @@ def run(net, sources, lengths, limit, u, work):  # type: ignore[no-untyped-def] 
             new_a, new_b = u_a, u_b
             if u_a > u_j - ja and times[a] <= TIMES:  # else no path by way of j is shorter
                 new_a = min(u_a, u_j + ja)
-                if place[b] == PASSED:
+                if straight and place[b] == PASSED:
                     new_a = across(jb, ja, cos, sin, u_j, u_b, new_a)
             if u_b > u_j - jb and times[b] <= TIMES:
                 new_b = min(u_b, u_j + jb)
-                if place[a] == PASSED:
+                if straight and place[a] == PASSED:
                     new_b = across(ja, jb, cos, sin, u_j, u_a, new_b)
             for i, before, after in ((a, u_a, new_a), (b, u_b, new_b)):
                 if after >= before * (1 - SHORTER):
@@ -228,10 +228,10 @@ def nearest(net, sources, lengths, links, limit, slack):  # type: ignore[no-unty
     where it is longer than that by more than the vertex's `slack` (V,), or than the link.
     """
     vertices = len(net[0]) - 1
-    best, u, bound = np.full(vertices, np.inf), np.full(vertices, np.inf), np.full(vertices, -1.0)
+    best, u, bound = np.full(vertices, np.inf), np.full(vertices, np.inf), limit.copy()
     before, owner = np.empty(vertices), np.full(vertices, -1, np.int32)
     work, most = workshop(vertices), links.max()
-    reached = run(net, sources.ravel(), lengths.ravel(), limit, u, work)
+    reached = run(net, sources.ravel(), lengths.ravel(), limit, u, work, False)
     for v in work[4][:reached]:
         bound[v] = min(u[v] + max(slack[v], most), limit[v])
         u[v] = np.inf

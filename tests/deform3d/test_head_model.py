@@ -43,7 +43,7 @@ def length(u):
 def test_every_step_at_its_limits_on_random_heads(model, seed, name):
     mesh, procedure = head_of(model, seed), catalogue()[name]
     immobile = np.max([model.anatomy.region(r) for r in procedure.immobile], axis=0) >= 0.05
-    outside = np.max([model.anatomy.region(r) for r in procedure.regions], axis=0) < 0.05
+    outside = np.max([model.anatomy.region(r) for r in (*procedure.regions, *procedure.follows)], axis=0) < 0.05
     assert immobile.sum() > 100 and outside.sum() > 50
     for plan in plans_of(procedure):
         prediction, what = predict(mesh, model.anatomy, plan, catalogue()), plan.procedures[0].values
