@@ -273,13 +273,13 @@ class Procedure(Strict):
 
     @model_validator(mode="after")
     def consistent(self) -> "Procedure":
-        """Step names differ, what follows is in no other list, and every source key is resolved."""
+        """Step names differ, what follows is not immobile, and every bracketed source key is resolved."""
         names = [s.name for s in self.steps]
         if len(set(names)) < len(names):
             raise ValueError(f"{self.name}: two steps have the same name")
-        both = sorted({*self.follows} & {*self.regions, *self.immobile})
+        both = sorted({*self.follows} & {*self.immobile})
         if both:
-            raise ValueError(f"{self.name}: {both[0]} follows the skin, so it is named in no other list")
+            raise ValueError(f"{self.name}: {both[0]} cannot follow the skin and be immobile")
         cited = {key for e in self.evidence() for key in re.findall(r"\[([^\]]+)\]", e.source)}
         if cited - set(self.sources):
             raise ValueError(f"{self.name}: sources not listed: {', '.join(sorted(cited - set(self.sources)))}")

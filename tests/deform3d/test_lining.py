@@ -99,5 +99,5 @@ def test_what_is_locked_or_immobile_stays_where_it_is(model):
 
 def test_what_follows_cannot_be_immobile():
     written = catalogue()["neck_lift"].model_dump(mode="json")
-    with pytest.raises(ValidationError, match="named in no other list"):
+    with pytest.raises(ValidationError, match="cannot follow the skin and be immobile"):
         Procedure.model_validate(written | {"immobile": ["mouth_interior"]})
