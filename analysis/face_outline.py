@@ -128,15 +128,16 @@ def ladder_of(camera: Camera, mesh: Mesh, anatomy: Anatomy) -> Ladder:
 
 
 def bare(mesh: Mesh, anatomy: Anatomy) -> Mesh:
-    """The head without neck, throat and ears, cut by the plane of the jaw's lower border."""
+    """The head without neck, throat and ears, cut by the plane of the jaw's lower border: triangles beyond it are gone,
+    of those that it cuts the corners beyond it are drawn up to it."""
     me, left, right = (mesh.points(anatomy.pin(name))[0] for name in ("me", "go_l", "go_r"))
-    angle, v = (left + right) / 2, mesh.vertices_mm
-    border = angle[1] + (v[:, 2] - angle[2]) / (me[2] - angle[2]) * (me[1] - angle[1])
-    kept = (v[:, 1] > border - BELOW_JAW_MM) & (v[:, 2] > angle[2] - BEHIND_JAW_MM)
-    for ear in ("ear_l", "ear_r"):
-        kept &= anatomy.region(ear) < 0.3
-    rows = kept[mesh.faces].all(1)
-    return dataclasses.replace(mesh, faces=mesh.faces[rows], faces_uv=mesh.faces_uv[rows])
+    angle, v = (left + right) / 2, np.array(mesh.vertices_mm)
+    border = angle[1] + (v[:, 2] - angle[2]) / (me[2] - angle[2]) * (me[1] - angle[1]) - BELOW_JAW_MM
+    behind = angle[2] - BEHIND_JAW_MM
+    ears = np.maximum(anatomy.region("ear_l"), anatomy.region("ear_r")) > 0.3
+    rows = ((v[:, 1] > border) & (v[:, 2] > behind))[mesh.faces].any(1) & ~ears[mesh.faces].any(1)
+    v[:, 1], v[:, 2] = np.maximum(v[:, 1], border), np.maximum(v[:, 2], behind)
+    return dataclasses.replace(mesh, vertices_mm=v, faces=mesh.faces[rows], faces_uv=mesh.faces_uv[rows])
 
 
 def mirror_image(mesh: Mesh) -> Mesh:
