@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from analysis.face_outline import Posed, Trace, posed, traced
+from analysis.face_outline import Posed, Trace, bare, posed, traced
 from analysis.spots import Spot
 from analysis.symmetry import SURE, Difference, components
 from core.anatomy import Anatomy
@@ -29,11 +29,11 @@ FRONT_SD_MM, FRONT_TURNED_MM = 0.9, 10.0
 """Of a shift from the front: at yaw 0, and per sine of the yaw (benchmarks/symmetry.md)."""
 SIDE_SD_MM, LEVER = 0.7, 0.026
 """Of a difference from three-quarters beside the eyes, and per mm below them: the two fits may lean."""
-LOOSE, SIDE_LOOSE = 0.2, 0.35
+LOOSE, SIDE_LOOSE = 0.3, 0.35
 """The share of a difference that may be missing, because the fitted head has followed it."""
 THREE_QUARTER_DEG, UNLIKE_DEG = (25.0, 55.0), 14.0
 """Turns that serve, and how far the two may differ."""
-LEAST_SURE, LEAST_LEVELS = 0.5, 4
+LEAST_SURE, LEAST_LEVELS, NEAR = 0.5, 4, 0.15
 NEEDS_BOTH = "it takes a photo from the front and one from three-quarters on each side (--visit)"
 
 
@@ -61,7 +61,9 @@ def from_front(spots: Sequence[Spot], photo: Shown, anatomy: Anatomy, rasterize:
     trace = traced(seen, np.concatenate([around[0], around[1][::-1]])) if both.any() else None
     found, missing = [], {}
     for spot in spots:
-        told = "its outline is not in the photo" if trace is None else front_difference(spot, seen, trace, photo)
+        told: Difference | str = "its outline is not in the photo"
+        if trace is not None:
+            told = front_difference(spot, seen, trace, photo, anatomy)
         if isinstance(told, str):
             missing[spot.name] = told
         else:
@@ -69,7 +71,7 @@ def from_front(spots: Sequence[Spot], photo: Shown, anatomy: Anatomy, rasterize:
     return found, missing
 
 
-def front_difference(spot: Spot, seen: Posed, trace: Trace, photo: Shown) -> Difference | str:
+def front_difference(spot: Spot, seen: Posed, trace: Trace, photo: Shown, anatomy: Anatomy) -> Difference | str:
     """The shift of one spot; or why there is none."""
     assert spot.front is not None
     if abs(photo.yaw_deg) > spot.front_yaw_deg:
@@ -89,7 +91,7 @@ def front_difference(spot: Spot, seen: Posed, trace: Trace, photo: Shown) -> Dif
     doubt = float(np.sqrt((steep * (middle - shift) ** 2).sum() / steep.sum())) / 2
     sine = abs(np.sin(np.radians(photo.yaw_deg)))
     sd = float(np.sqrt(FRONT_SD_MM**2 + (FRONT_TURNED_MM * sine) ** 2 + doubt**2 + (LOOSE * shift) ** 2))
-    return Difference(spot=spot, at_mm=on_head(spot, photo, seen), value_mm=components(shift),
+    return Difference(spot=spot, at_mm=on_head(spot, photo, seen, anatomy), value_mm=components(shift),
                       sd_mm=components(sd), how="outline from the front")
 
 
@@ -105,16 +107,16 @@ def sure_share(trace: Trace, rows: Bool[np.ndarray, "n"]) -> float:
     return float(trace.sure[rows].mean()) if rows.any() else 0.0
 
 
-def on_head(spot: Spot, photo: Shown, seen: Posed) -> Float[np.ndarray, "3"]:
-    """Where the outline at a spot lies, on the left, in the head frame: the widest place of the head's front at that
-    height (mm)."""
+def on_head(spot: Spot, photo: Shown, seen: Posed, anatomy: Anatomy) -> Float[np.ndarray, "3"]:
+    """Where the outline at a spot lies, on the left, in the head frame: the widest place at that height (mm)."""
     assert spot.front is not None
     level = float(np.mean(spot.front))
-    v, ladder = photo.mesh.vertices_mm, seen.ladder
-    height, _ = ladder.place(seen.camera.px_from_points(v * [0, 1, 1]))
+    jaw = bare(photo.mesh, anatomy)
+    v = jaw.vertices_mm[np.unique(jaw.faces)]
+    height, _ = seen.ladder.place(seen.camera.px_from_points(v * [0, 1, 1]))
+    widest = np.where(np.abs(height - level) < NEAR, np.abs(v[:, 0]), -1).argmax()
     half = float(np.nanmean(np.abs(seen.expected[:, np.abs(seen.levels - level).argmin()])))
-    near = np.argmin((height - level) ** 2 * (ladder.rung_px / ladder.px_per_mm) ** 2 + (np.abs(v[:, 0]) - half) ** 2)
-    return np.array([half, v[near, 1], v[near, 2]])
+    return np.array([half, v[widest, 1], v[widest, 2]])
 
 
 def from_both_sides(spots: Sequence[Spot], photos: Sequence[Shown], anatomy: Anatomy, rasterize: Rasterize) -> tuple[

@@ -184,19 +184,21 @@ def symmetry_of_points(points_mm: Float[np.ndarray, "478 3"], sd_mm: Float[np.nd
     return Symmetry(differences=without_pose(found), missing=missing)
 
 
-def without_pose(found: Sequence[Difference], far: Sequence[Difference] = ()) -> tuple[Difference, ...]:
-    """The differences about the plane of symmetry that fits them best; its own doubt is added to their sd. far: with no
-    say in the plane, for it would follow them: what lies alone at the plane's end, such as a jaw."""
+def without_pose(found: Sequence[Difference], judged: Sequence[Difference] | None = None,
+                 plane_sd: tuple[float, float, float] = PLANE_SD) -> tuple[Difference, ...]:
+    """The differences about the plane of symmetry that fits them best; its own doubt is added to their sd. judged:
+    instead, others with no say in it, for the plane would follow what lies alone at its end, such as a jaw."""
+    judged = found if judged is None else judged
     if not found:
-        return ()
+        return tuple(judged)
     rows = np.concatenate([plane_rows(d.at_mm) for d in found])
     value = np.concatenate([d.value_mm for d in found])
     many = [sum(o.spot.region == d.spot.region for o in found) for d in found]
     sd = np.concatenate([np.hypot(d.sd_mm, NATURAL_MM) * np.sqrt(n) for d, n in zip(found, many, strict=True)])
     known = np.isfinite(value)
-    plane, covariance = plane_of(rows[known], value[known], sd[known])
+    plane, covariance = plane_of(rows[known], value[known], sd[known], plane_sd)
     out = []
-    for d in (*found, *far):
+    for d in judged:
         lean = plane_rows(d.at_mm)
         doubt = np.einsum("ka,ab,kb->k", lean, covariance, lean)
         out.append(dataclasses.replace(d, value_mm=d.value_mm - lean @ plane, sd_mm=np.sqrt(d.sd_mm**2 + doubt)))
@@ -209,10 +211,10 @@ def plane_rows(at_mm: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 3"]:
     return np.array([[1.0, z, -y], [0.0, 0.0, 2 * x], [0.0, -2 * x, 0.0], [0.0, 0.0, 0.0]])
 
 
-def plane_of(rows: Float[np.ndarray, "n 3"], value_mm: Float[np.ndarray, "n"], sd_mm: Float[np.ndarray, "n"]) -> tuple[
-        Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
+def plane_of(rows: Float[np.ndarray, "n 3"], value_mm: Float[np.ndarray, "n"], sd_mm: Float[np.ndarray, "n"],
+             plane_sd: tuple[float, float, float]) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
     """a, b, c and their covariance: reweighted least squares; a spot beyond ROBUST_MM loses its say (Geman-McClure)."""
-    prior = np.diag(1 / np.square(PLANE_SD))
+    prior = np.diag(1 / np.square(plane_sd))
     weight = 1 / sd_mm**2
     now = weight
     for _ in range(ROUNDS):
