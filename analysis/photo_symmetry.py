@@ -3,17 +3,23 @@
 Pixels: pieces of the rectified photo laid on their mirror images (`mirror_match`). Landmarks: the detector shows only a
 share of a true difference (`Spot.response`), and leans when the head is turned (`Spot.lean_mm`); both are undone. A
 photo says nothing of depth, and its yaw mixes depth into shift: what the fitted head's depth may be wrong by goes into
-the sd. The detector does not show at all that a nose stands aside; there the pixels speak alone. Of a chin
-neither says enough (benchmarks/symmetry.md).
+the sd. The detector does not show at all that a nose stands aside; there the pixels speak alone. Of jaw and cheeks
+neither says enough (benchmarks/symmetry.md): their outlines do (`analysis.outline_symmetry`), those of the cheeks in
+photos of the same head from three-quarters.
 """
+
+import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from analysis.mirror_match import Match, middle_match, pair_match, shown
+from analysis.outline_symmetry import Shown, from_both_sides, from_front, sure_enough
 from analysis.rectify import Rectified, rectified
 from analysis.spots import Spot, evened, sides, spots
-from analysis.symmetry import Difference, Symmetry, without_pose
+from analysis.symmetry import Difference, Symmetry, components, without_pose
+from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Rasterize
 from core.landmarks import Landmarks2D
@@ -31,6 +37,8 @@ LANDMARK_SD_MM, LANDMARK_LOOSE = 0.6, 0.2
 """Of a landmark height before it is divided by the response; and the response's own spread."""
 DISAGREE = 0.5
 """Half of what the two witnesses differ by is added to the sd."""
+FITTED_SD = (1.0, 0.02, 0.035)
+"""How far a fitted head's plane may be off (mm, radians): its yaw errs by 1.0 degree (root mean square of 47 photos)."""
 LEAST_FACE_PX = 60.0
 """Fewer px between the outer eye corners show no millimetres."""
 OUTER_CORNERS = (263, 33)
@@ -40,29 +48,52 @@ LEAST_SEEN = 0.5
 """Share of a place that must be seen on both sides for the landmarks to speak of it alone."""
 
 
-def photo_symmetry(picture: UInt8[np.ndarray, "h w 3"], camera: Camera, mesh: Mesh,
-                   pins_mm: Float[np.ndarray, "478 3"], marks: Landmarks2D, rasterize: Rasterize) -> Symmetry:
+def photo_symmetry(picture: UInt8[np.ndarray, "h w 3"], camera: Camera, mesh: Mesh, anatomy: Anatomy,
+                   marks: Landmarks2D, rasterize: Rasterize, others: Sequence[Shown] = ()) -> Symmetry:
     """Differences between the sides of one photographed face.
 
-    camera, mesh: the fitted head in mm with the photo's expression, in its head frame. pins_mm: the 478 places on it
-    (`mesh.points(anatomy.pins478)`). marks: the detected points of the photo. `rasterize` is render's skill.
+    camera, mesh: the fitted head in mm with the photo's expression, in its head frame. marks: the detected points of
+    the photo. others: more photos of the same head. `rasterize` is render's skill.
     """
     why_not = unfit(camera, marks)
     if why_not:
         return Symmetry(differences=(), missing={s.name: why_not for s in spots()})
+    pins_mm = mesh.points(anatomy.pins478)
     front, even = rectified(picture, camera, mesh, rasterize), evened(pins_mm)
     heights = landmark_heights(camera, even, marks)
     yaw = float(camera.head_angles_rad[0])
     roll = rolled(heights, even, yaw)
-    found, missing = [], {}
+    outlined, missing = by_outline(Shown(picture=picture, camera=camera, mesh=mesh), others, anatomy, rasterize)
+    found: list[Difference] = []
     for spot in spots():
+        if spot.front is not None or spot.oblique is not None:
+            continue
         why = unseen(spot, yaw)
         difference = None if why else measured(spot, front, even, heights, yaw, roll)
         if difference is None:
             missing[spot.name] = why or "not seen on both sides, or without enough contrast"
         else:
             found.append(difference)
-    return Symmetry(differences=without_pose(found), missing=missing)
+    outlined, vague = sure_enough(without_pose(found, outlined, FITTED_SD))
+    return Symmetry(differences=(*without_pose(found), *outlined), missing={**missing, **vague})
+
+
+def by_outline(photo: Shown, others: Sequence[Shown], anatomy: Anatomy, rasterize: Rasterize) -> tuple[
+        list[Difference], dict[str, str]]:
+    """What outlines tell, from the front and from both sides; a spot of both has the components of both."""
+    front, front_missing = from_front(spots(), photo, anatomy, rasterize)
+    sides, sides_missing = from_both_sides(spots(), others, anatomy, rasterize)
+    again = {d.spot.name: d for d in sides}
+    found = [merged(d, again.pop(d.spot.name)) if d.spot.name in again else d for d in front] + list(again.values())
+    names = {d.spot.name for d in found}
+    return found, {name: why for name, why in {**sides_missing, **front_missing}.items() if name not in names}
+
+
+def merged(front: Difference, sides: Difference) -> Difference:
+    """One spot from the front and from three-quarters."""
+    return dataclasses.replace(front, value_mm=np.where(np.isfinite(front.value_mm), front.value_mm, sides.value_mm),
+                               sd_mm=np.where(np.isfinite(front.sd_mm), front.sd_mm, sides.sd_mm),
+                               how=f"{front.how}, {sides.how}")
 
 
 def unfit(camera: Camera, marks: Landmarks2D) -> str:
@@ -97,8 +128,8 @@ def measured(spot: Spot, front: Rectified, even_mm: Float[np.ndarray, "478 3"], 
         if match is None:
             return None
         sd = np.hypot(PIXEL_SHIFT_SD_MM, sideways) + match.doubt_mm + LOOSE * abs(match.shift_mm)
-        return Difference(spot=spot, at_mm=at, value_mm=np.array([match.shift_mm, np.nan, np.nan]),
-                          sd_mm=np.array([sd, np.nan, np.nan]), how="pixels")
+        return Difference(spot=spot, at_mm=at, value_mm=components(match.shift_mm),
+                          sd_mm=components(sd), how="pixels")
     tilt = 2 * x * roll
     told = (heights_mm[spot.name] - spot.lean_mm * np.sin(yaw_rad) - tilt) / spot.response
     told_sd = np.hypot(np.hypot(LANDMARK_SD_MM, TURNED_SD_MM * np.sin(yaw_rad)) / spot.response, LANDMARK_LOOSE * told)
@@ -109,8 +140,8 @@ def measured(spot: Spot, front: Rectified, even_mm: Float[np.ndarray, "478 3"], 
     height, height_sd, how = together(match, tilt + told, float(told_sd), abs(float(np.sin(yaw_rad))))
     shift = np.nan if match is None else match.shift_mm
     shift_sd = np.nan if match is None else np.hypot(PIXEL_SHIFT_SD_MM, sideways) + match.doubt_mm
-    return Difference(spot=spot, at_mm=at, value_mm=np.array([shift, height, np.nan]),
-                      sd_mm=np.array([shift_sd, height_sd, np.nan]), how=how)
+    return Difference(spot=spot, at_mm=at, value_mm=components(shift, height),
+                      sd_mm=components(shift_sd, height_sd), how=how)
 
 
 def together(match: Match | None, told_mm: float, told_sd_mm: float, sine: float) -> tuple[float, float, str]:

@@ -13,15 +13,16 @@ from core.records import record
 
 DATA = Path(__file__).parents[1] / "data"
 REGIONS = ("eyes", "brows", "nose", "cheeks", "mouth", "jaw")
-COMPONENTS = ("shift", "height", "depth")
+COMPONENTS = ("shift", "height", "depth", "outward")
 
 
 @record
 class Spot:
     """One place. left: points on the patient's left, right: their mirror images (the same on the midline).
 
-    counts: which components are judged. visible_mm: the difference that viewers begin to notice. box_mm: None where one
-    photo does not tell. response, lean_mm: of the landmark detector (see the table); 0: it does not show this place.
+    counts: which components are judged. visible_mm: the difference that viewers begin to notice. box_mm: None where the
+    skin inside a photo does not tell. response, lean_mm: of the landmark detector (see the table); 0: it does not show
+    this place. front, oblique: levels of the face's outline that tell, from the front and from three-quarters.
     """
 
     name: str
@@ -35,6 +36,9 @@ class Spot:
     most_yaw_deg: float = 0.0
     response: float = 0.0
     lean_mm: float = 0.0
+    front: tuple[float, float] | None = None
+    front_yaw_deg: float = 0.0
+    oblique: tuple[float, float] | None = None
 
     @property
     def middle(self) -> bool:
@@ -64,10 +68,11 @@ def spot_of(name: str, row: dict[str, Any], on_left: set[int]) -> Spot:
         raise ValueError(f"{name}: {points} are neither all on the midline nor all on the patient's left")
     if row["region"] not in REGIONS or not set(row["counts"]) <= set(COMPONENTS):
         raise ValueError(f"{name}: unknown region or component")
-    box = row.get("box_mm")
+    box, front, oblique = (None if row.get(k) is None else (float(row[k][0]), float(row[k][1]))
+                           for k in ("box_mm", "front", "oblique"))
     return Spot(name=name, label=row["label"], region=row["region"], left=points, right=twins,
                 counts=tuple(row["counts"]), visible_mm=float(row["visible_mm"]),
-                box_mm=None if box is None else (float(box[0]), float(box[1])),
+                box_mm=box, front=front, front_yaw_deg=float(row.get("front_yaw_deg", 0)), oblique=oblique,
                 most_yaw_deg=float(row.get("most_yaw_deg", 0)), response=float(row.get("response", 0)),
                 lean_mm=float(row.get("lean_mm", 0)))
 

@@ -108,8 +108,7 @@ def read(pixels: np.ndarray, detector: Detector) -> Symmetry | None:
         return None
     bundle, seen = fitted(face, (pixels.shape[1], pixels.shape[0]))
     mesh = model.shape(bundle.identity).pose(bundle.expression[0]).mesh()
-    return photo_symmetry(pixels, bundle.camera(0, seen), mesh, mesh.points(model.anatomy.pins478), face.landmarks(),
-                          rasterize)
+    return photo_symmetry(pixels, bundle.camera(0, seen), mesh, model.anatomy, face.landmarks(), rasterize)
 
 
 def heads(skins: Path | None, detector: Detector) -> Iterator[tuple[str, Mesh, Mipmap]]:

@@ -4,12 +4,14 @@
     NAME_skin_tone.png     the photo with the skin that was measured
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from analysis.outline_symmetry import Shown
 from analysis.photo_symmetry import photo_symmetry
 from analysis.skin_tone import SkinTone, skin_tone
 from analysis.symmetry import Symmetry, moved
@@ -22,6 +24,7 @@ from previsage.asymmetry import symmetry_sheet, tone_sheet
 from previsage.photo import PhotoResult
 from previsage.photo_output import in_srgb, name_of, origin_of
 from previsage.photo_study import Study
+from previsage.photo_visit import Visit
 from previsage.rasterizer import rasterizer
 from recon.one_photo import PhotoHead
 from synth.provenance import export
@@ -46,11 +49,10 @@ def front_of(study: Study) -> Front:
                  head=study.head)
 
 
-def symmetry_of(front: Front) -> Symmetry:
-    """Left against right in mm, the head's pose removed."""
+def symmetry_of(front: Front, others: Sequence[Shown] = ()) -> Symmetry:
+    """Left against right in mm, the head's pose removed. others: more photos that the same head drives."""
     head = front.head
-    return photo_symmetry(front.picture, front.camera, head.mesh, head.mesh.points(head.anatomy.pins478), front.marks,
-                          rasterizer())
+    return photo_symmetry(front.picture, front.camera, head.mesh, head.anatomy, front.marks, rasterizer(), others)
 
 
 def symmetry_after(before: Symmetry, result: PhotoResult) -> Symmetry:
@@ -64,10 +66,21 @@ def tone_of(front: Front) -> SkinTone:
     return skin_tone(front.picture, front.marks, front.camera, front.head.mesh, rasterizer())
 
 
-def save_symmetry(study: Study, result: PhotoResult | None, folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
-    """The sheet, its record and its lines."""
+def save_visit_symmetry(made: Visit, folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
+    """The sheet of the photo that is most from the front, with what the others of the same head add: the cheeks."""
+    seen = [(p.study, p.result) for p in made.photos if p.study is not None]
+    study, result = min(seen, key=lambda p: abs(p[0].head.angles_deg[0]))
+    same = [front_of(other) for other, _ in seen
+            if other is not study and other.head.neutral is study.head.neutral]
+    return save_symmetry(study, result, folder, [
+        Shown(picture=f.picture, camera=f.camera, mesh=f.head.mesh) for f in same])
+
+
+def save_symmetry(study: Study, result: PhotoResult | None, folder: Path, others: Sequence[Shown] = ()) -> tuple[
+        Path, dict[str, Any], list[str]]:
+    """The sheet, its record and its lines. others: more photos that the same head drives."""
     front = front_of(study)
-    before = symmetry_of(front)
+    before = symmetry_of(front, others)
     told: dict[str, Any] = {"before": before.told()}
     lines = [f"Symmetry  {line}" for line in before.lines()]
     if result is None:

@@ -35,13 +35,15 @@ another mood. People who look alike are not told apart: four in ten pairs of peo
 
 @record
 class VisitPhoto:
-    """One photo of the set: its verdict, and its result or the reason for having none."""
+    """One photo of the set: its verdict, and its result or the reason for having none; study: None where no face was
+    found."""
 
     photo: Path
     verdict: PhotoVerdict | None
     result: PhotoResult | None
     reason: str = ""
     hint: str = ""
+    study: Study | None = None
 
 
 @record
@@ -101,8 +103,8 @@ def judged(photo: Path, study: Study, plan: Plan, mode: str, band: Band, progres
     try:
         result = carried_out(study, plan, mode, band, progress, **options)
     except InputRefused as error:
-        return VisitPhoto(photo=photo, verdict=verdict, result=None, reason=error.message, hint=error.hint)
-    return VisitPhoto(photo=photo, verdict=verdict, result=result,
+        return VisitPhoto(photo=photo, verdict=verdict, result=None, reason=error.message, hint=error.hint, study=study)
+    return VisitPhoto(photo=photo, verdict=verdict, result=result, study=study,
                       reason="" if result.shown else f"A plain render stands in. {result.reason}")
 
 

@@ -27,6 +27,7 @@ from recon.face478 import IRIS_ROWS, topology
 from recon.one_photo import drawn_to
 from recon.profile import Read, drawn_to_photo, read_profile, whole_camera
 from recon.profile_fit import basis_of
+from recon.same_profile import strange
 
 Picture = UInt8[np.ndarray, "..."]
 DEPTH_SHARE = 0.1
@@ -58,16 +59,22 @@ def with_sides(model: FaceModel, bundle: Bundle, head: Mesh, pictures: Sequence[
     """The head of a bundle, drawn to photos from the side as far as their outlines are clear."""
     basis = basis_of(still_open(model, bundle, head))
     found: dict[int, Side] = {}
+    reads: dict[int, Read] = {}
     refused: dict[int, str] = {}
     for k, (picture, focal) in enumerate(zip(pictures, focals_px, strict=True)):
         try:
-            read = read_profile(basis, picture, None, None, focal, detector, foreground, rasterize)
+            reads[k] = read_profile(basis, picture, None, None, focal, detector, foreground, rasterize)
         except InputRefused as error:
             refused[k] = error.message
+    others = strange(reads)
+    for k, read in reads.items():
+        if k in others:
             continue
+        picture = pictures[k]
         camera = whole_camera(read, (picture.shape[1], picture.shape[0]), rigid(read.laid.R, read.laid.t))
         found[k] = Side(read=read, camera=camera, mesh=drawn_to_photo(read, rasterize),
                         off_px=float(np.median(read.laid.off_mm) * read.laid.px_per_mm / read.scene.scale))
+    refused |= others
     if not found:
         return Sides(head=head, found={}, refused=refused)
     mean = head.with_vertices(np.mean([s.mesh.vertices_mm for s in found.values()], axis=0))

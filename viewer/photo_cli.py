@@ -90,7 +90,8 @@ def photo(
         "--details", help="Also the mask, the control picture, the wireframes and the landmarks; with --all and "
         "--sweep of each picture.")] = False,
     symmetry: Annotated[bool, typer.Option(
-        "--symmetry", help="Also: left against right in mm, the head's pose removed; before and after.")] = False,
+        "--symmetry", help="Also: left against right in mm, the head's pose removed; before and after. With --visit "
+        "the cheeks, too.")] = False,
     skin_tone: Annotated[bool, typer.Option(
         "--skin-tone", help="Also: the skin's tone (ITA) with its interval; no Fitzpatrick type.")] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Painting modes: the same seed paints the same.")] = None,
@@ -120,8 +121,8 @@ def photo(
              "device": None if device is None else device.value}
     options = {k: v for k, v in given.items() if v is not None}
     check_kinds(all_, sweep, visit, face, procedure, plan)
-    if visit and (symmetry or skin_tone):
-        raise UsageError("usage", "Symmetry and skin tone are measured in one photo.", "Leave --visit out.")
+    if visit and skin_tone:
+        raise UsageError("usage", "The skin's tone is measured in one photo.", "Leave --visit out.")
     from previsage.photo_batch import photos_in
 
     photos = photos_in(inputs)
@@ -338,18 +339,25 @@ def shown_visit(work: Work, photos: list[Path], plan: "Plan | None", progress: P
     assert plan is not None
     made = visited(photos, plan, work.mode, work.band, work.ipd_mm, progress, **work.options)
     files = save_visit(made, plan, work.mode, work.output, work.form, work.details)
-    current.get().result({**made.as_record(), "files": files}, lambda: visit_in_words(made, files))
+    measures: dict[str, Any] = {}
+    lines: list[str] = []
+    if work.symmetry:
+        from previsage.photo_measures import save_visit_symmetry
+
+        path, measures["symmetry"], lines = save_visit_symmetry(made, work.output)
+        files.append(path)
+    current.get().result({**made.as_record(), **measures, "files": files}, lambda: visit_in_words(made, files, lines))
 
 
-def visit_in_words(made: "Visit", files: list[Path]) -> None:
+def visit_in_words(made: "Visit", files: list[Path], lines: list[str]) -> None:
     """The verdict of each photo, what is missing, what was written."""
     table("", ["photo", "view", "verdict", ""],
           [[p.photo.name, p.verdict.view if p.verdict else "", p.verdict.level if p.verdict else "red",
             p.reason or (p.verdict.sentence if p.verdict else "")] for p in made.photos])
     if made.missing:
         say(f"Missing   {', '.join(made.missing)}")
-    for note in made.notes:
-        say(f"Note      {note}")
+    for line in (*(f"Note      {note}" for note in made.notes), *lines):
+        say(line)
     for file in files:
         say(f"Written   {file}")
     say(SIMULATION)

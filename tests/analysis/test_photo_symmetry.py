@@ -5,15 +5,16 @@ from analysis.mirror_match import middle_match, pair_match
 from analysis.photo_symmetry import photo_symmetry
 from analysis.rectify import Rectified, frontal_camera, rectified
 from core.landmarks import MEDIAPIPE478, Landmarks2D
+from recon.models import load_model
 from render.rasterize import rasterize
-from tests.analysis.photographed import head, photo, pins
+from tests.analysis.photographed import head, photo
 
 SPOT = {"brow": ("brow_centre", 1), "eye": ("eye", 1), "mouth corner": ("mouth_corner", 1), "nose": ("nose", 0)}
 
 
 def measured(pose, kind="", mm=0.0):
     pixels, camera, marks = photo(pose, kind, mm)
-    return photo_symmetry(pixels, camera, head()[0], pins(head()[0]), marks, rasterize)
+    return photo_symmetry(pixels, camera, head()[0], load_model().anatomy, marks, rasterize)
 
 
 def value(found, kind):
@@ -46,7 +47,7 @@ def test_the_score_falls_as_a_mouth_corner_drops():
 
 def test_what_one_photo_does_not_show_is_said_and_not_scored():
     found = measured((20.0, 0.0, 0.0))
-    assert found.region("cheeks") is None and "in space" in found.missing["cheek"]
+    assert found.region("cheeks") is None and "--visit" in found.missing["cheek"]
     assert "turned" in found.missing["brow_lateral"] and found.region("jaw") is None
     aside = measured((45.0, 0.0, 0.0))
     assert aside.score is None and not aside.differences
@@ -54,11 +55,11 @@ def test_what_one_photo_does_not_show_is_said_and_not_scored():
 
 def test_small_and_cut_faces_are_not_measured():
     pixels, camera, marks = photo((0.0, 0.0, 0.0))
-    small = photo_symmetry(pixels[:90, :90], camera.resized((90, 90)), head()[0], pins(head()[0]), Landmarks2D(
+    small = photo_symmetry(pixels[:90, :90], camera.resized((90, 90)), head()[0], load_model().anatomy, Landmarks2D(
         scheme=MEDIAPIPE478, points=marks.points / 10, confidence=marks.confidence), rasterize)
     assert small.score is None and "small" in small.missing["eye"]
     moved = Landmarks2D(scheme=MEDIAPIPE478, points=marks.points - [430, 0], confidence=marks.confidence)
-    cut = photo_symmetry(pixels, camera, head()[0], pins(head()[0]), moved, rasterize)
+    cut = photo_symmetry(pixels, camera, head()[0], load_model().anatomy, moved, rasterize)
     assert cut.score is None and "cuts" in cut.missing["eye"]
 
 

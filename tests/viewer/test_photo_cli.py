@@ -83,7 +83,7 @@ def test_two_faces_come_with_numbers(call: Call, tmp_path: Path) -> None:
     (("--procedure", "nose_job"), 2, "nose_job"), ((), 2, "--procedure"),
     (("--all", "--procedure", "rhinoplasty"), 2, "--all"), (("--sweep", "4"), 2, "--sweep"),
     (("--all", "--visit"), 2, "go together"), (("--visit", "--face", "1", "--procedure", "rhinoplasty"), 2, "--face"),
-    (("--visit", "--symmetry", "--procedure", "rhinoplasty"), 2, "--visit"),
+    (("--visit", "--skin-tone", "--procedure", "rhinoplasty"), 2, "--visit"),
     (("--procedure", "rhinoplasty", "--sweep", "3", "--mode", "tps", "--seed", "1"), 2, "seed"),
     (("--procedure", "rhinoplasty", "--ipd-mm", "20"), 2, "ipd_mm"),
     (("--procedure", "rhinoplasty", "--step", "hump_mm=99"), 2, "hump_mm"),
