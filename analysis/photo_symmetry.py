@@ -38,7 +38,7 @@ LANDMARK_SD_MM, LANDMARK_LOOSE = 0.6, 0.2
 DISAGREE = 0.5
 """Half of what the two witnesses differ by is added to the sd."""
 FITTED_SD = (1.0, 0.02, 0.035)
-"""How far a fitted head's plane may be off (mm, radians): its yaw errs by 1.0 degree (root mean square of 47 photos)."""
+"""How far a fitted head's plane may be off (mm, radians): its yaw errs by 1.0 degree (root mean square, 47 photos)."""
 LEAST_FACE_PX = 60.0
 """Fewer px between the outer eye corners show no millimetres."""
 OUTER_CORNERS = (263, 33)

@@ -6,8 +6,8 @@ d_j = |y_j - x|, h the least d_j of skin that x lies behind, phi the procedure's
     w_j   = max(0, a_j . (y_j - x)) (1 - (d_j / 3 h)^2)^2 / d_j^8       the skin before x, the nearest most
     f(x)  = sum_j w_j phi(d_j / R) f(y_j) / sum_j w_j
 
-So a pull fades through the tissue as it does along the skin, and what is thin goes as one. phi falls by 2.1 / R at most,
-so skin that comes up by less than R / 2 does not reach it. f stays linear in what the handles are asked.
+So a pull fades through the tissue as it does along the skin, and what is thin goes as one. phi falls by 2.1 / R at
+most, so skin that comes up by less than R / 2 does not reach it. f stays linear in what the handles are asked.
 """
 
 import numpy as np

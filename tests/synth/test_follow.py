@@ -1,0 +1,41 @@
+"""What may follow, follows just so far that the picture stays whole."""
+
+import numpy as np
+import pytest
+
+from synth.follow import STEEPEST, following, shifted
+
+
+def steepest(flow: np.ndarray, among: np.ndarray) -> float:
+    """The largest share of their distance by which free pixels part from a stronger neighbour."""
+    worst, size = 0.0, np.linalg.norm(flow, axis=-1)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            if dy or dx:
+                there, here = shifted(among.shape, dy, dx), shifted(among.shape, -dy, -dx)
+                lag = among[here] & (size[there] > size[here])
+                gap = np.linalg.norm(flow[there] - flow[here], axis=-1) / np.hypot(dy, dx)
+                worst = max(worst, float(gap[lag].max(initial=0)))
+    return worst
+
+
+@pytest.mark.parametrize("strength", [5.0, 14.0, 40.0])
+def test_a_jump_becomes_a_slope_and_the_strong_side_stays(strength: float) -> None:
+    flow = np.zeros((40, 240, 2), np.float32)
+    flow[:, :60, 1] = strength
+    free = np.zeros((40, 240), bool)
+    free[:, 60:] = True
+    assert steepest(flow, free) > STEEPEST
+    out = following(flow, free)
+    np.testing.assert_array_equal(out[:, :60], flow[:, :60])
+    assert steepest(out, free) < (1.2 * STEEPEST if strength < 32 else 2 * STEEPEST)
+    row = out[20, 60:, 1]
+    assert (np.diff(row) <= 1e-4).all() and not row[-20:].any()  # no farther than it must
+
+
+def test_what_is_not_free_does_not_move_and_a_gentle_motion_is_kept() -> None:
+    flow = np.zeros((40, 240, 2), np.float32)
+    flow[:, :60, 1] = 20.0
+    np.testing.assert_array_equal(following(flow, np.zeros((40, 240), bool)), flow)
+    flow[..., 1] = np.linspace(20, 0, 240)
+    np.testing.assert_allclose(following(flow, np.ones((40, 240), bool)), flow, atol=1e-6)
