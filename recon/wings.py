@@ -1,8 +1,8 @@
 """Wings: the nose's wings of a head fitted to one photo, drawn to where the photo shows them end.
 
 The 478 landmarks hardly know how wide a nose is: over 16 people their wings vary by 0.5 mm where the marked ones vary
-by 1.5 mm. And the model's pins come from rendered heads, on which the detector sees wider wings than the model has: a head
-fitted to a photo ends its wings 1.5 mm (sd 1.3) inside the pictured ones (benchmarks/wings.py).
+by 1.5 mm. And the model's pins come from rendered heads, on which the detector sees wider wings than the model has: a
+head fitted to a photo ends its wings 1.5 mm (sd 1.3) inside the pictured ones (docs/photo.md).
 
 From the front each wing's edge is sought in the photo, along rays from the wing's front: a dark groove, darker than
 the cheek beyond it. Both sides are asked together, for faces are nearly symmetric. Where the photo does not tell (a
