@@ -13,6 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from core.channels import largest, length
 from core.correspondence import Correspondence
+from synth.backdrop import signed_distance
 
 BASE_MM, APART_MM = 0.6, 0.8
 """Pixels so far apart are drawn from afar when q - p and q' - p' differ by more than the second, and than the first."""
@@ -20,6 +21,8 @@ SOFT_MM, NEAR_MM = 0.25, 0.5
 """Edges are those of the smoothed picture; so far around q and q' an edge may lie."""
 MORE, FAINT = 1.3, 10.0
 """An edge after is new when it is so many times as strong as before; fainter ones (grey levels per mm) do not show."""
+INSIDE_MM = 6.0
+"""Nearer to the fitted outline nothing is judged: what bends there, ears too, depends on the wall behind it."""
 FINEST_PX = 4.0
 """Pixels per mm: finer pictures are reduced."""
 
@@ -27,7 +30,9 @@ FINEST_PX = 4.0
 def torn_mm2(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"], drawn_px: Float[np.ndarray, "..."],
              asked: Correspondence) -> float:
     """How much of the head is torn, in the window of `asked`. drawn_px: q - p. ValueError: it is not of this window."""
-    judged, px_per_mm = (asked.mask > 0) & np.isfinite(asked.depth_after_mm), asked.px_per_mm
+    px_per_mm = asked.px_per_mm
+    skin = np.isfinite(asked.depth_after_mm) & np.isfinite(asked.depth_before_mm)
+    judged = (asked.mask > 0) & (signed_distance(skin) > INSIDE_MM * px_per_mm)
     if drawn_px.shape != (*judged.shape, 2) or not np.isfinite(drawn_px).all():
         raise ValueError("the motion that was drawn has another size than the window, or holds what is no number")
     shrink = min(1.0, FINEST_PX / px_per_mm)

@@ -1,60 +1,98 @@
-"""A tear through whole skin is found; a contour that the photo has is none."""
+"""Skin that follows a contour, and skin that was torn beside one."""
 
+import dataclasses
+
+import cv2
 import numpy as np
 import pytest
 
+from core.channels import length
 from core.correspondence import Correspondence
+from synth.follow import STEEPEST, following
+from synth.guard import Verdict, guard
 from synth.tears import torn_mm2
 
-PX_PER_MM = 3.0
-SIDE = 150
+SIDE, SCALE = 120, 3.0
 
 
-def asked(px_per_mm: float = PX_PER_MM, side: int = SIDE) -> Correspondence:
-    near, up = np.full((side, side), 500.0), np.zeros((side, side, 3))
-    return Correspondence(left=0, top=0, flow_px=np.zeros((side, side, 2)), depth_after_mm=near, depth_before_mm=near,
-                          from_depth_mm=near, moved=np.ones((side, side), bool), normals_before=up, normals_after=up,
-                          mask=np.ones((side, side)), px_per_mm=px_per_mm)
+def jumping(size_px: float) -> np.ndarray:
+    """A block that moves by so much down, amid still skin."""
+    u = np.zeros((SIDE, SIDE, 2), np.float32)
+    u[30:60, 40:80, 1] = size_px
+    return u
 
 
-def shaded(step_at: int | None = None) -> np.ndarray:
-    """Skin that darkens evenly to the right; with a step, a nose before a cheek."""
-    level = 200 - np.arange(SIDE) * 0.6
-    if step_at is not None:
-        level[step_at:] -= 50
-    return np.repeat(np.tile(level, (SIDE, 1))[..., None], 3, -1).astype(np.uint8)
+def steepest(u: np.ndarray) -> float:
+    return max(float(length(np.diff(u, axis=axis)).max()) for axis in (0, 1))
 
 
-def drawn(before: np.ndarray, jump_at: int, jump_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """The picture whose part right of a place is drawn from farther right, and from where each pixel was."""
-    from_px = np.zeros((SIDE, SIDE, 2), np.float32)
-    from_px[:, jump_at:, 0] = jump_px
-    x = np.clip(np.arange(SIDE) + from_px[0, :, 0].astype(int), 0, SIDE - 1)
-    return before[:, x], from_px
+def test_what_is_free_follows_so_far_that_nothing_tears_and_the_strongest_stay() -> None:
+    u = jumping(6.0)
+    out = following(u, np.ones((SIDE, SIDE), bool))
+    assert steepest(u) == 6 and steepest(out) <= STEEPEST + 2e-3
+    assert np.array_equal(out[30:60, 40:80], u[30:60, 40:80]) and not out[:5].any()
 
 
-def test_whole_skin_is_not_torn() -> None:
-    before = shaded()
-    still = np.zeros((SIDE, SIDE, 2), np.float32)
-    assert torn_mm2(before, before, still, asked()) == 0
-    after, moved = drawn(before, 0, 20)
-    assert torn_mm2(before, after, moved, asked()) == 0
+def test_large_motions_are_drawn_through_the_halved_picture_without_folding() -> None:
+    assert steepest(following(jumping(20.0), np.ones((SIDE, SIDE), bool))) < 2
 
 
-def test_a_tear_shows_an_edge_that_the_photo_has_at_neither_place() -> None:
-    before = shaded()
-    after, from_px = drawn(before, 70, 45)
-    torn = torn_mm2(before, after, from_px, asked())
-    assert torn > 0.2 * SIDE / PX_PER_MM  # a line as long as the picture is high, some tenths of a mm wide
+def test_what_is_not_free_keeps_its_motion() -> None:
+    free = np.zeros((SIDE, SIDE), bool)
+    free[:, :60] = True
+    u = jumping(6.0)
+    assert np.array_equal(following(u, free)[:, 60:], u[:, 60:])
+    assert following(u, np.zeros_like(free)) is u
 
 
-def test_a_contour_that_came_along_is_no_tear() -> None:
-    before = shaded(step_at=90)
-    after, from_px = drawn(before, 70, 20)  # the nose's outline moves over the cheek
-    assert torn_mm2(before, after, from_px, asked()) == 0
+def shaded(seed: int = 0) -> np.ndarray:
+    """Skin that shades softly, with no edge anywhere."""
+    rng = np.random.default_rng(seed)
+    soft = cv2.GaussianBlur(rng.normal(size=(SIDE, SIDE)), (0, 0), 9)
+    return np.clip(150 + 40 * soft[..., None] / soft.std() * [1, 0.8, 0.7], 0, 255).astype(np.uint8)
 
 
-def test_a_motion_of_another_window_is_refused() -> None:
-    before = shaded()
-    with pytest.raises(ValueError, match="another size"):
-        torn_mm2(before, before, np.zeros((3, 3, 2), np.float32), asked())
+def asked(u: np.ndarray) -> Correspondence:
+    depth, normals = np.full((SIDE, SIDE), 500.0), np.zeros((SIDE, SIDE, 3))
+    return Correspondence(left=0, top=0, flow_px=u, depth_after_mm=depth, depth_before_mm=depth, from_depth_mm=depth,
+                          moved=np.ones((SIDE, SIDE), bool), normals_before=normals, normals_after=normals,
+                          mask=np.ones((SIDE, SIDE)), px_per_mm=SCALE)
+
+
+def drawn(picture: np.ndarray, u: np.ndarray) -> np.ndarray:
+    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    return cv2.remap(picture, x + u[..., 0], y + u[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def test_a_jump_through_whole_skin_is_a_tear_and_one_that_skin_follows_is_none() -> None:
+    u, picture = jumping(12.0), shaded()
+    near = following(u, np.ones((SIDE, SIDE), bool))
+    assert torn_mm2(picture, drawn(picture, u), u, asked(u)) > 3
+    assert torn_mm2(picture, drawn(picture, near), near, asked(u)) < 0.5
+
+
+def test_a_contour_that_the_photo_has_is_no_tear() -> None:
+    """A light block before dark skin: its edges came along."""
+    u, picture = jumping(12.0), np.full((SIDE, SIDE, 3), 70, np.uint8)
+    picture[42:72, 40:80] = 190
+    assert torn_mm2(picture, drawn(picture, u), u, asked(u)) < 0.5
+
+
+def verdict(u: np.ndarray) -> Verdict:
+    picture = shaded()
+    return guard(picture, drawn(picture, u), asked(u), drawn_px=u)
+
+
+def test_the_guard_refuses_the_torn_picture_with_the_reason() -> None:
+    u = jumping(12.0)
+    assert "The skin is torn" in next(c for c in verdict(u).checks if c.name == "tears").sentence
+    assert [c.name for c in verdict(u).failed if c.name == "tears"]
+    whole = verdict(following(u, np.ones((SIDE, SIDE), bool)))
+    assert next(c for c in whole.checks if c.name == "tears").status == "passed"
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 3, 2)), np.full((SIDE, SIDE, 2), np.nan)])
+def test_a_motion_that_cannot_be_read_fails_closed(wrong: np.ndarray) -> None:
+    picture = shaded()
+    found = guard(picture, picture, dataclasses.replace(asked(jumping(0.0))), drawn_px=wrong)
+    assert any(c.name == "tears" and c.status == "failed" for c in found.checks)
