@@ -37,7 +37,7 @@ def relaxed(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) 
     rounds = int(np.ceil(strongest / STEEPEST)) + 2
     if strongest > COARSE_PX and min(free.shape) > 1:
         u = coarse(flow_px, free)
-        rounds = ROUNDS if strongest < 4 * COARSE_PX else 1
+        rounds = ROUNDS if strongest < 2 * COARSE_PX else int(strongest < 4 * COARSE_PX)
     for _ in range(rounds):
         changed = False
         for dy, dx in AROUND:

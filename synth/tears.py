@@ -19,8 +19,9 @@ BASE_MM, APART_MM = 0.6, 0.8
 """Pixels so far apart are drawn from afar when q - p and q' - p' differ by more than the second, and than the first."""
 SOFT_MM, NEAR_MM = 0.25, 0.5
 """Edges are those of the smoothed picture; so far around q and q' an edge may lie."""
-MORE, FAINT = 1.3, 10.0
-"""An edge after is new when it is so many times as strong as before; fainter ones (grey levels per mm) do not show."""
+MORE, FAINT = 1.3, 18.0
+"""An edge after is new when it is so many times as strong as before; fainter ones (grey levels per mm) do not
+show: where a face lift presses the jowl together, smooth skin has edges of 10 to 17."""
 INSIDE_MM = 6.0
 """Nearer to the fitted outline nothing is judged: what bends there, ears too, depends on the wall behind it."""
 FINEST_PX = 4.0
