@@ -14,11 +14,13 @@ from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.subdivide import between
 from recon.fairing import faired
-from recon.shape import LARGEST_MM, PART, curved, on_face, others
+from recon.shape import LARGEST_MM, curved, on_face, others
 from recon.skin import all_skin, still_skin
 
 SCALP_MM = 10.0
 """Longer edges of the scalp are halved: on a skull's curve such a chord is 0.15 mm off."""
+PART = 0.01
+"""Weight beyond which a vertex belongs to a part."""
 STRETCH, REACH_MM = 1.6, 70.0
 """The neck is stretched this many times as far above the cut as the cut goes down, and no farther."""
 

@@ -22,7 +22,6 @@ from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.subdivide import Split, between, finer, halved
 from recon.dense import DenseOptions, joined, measure_depths
-from recon.fairing import faired
 from recon.nostrils import opened
 from recon.observations import Observations
 from recon.outline import OutlineOptions, measure_outlines
@@ -58,8 +57,6 @@ class ShapeOptions:
 DEFAULTS = ShapeOptions()
 FARTHEST_PIN_MM = 12.0
 """A landmark seen farther from its pin than this was seen wrongly."""
-PART = 0.01
-"""Weight beyond which a vertex belongs to a part."""
 LARGEST_MM = 6.0
 """Longer edges of skin are halved: an operation moves a triangle only as one straight piece."""
 
@@ -102,8 +99,6 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     mesh, fine = with_eyes(head, laid, anatomy), anatomy
     for _ in range(2):
         mesh, fine, _ = curved(mesh, fine, between(mesh, on_face(mesh, fine)))
-    known = np.arange(len(mesh.vertices_mm)) < len(head.vertices_mm)
-    mesh = faired(mesh, known | (fine.region("nose") <= PART))  # on the chin it drew out what no picture shows below
     mesh, fine = evened(mesh, fine)
     support = np.zeros(len(mesh.vertices_mm))
     for _ in range(options.passes[1]):
