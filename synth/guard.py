@@ -51,7 +51,7 @@ class GuardOptions:
     grain: tuple[float, float] = (0.85, 1.3)
     likeness_drop: float = 0.1
     missed: float = 0.002
-    torn_mm2: float = 2.0
+    torn_mm2: float = 3.0
 
 
 GUARD = GuardOptions()
