@@ -156,6 +156,15 @@ def test_a_line_ends_where_it_goes_too_far_within_triangles(seed):
     assert len(spaced(mesh.vertices_mm, mesh.faces.astype(np.int64), y - 4.7, 3.0, np.ones(len(x)))) == 0
 
 
+def test_no_path_to_a_bent_line_is_lost():
+    """The distance to a line is at most that to the nearest of its points, however dense they are for the triangles."""
+    mesh = sheet(61, 41)
+    x, y, _ = mesh.vertices_mm.T
+    surface, limit = Surface(mesh.vertices_mm, mesh.faces), np.full(len(x), 30.0)
+    line = edge_line(surface, (y - 20 + 10 * np.cos(x / 6))[None], 1.0)
+    assert (surface.from_line(line, limit) - surface.from_points(line.points, limit).min(0)).max() < 0.03
+
+
 @pytest.mark.parametrize("seed", [None, 3])
 def test_distance_to_a_straight_edge_and_to_the_corner_of_two(seed):
     """Still where x < 7.3 or y > 6.1: exact beside each edge; on the still side the corner between them is met."""
