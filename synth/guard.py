@@ -298,9 +298,10 @@ def judged_share(name: str, found: Achieved, honest: Achieved, options: GuardOpt
     title, limit = f"motion {name}", f"{low} to {high}"
     where = "The face" if name == "face" else f"The patient's {name} side"
     if not found.measurable(options.least_px, np.inf):
-        return Check(name=title, status="not measurable", value=None, limit="",
-                     sentence=f"{where} hardly moves within this picture ({found.asked_px:.1f} px), too little for "
-                     "its motion to be measured.")
+        why = (f"{where} hardly moves within this picture ({found.asked_px:.1f} px), too little for its motion to be "
+               "measured." if found.asked_px < options.least_px else
+               f"{where} shows too little skin that moves and was in sight before for its motion to be measured.")
+        return Check(name=title, status="not measurable", value=None, limit="", sentence=why)
     wrong = f"{where} shows {found.share:.0%} of the planned motion instead of all of it."
     if honest is not found and (abs(honest.share - 1) > HONEST or honest.spread > options.largest_spread):
         if honest.spread < APART < abs(found.share - honest.share):
