@@ -14,8 +14,8 @@ from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.subdivide import between
 from recon.fairing import faired
-from recon.shape import LARGEST_MM, curved, on_face, others
-from recon.skin import all_skin, still_skin
+from recon.shape import LARGEST_MM, curved, on_face
+from recon.skin import all_skin, others, still_skin
 
 SCALP_MM = 10.0
 """Longer edges of the scalp are halved: on a skull's curve such a chord is 0.15 mm off."""

@@ -22,11 +22,12 @@ from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.subdivide import Split, between, finer, halved
 from recon.dense import DenseOptions, joined, measure_depths
+from recon.nose import nose_again
 from recon.nostrils import opened
 from recon.observations import Observations
 from recon.outline import OutlineOptions, measure_outlines
 from recon.scene import cast, scene_of
-from recon.skin import OTHER, all_skin, skin_only, still_skin
+from recon.skin import all_skin, others, outlined, still_skin
 from recon.surface import SurfaceOptions, carried, laid_on, offsets
 from recon.tracks import OVAL
 
@@ -104,6 +105,8 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     for _ in range(options.passes[1]):
         mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
     if options.outline is not None:
+        mesh = nose_again(mesh, fine, cameras, pictures, masks, rasterize, options.dense, options.outline,
+                          options.surface)
         before = mesh.vertices_mm
         mesh, fine = opened(mesh, fine, cameras, pictures)
         support = np.where((mesh.vertices_mm == before).all(1), support, 0)
@@ -149,17 +152,6 @@ def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:
     length = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[following], axis=2)
     skin = all_skin(anatomy) > 0.5
     return (length > LARGEST_MM) & (skin[mesh.faces] | skin[following])
-
-
-def outlined(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
-    """Weight of what may be an outline of bare skin: the face, the nose and the forehead."""
-    return skin_only(anatomy, np.max([anatomy.region(n) for n in ("face", "forehead", "nose")], axis=0))
-
-
-def others(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
-    """Weight of what is not skin: eyeballs and the mouth's inside."""
-    weight: np.ndarray = np.max([anatomy.region(n) for n in OTHER], axis=0).astype(float)
-    return weight
 
 
 def frontal_landmarks(surface: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], seen: Observations,

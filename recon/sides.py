@@ -20,8 +20,8 @@ from recon.foreground import Foreground
 from recon.lens import bending, straightened
 from recon.observations import KNOWN_FOCAL_SD
 from recon.placing import place
-from recon.shape import outlined
 from recon.side_photos import with_sides
+from recon.skin import outlined
 from recon.views import Views
 
 DOUBLED = 2.0

@@ -48,6 +48,17 @@ def skin_only(anatomy: Anatomy, there: Float[np.ndarray, "v"]) -> Float[np.ndarr
     return weight
 
 
+def outlined(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """Weight of what may be an outline of bare skin: the face, the nose and the forehead."""
+    return skin_only(anatomy, np.max([anatomy.region(n) for n in ("face", "forehead", "nose")], axis=0))
+
+
+def others(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """Weight of what is not skin: eyeballs and the mouth's inside."""
+    weight: np.ndarray = np.max([anatomy.region(n) for n in OTHER], axis=0).astype(float)
+    return weight
+
+
 def skin_masks(mesh: Mesh, weight: Float[np.ndarray, "v"], cameras: Sequence[Camera],
                points_px: Float[np.ndarray, "n 478 2"], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
                rasterize: Rasterize) -> list[UInt8[np.ndarray, "h w"]]:

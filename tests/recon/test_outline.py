@@ -7,7 +7,8 @@ import pytest
 from core.subdivide import finer
 from recon.outline import OutlineOptions, edges, measure_outlines
 from recon.scene import cast, scene_of
-from recon.shape import on_face, outlined
+from recon.shape import on_face
+from recon.skin import outlined
 from render.rasterize import rasterize
 from tests.recon.turning import turning
 

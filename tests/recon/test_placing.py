@@ -11,8 +11,8 @@ from core.progress import silent
 from core.transforms import rotation_from_vector
 from recon.bundle import BundleOptions, adjust
 from recon.placing import DEFAULTS, guesses, place, resected, with_pose
-from recon.shape import outlined
 from recon.sides import with_profiles
+from recon.skin import outlined
 from recon.views import Views
 from render.rasterize import rasterize
 from tests.recon.turning import turning

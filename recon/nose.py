@@ -1,0 +1,67 @@
+"""The nose, measured again from the nose that was found.
+
+Its wings and rims bend within a patch of flow, which then tells less than all of what is left; a second measurement,
+from a start that is already near, has less to tell. From there views farther apart may be compared, too, and only the
+nose and what is next to it has to be looked at: a few seconds.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.spatial import cKDTree
+
+from core.anatomy import Anatomy
+from core.camera import Camera
+from core.fragments import Rasterize
+from core.mesh import Mesh
+from recon.dense import DenseOptions, cropped, joined, measure_depths
+from recon.outline import OutlineOptions, measure_outlines
+from recon.skin import all_skin, others, outlined
+from recon.surface import SurfaceOptions, offsets
+
+Picture = UInt8[np.ndarray, "h w 3"]
+REACH_MM, MARGIN_MM = 8.0, 8.0
+"""Skin so far from the nose moves with it; so much around that is drawn, for what it hides and is hidden by."""
+APART_RAD = 0.7
+"""Views up to so far apart are compared."""
+TURNS = 2
+
+
+def nose_again(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
+               masks: Sequence[UInt8[np.ndarray, "h w"]], rasterize: Rasterize, dense: DenseOptions,
+               outline: OutlineOptions, surface: SurfaceOptions) -> Mesh:
+    """The mesh with its nose where the pictures say when they are compared through this mesh."""
+    dense = dataclasses.replace(dense, apart_rad=(dense.apart_rad[0], APART_RAD))
+    movable = 1 - others(anatomy)
+    for _ in range(TURNS):
+        away = from_nose(mesh, anatomy)
+        near, drawn = away < REACH_MM, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1)
+        part, own, rows = cut_out(mesh, drawn)
+        depths = measure_depths(part, (all_skin(anatomy) * near)[own], cameras, pictures, masks, rasterize, dense)
+        views = [cropped(camera, mesh.vertices_mm[near]) for camera in cameras]
+        rims = measure_outlines(mesh, outlined(anatomy) * near, [camera for camera, _ in views],
+                                lambda k, views=views: pictures(k)[views[k][1]], rasterize, outline)
+        number = np.full(len(mesh.faces), -1, np.int32)
+        number[rows] = np.arange(len(rows))
+        rims = dataclasses.replace(rims, on=dataclasses.replace(rims.on, face=number[rims.on.face]))
+        along, _ = offsets(part, joined(depths, rims), (movable * near)[own], surface)
+        moved = mesh.vertices_mm.copy()
+        moved[own] += along[:, None] * mesh.vertex_normals()[own]
+        mesh = mesh.with_vertices(moved)
+    return mesh
+
+
+def from_nose(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """How far (mm) every vertex is from the nose; inf farther off than it matters."""
+    nose = mesh.vertices_mm[anatomy.region("nose") > 0.5]
+    return np.asarray(cKDTree(nose).query(mesh.vertices_mm, distance_upper_bound=REACH_MM + MARGIN_MM)[0])
+
+
+def cut_out(mesh: Mesh, chosen: Bool[np.ndarray, "f"]) -> tuple[Mesh, np.ndarray, np.ndarray]:
+    """The chosen triangles as a mesh of their own (without texture), which vertices and which triangles they are."""
+    rows = np.flatnonzero(chosen)
+    own, corner = np.unique(mesh.faces[rows], return_inverse=True)
+    faces = corner.reshape(-1, 3)
+    return Mesh(vertices_mm=mesh.vertices_mm[own], faces=faces, uv=np.zeros((1, 2)), faces_uv=0 * faces), own, rows
