@@ -40,9 +40,8 @@ def nose_again(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures
         near, drawn = away < REACH_MM, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1)
         part, own, rows = cut_out(mesh, drawn)
         depths = measure_depths(part, (all_skin(anatomy) * near)[own], cameras, pictures, masks, rasterize, dense)
-        views = [cropped(camera, mesh.vertices_mm[near]) for camera in cameras]
-        rims = measure_outlines(mesh, outlined(anatomy) * near, [camera for camera, _ in views],
-                                lambda k, views=views: pictures(k)[views[k][1]], rasterize, outline)
+        close = Close([cropped(camera, mesh.vertices_mm[near]) for camera in cameras], pictures)
+        rims = measure_outlines(mesh, outlined(anatomy) * near, [c for c, _ in close.parts], close, rasterize, outline)
         number = np.full(len(mesh.faces), -1, np.int32)
         number[rows] = np.arange(len(rows))
         rims = dataclasses.replace(rims, on=dataclasses.replace(rims.on, face=number[rims.on.face]))
@@ -51,6 +50,17 @@ def nose_again(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures
         moved[own] += along[:, None] * mesh.vertex_normals()[own]
         mesh = mesh.with_vertices(moved)
     return mesh
+
+
+class Close:
+    """Pictures cut to the parts that cameras see."""
+
+    def __init__(self, parts: Sequence[tuple[Camera, tuple[slice, slice]]], pictures: Callable[[int], Picture]) -> None:
+        self.parts, self.pictures = parts, pictures
+
+    def __call__(self, number: int) -> Picture:
+        """The part of one picture."""
+        return self.pictures(number)[self.parts[number][1]]
 
 
 def from_nose(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v"]:
