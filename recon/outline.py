@@ -7,6 +7,7 @@ is read into two colours is where the head really ends.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -54,8 +55,9 @@ def measure_outlines(mesh: Mesh, skin: Float[np.ndarray, "v"], cameras: Sequence
                      ) -> Depths:
     """How far the skin (`skin` (V,): weight) lies from the mesh, where it is an outline in a view."""
     normals = mesh.vertex_normals()
-    found = [one_outline(mesh, normals, skin, camera, pictures(k), rasterize, options)
-             for k, camera in enumerate(cameras)]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda k: one_outline(mesh, normals, skin, cameras[k], pictures(k), rasterize, options),
+                              range(len(cameras))))
     face, bary, target, normal, sd = (np.concatenate([f[k] for f in found]) for k in range(5))
     view = np.concatenate([np.full(len(f[0]), k, np.float32) for k, f in enumerate(found)])
     return Depths(on=SurfacePoints(face=face, bary=bary), target_mm=target, normal=normal, sd_mm=sd, view=view)
