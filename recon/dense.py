@@ -127,6 +127,14 @@ class Companion:
         px = cam[..., :2] / np.maximum(cam[..., 2:], 1) * np.float32(self.camera.K_px[0, 0])
         return px + self.camera.K_px[:2, 2].astype(np.float32), cam[..., 2]
 
+    def drawn_out(self, px: Float[np.ndarray, "h w 2"], depth: Float[np.ndarray, "h w"],
+                  ray: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 2"]:
+        """How far (px/mm) these pixels move when their points move along `ray` (mm per mm of depth)."""
+        cam = ray @ self.camera.cam_from_head[:3, :3].astype(np.float32).T
+        away = (px - self.camera.K_px[:2, 2].astype(np.float32)) * cam[..., 2:]
+        out: np.ndarray = (np.float32(self.camera.K_px[0, 0]) * cam[..., :2] - away) / np.maximum(depth, 1)[..., None]
+        return out
+
     def shows(self, px: Float[np.ndarray, "h w 2"], depth: Float[np.ndarray, "h w"], options: DenseOptions,
               ) -> Bool[np.ndarray, "h w"]:
         """Where points at these pixels and depths are not hidden from it, nor seen too much from the side."""
@@ -241,16 +249,16 @@ def one_neighbour(here: Reference, there: Companion, ray: np.ndarray, engine: cv
     forth, back = engine.calc(a, b, None), engine.calc(b, a, None)
     rows, columns = np.indices(both.shape, np.float32)
     met_px = np.dstack([columns + forth[..., 0], rows + forth[..., 1]])
-    returned = np.linalg.norm(cv2.remap(back, met_px, None, cv2.INTER_LINEAR) + forth, axis=2)
+    fro = cv2.remap(back, met_px, None, cv2.INTER_LINEAR) + forth
     e = cv2.remap(px, met_px, None, cv2.INTER_LINEAR) - px
-    J = there.project(here.place + 0.5 * ray)[0] - there.project(here.place - 0.5 * ray)[0]
-    gain = (J * J).sum(2)
-    dz = (J * e).sum(2) / np.maximum(gain, LEAST_GAIN)
-    across = np.abs(J[..., 0] * e[..., 1] - J[..., 1] * e[..., 0]) / np.sqrt(np.maximum(gain, LEAST_GAIN))
+    J = there.drawn_out(px, depth, ray)
+    gain = np.maximum(J[..., 0]**2 + J[..., 1]**2, LEAST_GAIN)
+    dz = (J[..., 0] * e[..., 0] + J[..., 1] * e[..., 1]) / gain
+    across = np.abs(J[..., 0] * e[..., 1] - J[..., 1] * e[..., 0]) / np.sqrt(gain)
     inside = cv2.erode(both.astype(np.uint8), np.ones((EDGE_PX, EDGE_PX), np.uint8), borderValue=0)
     landed = cv2.remap(both.astype(np.uint8), met_px, None, cv2.INTER_NEAREST)
-    good = (inside > 0) & (landed > 0) & (across < options.across_px) & (returned < options.back_px) & (
-        gain > LEAST_GAIN)
+    good = (inside > 0) & (landed > 0) & (across < options.across_px) & (gain > LEAST_GAIN) & (
+        fro[..., 0]**2 + fro[..., 1]**2 < options.back_px**2)
     weight = np.where(good, gain / (options.flow_px**2 + across**2), 0)
     return dz.astype(np.float32), weight.astype(np.float32)
 

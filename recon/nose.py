@@ -34,22 +34,21 @@ def nose_again(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures
                outline: OutlineOptions, surface: SurfaceOptions) -> Mesh:
     """The mesh with its nose where the pictures say when they are compared through this mesh."""
     dense = dataclasses.replace(dense, apart_rad=(dense.apart_rad[0], APART_RAD))
-    movable = 1 - others(anatomy)
+    skin, movable, away = all_skin(anatomy), 1 - others(anatomy), from_nose(mesh, anatomy)
+    near = away < REACH_MM
+    part, own, rows = cut_out(mesh, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1))
+    close = Close([cropped(camera, mesh.vertices_mm[near]) for camera in cameras], pictures)
+    rims = measure_outlines(mesh, outlined(anatomy) * near, [c for c, _ in close.parts], close, rasterize, outline)
+    number = np.full(len(mesh.faces), -1, np.int32)
+    number[rows] = np.arange(len(rows))
+    rims = dataclasses.replace(rims, on=dataclasses.replace(rims.on, face=number[rims.on.face]))
     for _ in range(TURNS):
-        away = from_nose(mesh, anatomy)
-        near, drawn = away < REACH_MM, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1)
-        part, own, rows = cut_out(mesh, drawn)
-        depths = measure_depths(part, (all_skin(anatomy) * near)[own], cameras, pictures, masks, rasterize, dense)
-        close = Close([cropped(camera, mesh.vertices_mm[near]) for camera in cameras], pictures)
-        rims = measure_outlines(mesh, outlined(anatomy) * near, [c for c, _ in close.parts], close, rasterize, outline)
-        number = np.full(len(mesh.faces), -1, np.int32)
-        number[rows] = np.arange(len(rows))
-        rims = dataclasses.replace(rims, on=dataclasses.replace(rims.on, face=number[rims.on.face]))
+        depths = measure_depths(part, (skin * near)[own], cameras, pictures, masks, rasterize, dense)
         along, _ = offsets(part, joined(depths, rims), (movable * near)[own], surface)
-        moved = mesh.vertices_mm.copy()
-        moved[own] += along[:, None] * mesh.vertex_normals()[own]
-        mesh = mesh.with_vertices(moved)
-    return mesh
+        part = part.moved(along[:, None] * part.vertex_normals())
+    moved = mesh.vertices_mm.copy()
+    moved[own] = part.vertices_mm
+    return mesh.with_vertices(moved)
 
 
 class Close:

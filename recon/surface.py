@@ -68,7 +68,7 @@ def offsets(mesh: Mesh, depths: Depths, movable: Float[np.ndarray, "v"], options
 
 
 def laid_on(mesh: Mesh, surface: Mesh, pins: SurfacePoints, targets_mm: Float[np.ndarray, "l 3"],
-            pin_sd_mm: Float[np.ndarray, "l"], follows: Float[np.ndarray, "v"], rounds: int = 10,
+            pin_sd_mm: Float[np.ndarray, "l"], follows: Float[np.ndarray, "v"], rounds: int = 6,
             stiffness: float = 1.5, surface_sd_mm: float = 0.3) -> Mesh:
     """Slide and bend a mesh so that it lies on `surface` and its pins on their targets (non-rigid closest point).
 
