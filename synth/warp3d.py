@@ -177,10 +177,21 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     fade, soft = taper[touched], soft[touched][:, None]
     layered, _ = scene.fetched(flow.flow_px[touched] * fade, touched)
     layered += soft * (skin[touched] - layered)
-    front, _ = scene.fetched(contour.flow_px[touched] * fade, touched)
+    front, opaque = scene.fetched(contour.flow_px[touched] * fade, touched)
+    if scene.behind is not None:  # what the front thing ends before is not the backdrop there, but this skin
+        there = upheld(contour.apart & np.isfinite(flow.depth_after_mm), unseen)[touched]
+        front += ((1 - opaque) * there)[:, None] * (layered - scene.behind[touched])
     layered += contour.share[touched][:, None] * (front - layered)
     color[touched] += trust[touched][:, None] * (layered - color[touched])
     return color
+
+
+def upheld(behind: Bool[np.ndarray, "h w"], unseen: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Those pieces of what lies behind of which the picture before shows the greater part: a sliver of which it shows
+    nothing may be the fitted head's error."""
+    _, piece = cv2.connectedComponents(behind.astype(np.uint8), connectivity=4)
+    shown, hid = (np.bincount(piece[behind & where], minlength=piece.max() + 1) for where in (~unseen, unseen))
+    return behind & (shown > hid)[piece]
 
 
 class Scene:
