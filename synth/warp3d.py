@@ -25,10 +25,11 @@ from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, si
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
+from synth.register import registered
 from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
-"""The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
+"""The head's texture (sRGB 0..255) in the window, before and after."""
 TAPER = 0.3
 """The mask's level from which the warp is whole; below, it fades to nothing."""
 USUAL_MM = 1.5
@@ -95,6 +96,8 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if flow is None:
         return Warped(picture=out, drawn_px=None)
     part = np.ascontiguousarray(frame[flow.window])
+    if skins is not None:
+        flow, light, skins = laid_over(part, flow, light, skins)
     options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
@@ -104,6 +107,17 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
     return Warped(picture=out, drawn_px=own)
+
+
+def laid_over(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
+              skins: Skins) -> tuple[Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
+    """All that is known of the window, moved onto what the picture shows there."""
+    before, after = skins()
+    moved = registered(part.astype(np.float32), flow, before)
+    if moved is None:
+        return flow, light, lambda: (before, after)
+    return (moved.flow, None if light is None else moved.after(light),
+            lambda: (moved.before(before), moved.after(after)))
 
 
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
