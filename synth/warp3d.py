@@ -89,8 +89,8 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     person: who is seen in the whole picture, hair and clothes too, roughly; nothing of it or near it is continued as
     backdrop, so it is wanted where there is no plate. misfit_mm: how far the fitted head lies from
     the person, one standard deviation; the rims that give way to the picture are in proportion.
-    still: given where no other picture shows this person: eyes and teeth of the whole picture. Skin behind a contour
-    then follows it (`follow`); these do not.
+    still: eyes and teeth of the whole picture. Skin behind a contour follows it (`follow`) where no texture shows what
+    it hides, or shows something else than the picture does; these do not.
     """
     out = frame.copy()
     if flow is None:
@@ -123,7 +123,7 @@ def laid_over(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, light: Flo
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
            person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture of `warped`, where other pictures show what this one hides."""
+    """The picture of `warped`."""
     return warped(frame, flow, light, plate, skins, person, misfit_mm).picture
 
 
@@ -135,7 +135,8 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     if contour is None:
         return own
     own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
-    return own if still is None else following(own, near(contour, flow, own) & ~still)
+    free = near(contour, flow, own)
+    return following(own, free if still is None else free & ~still)
 
 
 def tapered(flow: Correspondence) -> Float[np.ndarray, "h w 1"]:
@@ -186,7 +187,7 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
         return back + soft[..., None] * (skin - back)
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
-        contour.behind & np.isfinite(flow.depth_after_mm))
+        (contour.behind | unseen) & np.isfinite(flow.depth_after_mm))
     touched = (trust > 0) & ((soft > 0) | (contour.share > 0) | (contour.stretched > 0))  # elsewhere all are alike
     fade, soft = taper[touched], soft[touched][:, None]
     layered, _ = scene.fetched(flow.flow_px[touched] * fade, touched)

@@ -274,7 +274,7 @@ def test_skin_is_there_when_what_hid_it_is_gone_altogether() -> None:
     assert unseen.sum() > 20
     filled, smeared = (warp3d(s.before, flow, None, s.plate, skins) for skins in (s.skins, None))
     error = [np.abs(p.astype(float) - s.true_after)[unseen].mean() for p in (filled, smeared)]
-    assert error[0] < 0.8 * error[1]
+    assert error[0] < 0.3 * error[1]
 
 
 @pytest.mark.parametrize("yaw_deg", [50.0, -58.0])
