@@ -35,7 +35,7 @@ from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, looks, with_ski
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from recon.texture import Looks
-from render.flow import windowed
+from render.flow import Seen, windowed
 from synth.photo_file import PhotoFile
 from synth.rigid_parts import rigid_parts
 from synth.spectacles import frames
@@ -218,8 +218,13 @@ class PhotoStudio(Studio):
         """The spectacles' frame, about the landmarks that the network sees."""
         return self.study.spectacles[self.study.window]
 
-    def still(self, frame: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
-        """As the network sees them; the head's skin is this photo's, and shows nothing that it hides."""
+    @property
+    def alone(self) -> bool:
+        """The head's skin is this photo's, and shows nothing that it hides."""
+        return True
+
+    def still(self, frame: UInt8[np.ndarray, "h w 3"], camera: Camera, seen: Seen) -> Bool[np.ndarray, "h w"]:
+        """As the network sees them."""
         study = self.study
         corner = [study.window[1].start, study.window[0].start]
         return rigid_parts(study.head.face.points_px[:, :2] - corner, (frame.shape[0], frame.shape[1]),

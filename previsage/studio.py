@@ -22,6 +22,7 @@ from render.mipmap import Mipmap
 from render.rasterize import Rasterizer
 from synth.backdrop import Plate, serves, still_plate
 from synth.relight import Shade, light_ratio
+from synth.rigid_parts import rigid_parts
 from synth.spectacles import OUTER, frames, without
 from synth.warp3d import warped
 
@@ -32,6 +33,8 @@ PERSON_MM = 1.5
 """So far around the fitted head a pixel may still show the person."""
 LEAST_MM = 0.25
 """Skin that moves more is what a plan is about."""
+HIDDEN_MM = 5.0
+"""A landmark so much deeper than the skin that the frame shows there is hidden."""
 SHRINK = 4
 """The head's place in a frame is looked up at this fraction of its size."""
 
@@ -136,9 +139,19 @@ class Studio:
         """Finds the person in a picture; loaded when the first frame needs it."""
         return Foreground()
 
-    def still(self, frame: Picture) -> Bool[np.ndarray, "h w"] | None:
-        """Eyes and teeth, where this frame is all that shows the person; None: others show what it hides."""
-        return None
+    @property
+    def alone(self) -> bool:
+        """Whether a frame is all that shows the person; else others show what it hides."""
+        return False
+
+    def still(self, frame: Picture, camera: Camera, seen: Seen) -> Bool[np.ndarray, "h w"]:
+        """Eyes and teeth in a frame, as the fitted head has them."""
+        points = self.head.mesh.points(self.head.anatomy.pins478)
+        px, flow = camera.px_from_points(points), seen.correspondence
+        height, width = flow.mask.shape
+        x, y = np.clip(np.rint(px - (flow.left, flow.top)), 0, (width - 1, height - 1)).astype(int).T
+        in_front = camera.cam_from_points(points)[:, 2] < flow.depth_before_mm[y, x] + HIDDEN_MM
+        return rigid_parts(px, (frame.shape[0], frame.shape[1]), in_front)
 
     def shade(self, camera: Camera) -> Shade | None:
         """The fitted light as this camera's frame shows it; None in a case without one."""
@@ -164,11 +177,10 @@ class Studio:
 
         shade = self.shade(view.camera)
         light = None if shade is None else light_ratio(seen.correspondence, shade)
-        rigid = self.still(frame)
-        drawn = warped(frame, seen.correspondence, light, plate, draw if rigid is None else None, person,
-                       self.misfit_mm, rigid)
+        drawn = warped(frame, seen.correspondence, light, plate, None if self.alone else draw, person,
+                       self.misfit_mm, self.still(frame, view.camera, seen))
         return whole(frame=frame, picture=drawn.picture, worn=worn, light=light,
-                     drawn_px=None if rigid is None else drawn.drawn_px)
+                     drawn_px=drawn.drawn_px if self.alone else None)
 
 
 def light_of(head: Reconstruction) -> Light | None:

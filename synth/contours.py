@@ -20,8 +20,9 @@ from synth.outlines import FAR_MM, nearest
 Landing = Callable[[Int[np.ndarray, "n"], Int[np.ndarray, "n"]], Float[np.ndarray, "n 2"]]
 """For contour pixels (y, x) after: from where their skin was before to where the contour was, px."""
 
-BEHIND_MM = 1.0
-"""A pixel so much deeper than a contour lies behind it."""
+BEHIND_MM, APART_MM = 1.0, 6.0
+"""A pixel so much deeper than a contour lies behind it; one less deep than the second may be of the same skin, which
+runs away from the eye."""
 
 
 @record
@@ -48,18 +49,19 @@ CONTOUR = ContourOptions()
 class Beyond:
     """For every pixel: flow_px of the contour before it; share, 0..1, how far it belongs to the thing before it when
     what lies behind is a layer of its own; stretched, 0..1, how far it takes part in the motion when it is not;
-    behind: it lies behind a moving contour at all; distance_px to it."""
+    behind: it lies behind a moving contour at all; apart: so far that it is another thing's; distance_px to it."""
 
     flow_px: Float[np.ndarray, "h w 2"]
     share: Float[np.ndarray, "h w"]
     stretched: Float[np.ndarray, "h w"]
     behind: Bool[np.ndarray, "h w"]
+    apart: Bool[np.ndarray, "h w"]
     distance_px: Float[np.ndarray, "h w"]
 
     def __post_init__(self) -> None:
         freeze(self, flow_px=(self.flow_px, np.float32), share=(self.share, np.float32),
                stretched=(self.stretched, np.float32), behind=(self.behind, bool),
-               distance_px=(self.distance_px, np.float32))
+               apart=(self.apart, bool), distance_px=(self.distance_px, np.float32))
 
 
 def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"],
@@ -94,7 +96,8 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     if landing is not None:
         ends = ends + landing(y, x)
     own = along(ends, edge, y, x, options.even_mm * px_per_mm)[number]
-    behind = depth > depth[y, x][number] + BEHIND_MM
+    deeper = depth - depth[y, x][number]
+    behind = deeper > BEHIND_MM
     carried = evened(own, behind | edge, away, px_per_mm)
     rim = options.rim_mm * px_per_mm
     wide = np.maximum(options.stretch * withdrawn(carried - flow_px, away, behind, px_per_mm),
@@ -102,7 +105,8 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     outline = (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[y, x][number]
     around = np.where(bare & outline, options.bare * rim, rim)  # not beyond a cheek that a nose stands before
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
-                  stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind, distance_px=away)
+                  stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind,
+                  apart=deeper > APART_MM, distance_px=away)
 
 
 def along(ends: Float[np.ndarray, "n 2"], edge: Bool[np.ndarray, "h w"], y: Int[np.ndarray, "n"],

@@ -1,4 +1,4 @@
-"""Follow: where one picture is all there is, what lies behind a moving contour follows it, so that nothing tears.
+"""Follow: what lies behind a moving contour follows it where no other picture shows it, so that nothing tears.
 
 A nose that turns up uncovers lip that no picture shows, and the fitted nose may end a few millimetres beside the
 pictured one. A motion that stops at the fitted contour tears the picture there. So skin near a contour follows its

@@ -25,10 +25,11 @@ from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, si
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
+from synth.register import registered
 from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
-"""The head's texture (sRGB 0..255) in the window, before and after; called only where hidden skin is revealed."""
+"""The head's texture (sRGB 0..255) in the window, before and after."""
 TAPER = 0.3
 """The mask's level from which the warp is whole; below, it fades to nothing."""
 USUAL_MM = 1.5
@@ -88,13 +89,15 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     person: who is seen in the whole picture, hair and clothes too, roughly; nothing of it or near it is continued as
     backdrop, so it is wanted where there is no plate. misfit_mm: how far the fitted head lies from
     the person, one standard deviation; the rims that give way to the picture are in proportion.
-    still: given where no other picture shows this person: eyes and teeth of the whole picture. Skin behind a contour
-    then follows it (`follow`); these do not.
+    still: eyes and teeth of the whole picture. Skin behind a contour follows it (`follow`) where no texture shows what
+    it hides, or shows something else than the picture does; these do not.
     """
     out = frame.copy()
     if flow is None:
         return Warped(picture=out, drawn_px=None)
     part = np.ascontiguousarray(frame[flow.window])
+    if skins is not None:
+        flow, light, skins = laid_over(part, flow, light, skins)
     options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
@@ -106,10 +109,21 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     return Warped(picture=out, drawn_px=own)
 
 
+def laid_over(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
+              skins: Skins) -> tuple[Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
+    """All that is known of the window, moved onto what the picture shows there."""
+    before, after = skins()
+    moved = registered(part.astype(np.float32), flow, before)
+    if moved is None:
+        return flow, light, lambda: (before, after)
+    return (moved.flow, None if light is None else moved.after(light),
+            lambda: (moved.before(before), moved.after(after)))
+
+
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
            person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0) -> UInt8[np.ndarray, "h w 3"]:
-    """The picture of `warped`, where other pictures show what this one hides."""
+    """The picture of `warped`."""
     return warped(frame, flow, light, plate, skins, person, misfit_mm).picture
 
 
@@ -121,7 +135,8 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     if contour is None:
         return own
     own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
-    return own if still is None else following(own, near(contour, flow, own) & ~still)
+    free = near(contour, flow, own)
+    return following(own, free if still is None else free & ~still)
 
 
 def tapered(flow: Correspondence) -> Float[np.ndarray, "h w 1"]:
@@ -172,15 +187,26 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
         return back + soft[..., None] * (skin - back)
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
-        contour.behind & np.isfinite(flow.depth_after_mm))
+        (contour.behind | unseen) & np.isfinite(flow.depth_after_mm))
     touched = (trust > 0) & ((soft > 0) | (contour.share > 0) | (contour.stretched > 0))  # elsewhere all are alike
     fade, soft = taper[touched], soft[touched][:, None]
     layered, _ = scene.fetched(flow.flow_px[touched] * fade, touched)
     layered += soft * (skin[touched] - layered)
-    front, _ = scene.fetched(contour.flow_px[touched] * fade, touched)
+    front, opaque = scene.fetched(contour.flow_px[touched] * fade, touched)
+    if scene.behind is not None:  # what the front thing ends before is not the backdrop there, but this skin
+        there = upheld(contour.apart & np.isfinite(flow.depth_after_mm), unseen)[touched]
+        front += ((1 - opaque) * there)[:, None] * (layered - scene.behind[touched])
     layered += contour.share[touched][:, None] * (front - layered)
     color[touched] += trust[touched][:, None] * (layered - color[touched])
     return color
+
+
+def upheld(behind: Bool[np.ndarray, "h w"], unseen: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """Those pieces of what lies behind of which the picture before shows the greater part: a sliver of which it shows
+    nothing may be the fitted head's error."""
+    _, piece = cv2.connectedComponents(behind.astype(np.uint8), connectivity=4)
+    shown, hid = (np.bincount(piece[behind & where], minlength=piece.max() + 1) for where in (~unseen, unseen))
+    return behind & (shown > hid)[piece]
 
 
 class Scene:
