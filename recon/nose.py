@@ -16,9 +16,8 @@ from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
-from recon.dense import DenseOptions, cropped, joined, measure_depths
-from recon.outline import OutlineOptions, measure_outlines
-from recon.skin import all_skin, others, outlined
+from recon.dense import DenseOptions, Depths, joined, measure_depths
+from recon.skin import all_skin, others
 from recon.surface import SurfaceOptions, offsets
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -26,26 +25,27 @@ REACH_MM, MARGIN_MM = 8.0, 8.0
 """Skin so far from the nose moves with it; so much around that is drawn, for what it hides and is hidden by."""
 APART_RAD = 0.7
 """Views up to so far apart are compared."""
-TURNS = 2
+TURNS, REFERENCES = 2, 12
 STIFFER = 15.0
 """Offsets are held so much more alike than on the whole face: they are small, and the nose is already formed; looser,
 the nostrils' rims come out lumpy."""
 
 
 def nose_again(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
-               masks: Sequence[UInt8[np.ndarray, "h w"]], rasterize: Rasterize, dense: DenseOptions,
-               outline: OutlineOptions, surface: SurfaceOptions) -> Mesh:
-    """The mesh with its nose where the pictures say when they are compared through this mesh."""
-    dense = dataclasses.replace(dense, apart_rad=(dense.apart_rad[0], APART_RAD))
+               masks: Sequence[UInt8[np.ndarray, "h w"]], rasterize: Rasterize, outlines: Depths,
+               dense: DenseOptions, surface: SurfaceOptions) -> Mesh:
+    """The mesh with its nose where the pictures say when they are compared through this mesh.
+
+    outlines: where views saw this head end (`recon.outline`), on its triangles.
+    """
+    dense = dataclasses.replace(dense, apart_rad=(dense.apart_rad[0], APART_RAD), references=REFERENCES)
     surface = dataclasses.replace(surface, stiffness=STIFFER * surface.stiffness)
     skin, movable, away = all_skin(anatomy), 1 - others(anatomy), from_nose(mesh, anatomy)
     near = away < REACH_MM
     part, own, rows = cut_out(mesh, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1))
-    close = Close([cropped(camera, mesh.vertices_mm[near]) for camera in cameras], pictures)
-    rims = measure_outlines(mesh, outlined(anatomy) * near, [c for c, _ in close.parts], close, rasterize, outline)
     number = np.full(len(mesh.faces), -1, np.int32)
-    number[rows] = np.arange(len(rows))
-    rims = dataclasses.replace(rims, on=dataclasses.replace(rims.on, face=number[rims.on.face]))
+    number[rows] = np.where(near[mesh.faces[rows]].all(1), np.arange(len(rows)), -1)
+    rims = outlines.on_part(number)
     for _ in range(TURNS):
         depths = measure_depths(part, (skin * near)[own], cameras, pictures, masks, rasterize, dense)
         along, _ = offsets(part, joined(depths, rims), (movable * near)[own], surface)
@@ -53,17 +53,6 @@ def nose_again(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures
     moved = mesh.vertices_mm.copy()
     moved[own] = part.vertices_mm
     return mesh.with_vertices(moved)
-
-
-class Close:
-    """Pictures cut to the parts that cameras see."""
-
-    def __init__(self, parts: Sequence[tuple[Camera, tuple[slice, slice]]], pictures: Callable[[int], Picture]) -> None:
-        self.parts, self.pictures = parts, pictures
-
-    def __call__(self, number: int) -> Picture:
-        """The part of one picture."""
-        return self.pictures(number)[self.parts[number][1]]
 
 
 def from_nose(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v"]:

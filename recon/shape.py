@@ -21,7 +21,7 @@ from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.subdivide import Split, between, finer, halved
-from recon.dense import DenseOptions, joined, measure_depths
+from recon.dense import DenseOptions, Depths, joined, measure_depths
 from recon.nose import nose_again
 from recon.nostrils import opened
 from recon.observations import Observations
@@ -79,12 +79,16 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
               masks: Sequence[UInt8[np.ndarray, "h w"]], seen: Observations, rasterize: Rasterize,
               options: ShapeOptions = DEFAULTS, progress: Progress = silent) -> Shape | None:
     """The person's own surface, or None where too little could be measured (then the fitted head stands)."""
+    outlines: Depths | None = None
+
     def measured(mesh: Mesh, of: Anatomy, share: Progress) -> tuple[Mesh, np.ndarray, int]:
+        nonlocal outlines
         depths = measure_depths(mesh, all_skin(of), cameras, pictures, masks, rasterize, options.dense, share)
         if len(depths.sd_mm) < options.least_depths:
             return mesh, np.zeros(len(mesh.vertices_mm)), 0
         if options.outline is not None:
-            depths = joined(depths, measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline))
+            outlines = measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline)
+            depths = joined(depths, outlines)
         along, support = offsets(mesh, depths, 1 - others(of), options.surface)
         moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
         return moved, support, len(depths.sd_mm)
@@ -104,9 +108,8 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     support = np.zeros(len(mesh.vertices_mm))
     for _ in range(options.passes[1]):
         mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
-    if options.outline is not None:
-        mesh = nose_again(mesh, fine, cameras, pictures, masks, rasterize, options.dense, options.outline,
-                          options.surface)
+    if outlines is not None and count:
+        mesh = nose_again(mesh, fine, cameras, pictures, masks, rasterize, outlines, options.dense, options.surface)
         before = mesh.vertices_mm
         mesh, fine = opened(mesh, fine, cameras, pictures)
         support = np.where((mesh.vertices_mm == before).all(1), support, 0)

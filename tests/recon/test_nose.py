@@ -6,10 +6,10 @@ import open3d as o3d
 from core.subdivide import finer
 from recon.dense import DenseOptions
 from recon.nose import MARGIN_MM, REACH_MM, cut_out, from_nose, nose_again
-from recon.outline import OutlineOptions
+from recon.outline import measure_outlines
 from recon.scene import scene_of
 from recon.shape import on_face
-from recon.skin import skin_masks, still_skin
+from recon.skin import outlined, skin_masks, still_skin
 from recon.surface import SurfaceOptions
 from render.rasterize import rasterize
 from tests.recon.turning import turning
@@ -23,8 +23,9 @@ def test_a_flat_nose_rises_and_the_rest_stays(tmp_path):
                        film.pictures.__getitem__, rasterize)
     away = from_nose(mesh, anatomy)
     flat = mesh.moved(-1.2 * np.clip(1 - away / REACH_MM, 0, 1)[:, None] * mesh.vertex_normals())
-    again = nose_again(flat, anatomy, film.cameras, film.pictures.__getitem__, masks, rasterize,
-                       DenseOptions(references=8), OutlineOptions(), SurfaceOptions())
+    outlines = measure_outlines(flat, outlined(anatomy), film.cameras, film.pictures.__getitem__, rasterize)
+    again = nose_again(flat, anatomy, film.cameras, film.pictures.__getitem__, masks, rasterize, outlines,
+                       DenseOptions(), SurfaceOptions())
     nose = (away == 0) & (mesh.vertex_normals()[:, 1] > -0.5)  # not from below, which no view shows
     before, after = (np.median(truth.compute_distance(o3d.core.Tensor(m.vertices_mm[nose].astype(np.float32))).numpy())
                      for m in (flat, again))
