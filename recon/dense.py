@@ -74,7 +74,6 @@ class Depths:
         freeze(self, target_mm=(self.target_mm, np.float32), normal=(self.normal, np.float32),
                sd_mm=(self.sd_mm, np.float32), view=(self.view, np.float32))
 
-
     def on_part(self, number: Int[np.ndarray, "f"]) -> "Depths":
         """Those on a part of the mesh; number (F,): of its triangles there, -1 for the others."""
         rows = np.flatnonzero(number[self.on.face] >= 0)

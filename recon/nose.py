@@ -26,6 +26,7 @@ REACH_MM, MARGIN_MM = 8.0, 8.0
 APART_RAD = 0.7
 """Views up to so far apart are compared."""
 TURNS, REFERENCES = 2, 12
+"""A third turn, or more views in which depth is measured, brought the nose no nearer to the truth."""
 STIFFER = 15.0
 """Offsets are held so much more alike than on the whole face: they are small, and the nose is already formed; looser,
 the nostrils' rims come out lumpy."""
