@@ -34,6 +34,7 @@ from core.store import load_prediction, load_reconstruction, save_prediction, sa
 from deform3d import catalogue, planned, read_plan
 from deform3d import clinical_flags as known_flags
 from deform3d import predict as displace
+from previsage.calm import one_thread
 from previsage.options import ReconstructOptions
 from previsage.rasterizer import OURS, differentiable, rasterizer, rasterizer_name
 from previsage.versions import code_version, versions
@@ -45,6 +46,7 @@ HEAD_CODE = (*CAPTURE_CODE, "render", "data/models")
 PLAN_CODE = ("core", "deform3d", "render", "data/procedures", "data/flags.yaml")
 
 
+@one_thread()
 def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions = DEFAULTS,
                 progress: Progress = silent) -> Reconstruction:
     """Make the head of a case from a video, photos or a folder of photos; plans that the case has are predicted anew.
@@ -81,6 +83,7 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
     return load(case)
 
 
+@one_thread()
 def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
     """Predict a plan on the case's head and draw its standard views, into `plans/<id>/`.
 

@@ -107,17 +107,19 @@ class Problem:
         self.offset_mm = trusted_offsets(model)
         self.center = (seen.size_wh - 1) / 2
 
-    def shape(self, identity: np.ndarray, expression: np.ndarray) -> Float[np.ndarray, "478 3"]:
-        """The pins of a person with a face's expression."""
-        flat = identity @ self.identity.reshape(len(identity), -1)
-        flat += expression @ self.expression.reshape(len(expression), -1)
-        return np.asarray(self.mean + flat.reshape(478, 3))
+    def shapes(self, identity: np.ndarray, expression: Float[np.ndarray, "n e"]) -> Float[np.ndarray, "n 478 3"]:
+        """The pins of a person with each view's expression."""
+        person = self.mean.ravel() + identity @ self.identity.reshape(len(identity), -1)
+        flat = person + expression @ self.expression.reshape(expression.shape[1], -1)
+        return np.asarray(flat.reshape(-1, 478, 3))
 
-    def at_yaw(self, yaw_rad: float) -> tuple[np.ndarray, np.ndarray]:
-        """Offsets (478,3) and scatter (478,) mm of the detector at one yaw, linear between the measured bins."""
+    def at_yaw(self, yaw_rad: Float[np.ndarray, "n"]) -> tuple[
+            Float[np.ndarray, "n 478 3"], Float[np.ndarray, "n 478"]]:
+        """Offsets and scatter (mm) of the detector at each yaw, linear between the measured bins."""
         bins = self.model.view_yaw_rad
         x = np.clip(np.interp(yaw_rad, bins, np.arange(len(bins))), 0, len(bins) - 1 - 1e-9)
-        low, share = int(x), x - int(x)
+        low = x.astype(int)
+        share = (x - low)[:, None, None]
         offset = (1 - share) * self.offset_mm[low] + share * self.offset_mm[low + 1]
         return offset, np.maximum(self.model.view_sd_mm[low], self.model.view_sd_mm[low + 1])
 
@@ -167,36 +169,32 @@ class State:
         return other
 
 
-def predict_view(problem: Problem, state: State, view: int) -> tuple[np.ndarray, ...]:
-    """Camera-frame points (478,3), projected px (478,2), spread px (478,), and the head-frame points."""
-    pose = state.pose[view]
-    offset, scatter = problem.at_yaw(head_angles_rad(pose)[0])
-    head = problem.shape(state.identity, state.expression[view]) + offset + state.own
-    cam = head @ pose[:3, :3].T + pose[:3, 3]
-    focal = np.exp(state.log_focal[problem.seen.lens[view]])
-    px = focal * cam[:, :2] / cam[:, 2:] + problem.center[view]
-    spread = np.hypot(problem.noise_px[view], problem.options.slide * scatter * focal / cam[:, 2])
-    return cam, px, spread, head
+def predicted(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
+    """Of all views: camera-frame points (N,478,3), projected px (N,478,2), and their spread px (N,478)."""
+    offset, scatter = problem.at_yaw(np.array([head_angles_rad(pose)[0] for pose in state.pose]))
+    head = problem.shapes(state.identity, state.expression) + offset + state.own
+    cam = head @ state.pose[:, :3, :3].transpose(0, 2, 1) + state.pose[:, None, :3, 3]
+    focal = np.exp(state.log_focal[problem.seen.lens])
+    px = focal[:, None, None] * cam[..., :2] / cam[..., 2:] + problem.center[:, None]
+    spread = np.hypot(problem.noise_px[:, None], problem.options.slide * scatter * focal[:, None] / cam[..., 2])
+    return cam, px, spread
 
 
-def residuals(problem: Problem, state: State, view: int) -> tuple[np.ndarray, ...]:
-    """Residual px (478,2), robust weight 1/px^2 (478,) and camera points of one view."""
-    cam, px, spread, head = predict_view(problem, state, view)
-    r = px - problem.seen.points_px[view]
-    u = (r**2).sum(1) / spread**2
-    w = np.where(np.isfinite(spread), problem.visible[view] / spread**2 / (1 + u / CAUCHY**2), 0)
-    return r, w, cam, head
+def residuals(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
+    """Of all views: residual px (N,478,2), robust weight 1/px^2 (N,478) and camera points (N,478,3)."""
+    cam, px, spread = predicted(problem, state)
+    r = px - problem.seen.points_px
+    u = (r**2).sum(2) / spread**2
+    return r, np.where(np.isfinite(spread), problem.visible / spread**2 / (1 + u / CAUCHY**2), 0), cam
 
 
 def objective(problem: Problem, state: State) -> float:
     """Cauchy cost of all views plus the priors."""
-    total = 0.0
-    for view in range(len(state.pose)):
-        cam, px, spread, _ = predict_view(problem, state, view)
-        if (cam[:, 2] <= 1).any():
-            return np.inf
-        u = ((px - problem.seen.points_px[view]) ** 2).sum(1) / spread**2
-        total += float((problem.visible[view] * CAUCHY**2 * np.log1p(u / CAUCHY**2))[np.isfinite(spread)].sum())
+    cam, px, spread = predicted(problem, state)
+    if (cam[..., 2] <= 1).any():
+        return np.inf
+    u = ((px - problem.seen.points_px) ** 2).sum(2) / spread**2
+    total = float((problem.visible * CAUCHY**2 * np.log1p(u / CAUCHY**2))[np.isfinite(spread)].sum())
     o, seen = problem.options, problem.seen
     return (total + (state.identity**2).sum() + (state.own**2).sum() / o.own_mm**2
             + (((state.log_focal - np.log(seen.focal_px)) / seen.focal_sd) ** 2).sum()
@@ -223,8 +221,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
     H, g = np.zeros((size, size)), np.zeros(size)
     Hd, gd, B = np.zeros((478, 3, 3)), np.zeros((478, 3)), np.zeros((size, 478, 3))
     identity = problem.identity.transpose(1, 2, 0).copy()
-    for view in range(n):
-        r, w, cam, _ = residuals(problem, state, view)
+    for view, (r, w, cam) in enumerate(zip(*residuals(problem, state), strict=True)):
         focal = np.exp(state.log_focal[seen.lens[view]])
         z = cam[:, 2]
         to_cam = np.zeros((478, 2, 3))
@@ -307,8 +304,7 @@ def moved(state: State, step: np.ndarray, own: np.ndarray) -> State:
 def refine_expression(problem: Problem, state: State) -> State:
     """Each view's facial actions, everything else held: a ridge solve per view, strengths within [-0.3, 1]."""
     new = state.copy()
-    for view in range(len(state.pose)):
-        r, w, cam, _ = residuals(problem, state, view)
+    for view, (r, w, cam) in enumerate(zip(*residuals(problem, state), strict=True)):
         focal = np.exp(state.log_focal[problem.seen.lens[view]])
         to_cam = np.zeros((478, 2, 3))
         to_cam[:, 0, 0] = to_cam[:, 1, 1] = focal / cam[:, 2]
@@ -373,15 +369,12 @@ def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndar
     covariance[:k, :k] = shared[:k, :k]
     identity = np.concatenate([state.identity, np.zeros(len(covariance) - k)])
     head = problem.mean + np.tensordot(state.identity, problem.identity, 1)
-    error, weight = [], []
-    for view in range(len(state.pose)):
-        r, w, _, _ = residuals(problem, state, view)
-        error.append(np.median(np.linalg.norm(r[w > 0], axis=1)))
-        weight.append(w)
+    residual, weight, _ = residuals(problem, state)
+    error = [np.median(np.linalg.norm(r[w > 0], axis=1)) for r, w in zip(residual, weight, strict=True)]
     return Bundle(
         identity=identity, expression=state.expression, cam_from_head=state.pose,
         focal_px=np.exp(state.log_focal), landmarks=head + state.own, own=state.own, identity_cov=covariance,
         landmark_sd=landmark_sd(problem.identity, block.H, block.B, shared),
         centre_cov=centre_cov(head, problem.identity, state.pose, shared),
         focal_sd=np.sqrt(np.diag(shared)[k:k + lenses]),
-        reprojection_px=np.array(error), weight=np.stack(weight))
+        reprojection_px=np.array(error), weight=weight)

@@ -10,6 +10,7 @@ or not at all.
 
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -174,20 +175,18 @@ def imported(database: Path, folder: Path, names: list[str], seen: Observations,
 def features(database: Path, ids: dict[int, int], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
              masks: list[UInt8[np.ndarray, "h w"]], options: SfmOptions, progress: Progress) -> int:
     """SIFT on the skin of every view, into the database; how many in all."""
-    sift = cv2.SIFT_create(nfeatures=options.features, contrastThreshold=options.contrast, edgeThreshold=12,
-                           enable_precise_upscale=True)
     total = 0
-    with pycolmap.Database.open(database) as db:
-        for k, image in ids.items():
+    with pycolmap.Database.open(database) as db, ThreadPoolExecutor(options.threads) as pool:
+        found = pool.map(lambda k: sift_of(pictures(k), masks[k], options), ids)
+        for (k, image), (place, descriptor) in zip(ids.items(), found, strict=True):
             progress(k / len(ids), f"Reading the skin, view {k + 1} of {len(ids)}")
-            place, descriptor = sift_of(sift, pictures(k), masks[k])
             total += len(place)
             db.write_keypoints(image, place.astype(np.float32))
             db.write_descriptors(image, pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, descriptor))
     return total
 
 
-def sift_of(sift: cv2.SIFT, picture: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> tuple[
+def sift_of(picture: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"], options: SfmOptions) -> tuple[
         Float[np.ndarray, "n 4"], UInt8[np.ndarray, "n 128"]]:
     """Keypoints (x, y, scale, angle; COLMAP's pixel centres) and RootSIFT descriptors inside a mask."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -196,6 +195,8 @@ def sift_of(sift: cv2.SIFT, picture: UInt8[np.ndarray, "h w 3"], mask: UInt8[np.
     top, left = max(rows[0] - 8, 0), max(columns[0] - 8, 0)
     window = slice(top, rows[-1] + 9), slice(left, columns[-1] + 9)
     grey = cv2.cvtColor(picture[window], cv2.COLOR_RGB2GRAY)
+    sift = cv2.SIFT_create(nfeatures=options.features, contrastThreshold=options.contrast, edgeThreshold=12,
+                           enable_precise_upscale=True)
     points, descriptor = sift.detectAndCompute(grey, np.ascontiguousarray(mask[window]))
     if not points:
         return np.zeros((0, 4)), np.zeros((0, 128), np.uint8)

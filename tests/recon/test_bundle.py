@@ -262,7 +262,7 @@ def test_sliding_landmarks_are_expected_where_the_model_says(model):
     table, bins = problem.offset_mm, model.view_yaw_rad
     for yaw, expected in ((bins[4], table[4]), ((bins[4] + bins[5]) / 2, (table[4] + table[5]) / 2),
                           (bins[-1] + 0.5, table[-1]), (bins[0] - 0.5, table[0])):
-        assert np.allclose(problem.at_yaw(float(yaw))[0], expected, atol=1e-6)
+        assert np.allclose(problem.at_yaw(np.array([yaw]))[0], [expected], atol=1e-6)
     px, _ = detected(model, problem.mean, sweep(3)[0])
     assert np.allclose(px, seen.points_px[0])
     assert head_angles_rad(sweep(3)[0].cam_from_head)[0] < 0

@@ -116,11 +116,10 @@ def test_pairs_are_views_from_about_the_same_side_and_neighbours(film):
 
 
 def test_no_feature_lies_outside_the_mask(film, masks):
-    import cv2
 
-    place, descriptor = sift_of(cv2.SIFT_create(500, contrastThreshold=0.006), film.pictures[8], masks[8])
+    place, descriptor = sift_of(film.pictures[8], masks[8], SfmOptions(features=500))
     at = np.floor(place[:, :2]).astype(int)
     assert len(place) > 100 and descriptor.shape == (len(place), 128)
     assert (masks[8][at[:, 1], at[:, 0]] > 0).mean() > 0.98
-    empty = sift_of(cv2.SIFT_create(500), film.pictures[8], np.zeros_like(masks[8]))
+    empty = sift_of(film.pictures[8], np.zeros_like(masks[8]), SfmOptions())
     assert empty[0].shape == (0, 4) and empty[1].shape == (0, 128)
