@@ -7,7 +7,8 @@ against skin on most people, skin against a thin shadow where the inside is lit.
 The plane of the nose's base: x the head's left, v from the subnasal point to the tip, n down and out of it. In it
 
     ring    the detector's landmarks around an opening, drawn to the edge that near-frontal views agree on (dynamic
-            programming along the closed ring: Amini, Weymouth & Jain, 1990)
+            programming along the closed ring: Amini, Weymouth & Jain, 1990); where there is hardly one, there is no
+            opening (a plaster cast, a scan that was closed)
     patch   the mesh's vertices inside the ring and all that hides behind them, spread evenly over the plane (Tutte,
             1963), so that the model's own slit unfolds
     pocket  inside the ring, the patch goes up into the nose, deeper than the opening is wide, with a wider room
@@ -52,9 +53,10 @@ class NostrilOptions:
 
     margin_mm: skin around a ring that is spread out with it. off_mm, step_mm: where the edge is looked for, from within
     the ring to outside. prior_mm: how far (1 sd) the landmarks' ring is off. bend: how little neighbouring points of
-    the ring part (1/mm2). edge: weight of the strongest edge. depth: of a pocket, as a share of the diameter of a
-    circle as large as the opening. widening: of the room behind the rim. area_mm2: openings of other sizes are left
-    alone. least_cosine: of a view's direction against the base's; aside: its most, sideways.
+    the ring part (1/mm2). edge: weight of the strongest edge. contrast: least change of brightness a pixel around an
+    opening, as a share of it (open ones: 0.046 to 0.11; a closed one: 0.03). depth: of a pocket, as a share of the
+    diameter of a circle as large as the opening. widening: of the room behind the rim. area_mm2: openings of other
+    sizes are left alone. least_cosine: of a view's direction against the base's; aside: its most, sideways.
     """
 
     margin_mm: float = 1.2
@@ -63,6 +65,7 @@ class NostrilOptions:
     prior_mm: float = 1.5
     bend: float = 4.0
     edge: float = 3.0
+    contrast: float = 0.038
     depth: float = 1.5
     widening: float = 1.4
     area_mm2: tuple[float, float] = (8.0, 200.0)
@@ -107,9 +110,11 @@ def opened(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures: Ca
     inner = hidden(mesh, base.axes[2])
     free = anatomy.region("lips") < 0.5
     moved = local.copy()
-    for marks in RINGS:
-        ring = resampled(rounded(base.here(landmarks[list(marks)])))
-        ring = on_edges(mesh, base, ring, cameras, pictures, options)
+    rings, contrast = zip(*(on_edges(mesh, base, resampled(rounded(base.here(landmarks[list(marks)]))), cameras,
+                                     pictures, options) for marks in RINGS), strict=True)
+    if np.mean(contrast) < options.contrast:
+        return mesh, anatomy
+    for ring in rings:
         if not options.area_mm2[0] < abs(area(ring)) < options.area_mm2[1]:
             continue
         patch = patch_of(local, near, inner, free, ring, options.margin_mm)
@@ -174,8 +179,9 @@ def inside_mm(ring: Float[np.ndarray, "k d"], points: Float[np.ndarray, "n 2"]) 
 
 
 def on_edges(mesh: Mesh, base: Base, ring: Float[np.ndarray, "k 3"], cameras: Sequence[Camera],
-             pictures: Callable[[int], Picture], options: NostrilOptions) -> Float[np.ndarray, "k 3"]:
-    """The ring drawn in its plane to the edges of the pictures; as it is where no view looks under the nose."""
+             pictures: Callable[[int], Picture], options: NostrilOptions) -> tuple[Float[np.ndarray, "k 3"], float]:
+    """The ring drawn in its plane to the edges of the pictures, and the median change of brightness there (a share of
+    it a pixel); as it is, and inf, where no view looks under the nose."""
     tangent = np.roll(ring, -1, 0) - np.roll(ring, 1, 0)
     out = np.sign(area(ring)) * np.stack([tangent[:, 1], -tangent[:, 0]], 1)
     out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-9)
@@ -183,13 +189,14 @@ def on_edges(mesh: Mesh, base: Base, ring: Float[np.ndarray, "k 3"], cameras: Se
     flat = ring[:, None, :2] + off[None, :, None] * out[:, None]
     place = base.there(np.concatenate([flat, skin_height(mesh, base, flat)[..., None]], 2))
     towards = np.concatenate([out, np.zeros((len(out), 1))], 1) @ base.axes
-    strength = edge_strength(place, towards, base, ring, cameras, pictures, options)
+    strength, brightness = edge_strength(place, towards, base, ring, cameras, pictures, options)
     if strength is None:
-        return ring
+        return ring, np.inf
     usual = max(float(np.percentile(strength, 90)), 1.0)
     cost = (off / options.prior_mm)[None] ** 2 / 2 - options.edge * strength / usual
-    chosen = off[cheapest(cost, options.bend * (off[:, None] - off[None]) ** 2)]
-    return np.concatenate([ring[:, :2] + chosen[:, None] * out, ring[:, 2:]], 1)
+    states = cheapest(cost, options.bend * (off[:, None] - off[None]) ** 2)
+    contrast = float(np.median(strength[np.arange(len(ring)), states])) / max(brightness, 1.0)
+    return np.concatenate([ring[:, :2] + off[states, None] * out, ring[:, 2:]], 1), contrast
 
 
 def skin_height(mesh: Mesh, base: Base, flat: Float[np.ndarray, "k o 2"]) -> Float[np.ndarray, "k o"]:
@@ -204,10 +211,11 @@ def skin_height(mesh: Mesh, base: Base, flat: Float[np.ndarray, "k o 2"]) -> Flo
 
 def edge_strength(place: Float[np.ndarray, "k o 3"], towards: Float[np.ndarray, "k 3"], base: Base,
                   ring: Float[np.ndarray, "k 3"], cameras: Sequence[Camera], pictures: Callable[[int], Picture],
-                  options: NostrilOptions) -> Float[np.ndarray, "k o"] | None:
+                  options: NostrilOptions) -> tuple[Float[np.ndarray, "k o"] | None, float]:
     """How strongly (grey levels a pixel) brightness changes across the ring at each place, in the mean of the views
-    that look under the nose: a change of one sign in all is an edge of the head. None without such a view."""
-    total, count = np.zeros(place.shape[:2]), np.full(place.shape[:2], 1e-6)
+    that look under the nose (a change of one sign in all is an edge of the head), and how bright it is there (grey
+    level); None without such a view."""
+    total, count, bright = np.zeros(place.shape[:2]), np.full(place.shape[:2], 1e-6), []
     middle = base.there(ring).mean(0)
     for k, camera in enumerate(cameras):
         sight = (camera.position_mm - middle) / np.linalg.norm(camera.position_mm - middle)
@@ -218,12 +226,13 @@ def edge_strength(place: Float[np.ndarray, "k o 3"], towards: Float[np.ndarray, 
         across = camera.px_from_points((place + 0.5 * towards[:, None]).reshape(-1, 3)).reshape(px.shape) - px
         length = np.linalg.norm(across, axis=2)
         across /= np.maximum(length, 1e-6)[..., None]
+        bright.append(cv2.remap(grey, px.astype(np.float32), None, cv2.INTER_LINEAR).mean())
         slope = [cv2.remap(cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=3, scale=0.125), px.astype(np.float32), None,
                            cv2.INTER_LINEAR) for dx in (1, 0)]
         weight = np.minimum(2 * length, 2)  # foreshortened, an edge is a blur
         total += weight * (slope[0] * across[..., 0] + slope[1] * across[..., 1])
         count += weight
-    return None if count.max() < 1e-3 else np.abs(total / count)
+    return (np.abs(total / count), float(np.mean(bright))) if bright else (None, 0.0)
 
 
 def cheapest(cost: Float[np.ndarray, "k o"], step: Float[np.ndarray, "o o"]) -> Int[np.ndarray, "k"]:

@@ -25,6 +25,7 @@ from tests.recon.heads import camera_at
 
 CIRCLE = 5 * np.stack([np.cos(a := np.arange(200) / 200 * 2 * np.pi), np.sin(a), 0 * a], 1)
 GREY = np.full((640, 480, 3), 170, np.uint8)
+BELOW = [camera_at(0, -20)]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,19 @@ def ring_of(head, anatomy, side=0):
     landmarks = head.points(anatomy.pins478)
     base = Base.under(landmarks)
     return base, resampled(rounded(base.here(landmarks[list(RINGS[side])])))
+
+
+def painted(head, anatomy, cameras, inside=60):
+    """Pictures of grey skin with both openings of another brightness."""
+    def picture(k):
+        canvas = GREY.copy()
+        for side in (0, 1):
+            base, ring = ring_of(head, anatomy, side)
+            px = cameras[k].px_from_points(base.there(ring))
+            cv2.fillPoly(canvas, [np.round(px * 16).astype(np.int32)], (inside,) * 3, cv2.LINE_AA, 4)
+        return canvas
+
+    return picture
 
 
 def test_a_circle_has_its_area_and_depths():
@@ -81,22 +95,25 @@ def test_a_ring_is_drawn_to_the_edge_whether_the_hole_is_dark_or_bright(fine, da
         cv2.fillPoly(canvas, [np.round(px * 16).astype(np.int32)], (dark,) * 3, cv2.LINE_AA, 4)
         return canvas
 
-    found = on_edges(head, base, ring, cameras, picture, NostrilOptions())
+    found, contrast = on_edges(head, base, ring, cameras, picture, NostrilOptions())
     before, after = (np.abs(inside_mm(true, r[:, :2])).mean() for r in (ring, found))
     assert after < 0.5 * before and after < 0.6
+    assert contrast > 0.1
 
 
 def test_without_a_view_from_below_the_landmarks_ring_stands(fine):
     head, anatomy = fine
     base, ring = ring_of(head, anatomy)
     above = [camera_at(0, 60)]
-    np.testing.assert_array_equal(on_edges(head, base, ring, above, lambda k: GREY, NostrilOptions()), ring)
+    found, contrast = on_edges(head, base, ring, above, lambda k: GREY, NostrilOptions())
+    np.testing.assert_array_equal(found, ring)
+    assert contrast == np.inf
 
 
 def test_opening_sinks_what_lies_in_the_rings_and_moves_nothing_else(fine):
     head, anatomy = fine
     cameras = [camera_at(0, -20), camera_at(0, 0)]
-    after, pins = opened(head, anatomy, cameras, lambda k: GREY)
+    after, pins = opened(head, anatomy, cameras, painted(head, anatomy, cameras))
     moved = np.linalg.norm(after.vertices_mm - head.vertices_mm, axis=1)
     rings = head.points(anatomy.pins478)[[i for ring in RINGS for i in ring]]
     away = np.linalg.norm(head.vertices_mm[:, None] - rings, axis=2).min(1)
@@ -114,7 +131,7 @@ def test_opening_sinks_what_lies_in_the_rings_and_moves_nothing_else(fine):
 
 def test_pins_stay_where_they_were_in_space(fine):
     head, anatomy = fine
-    after, pins = opened(head, anatomy, [camera_at(0, -20)], lambda k: GREY)
+    after, pins = opened(head, anatomy, BELOW, painted(head, anatomy, BELOW))
     for name in ("pins478", "pin_points"):
         was, now = head.points(getattr(anatomy, name)), after.points(getattr(pins, name))
         gap = np.linalg.norm(now - was, axis=1)
@@ -138,5 +155,20 @@ def test_curved_edges_keep_the_coarse_vertices_and_leave_a_plane_flat(model, mes
 
 def test_openings_of_no_nostrils_size_are_left_alone(fine):
     head, anatomy = fine
-    after, _ = opened(head, anatomy, [camera_at(0, -20)], lambda k: GREY, NostrilOptions(area_mm2=(1.0, 2.0)))
+    after, _ = opened(head, anatomy, BELOW, painted(head, anatomy, BELOW), NostrilOptions(area_mm2=(1.0, 2.0)))
     np.testing.assert_array_equal(after.vertices_mm, head.vertices_mm)
+
+
+@pytest.mark.parametrize(("inside", "there"), [(60, True), (250, True), (170, False), (160, False)])
+def test_where_hardly_an_edge_is_there_is_no_opening(fine, inside, there):
+    """A scan that was closed, a cast: nothing is opened that no picture shows."""
+    head, anatomy = fine
+    after, pins = opened(head, anatomy, BELOW, painted(head, anatomy, BELOW, inside))
+    assert (after.vertices_mm != head.vertices_mm).any() == there
+    assert there or pins is anatomy
+
+
+def test_without_a_view_from_below_nostrils_are_opened_as_on_all_people(fine):
+    head, anatomy = fine
+    after, _ = opened(head, anatomy, [camera_at(0, 60)], lambda k: GREY)
+    assert (after.vertices_mm != head.vertices_mm).any()
