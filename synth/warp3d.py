@@ -23,6 +23,7 @@ from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
+from synth.far_eye import REACH_MM, with_eye
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.register import registered
@@ -80,7 +81,8 @@ class Warped(NamedTuple):
 def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
            person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0,
-           still: Bool[np.ndarray, "h w"] | None = None, options: WarpOptions = WARP) -> Warped:
+           still: Bool[np.ndarray, "h w"] | None = None, eyes: Bool[np.ndarray, "h w"] | None = None,
+           options: WarpOptions = WARP) -> Warped:
     """The frame after the operation; a copy of the frame where `flow` is None (nothing moves).
 
     light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
@@ -101,8 +103,9 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
-    scene = Scene(part, flow, plate, None if person is None else person[flow.window], options)
-    own = motion(scene, flow, None if still is None else still[flow.window])
+    person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
+    scene = Scene(part, flow, plate, person, eyes, options)
+    own = motion(scene, flow, still)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
@@ -188,14 +191,16 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
         (contour.behind | unseen) & np.isfinite(flow.depth_after_mm))
+    another = contour.apart & np.isfinite(flow.depth_after_mm)
+    shown = upheld(another, unseen)
+    trust *= ~(another & ~shown & (person < 0.5))
     touched = (trust > 0) & ((soft > 0) | (contour.share > 0) | (contour.stretched > 0))  # elsewhere all are alike
     fade, soft = taper[touched], soft[touched][:, None]
     layered, _ = scene.fetched(flow.flow_px[touched] * fade, touched)
     layered += soft * (skin[touched] - layered)
     front, opaque = scene.fetched(contour.flow_px[touched] * fade, touched)
     if scene.behind is not None:  # what the front thing ends before is not the backdrop there, but this skin
-        there = upheld(contour.apart & np.isfinite(flow.depth_after_mm), unseen)[touched]
-        front += ((1 - opaque) * there)[:, None] * (layered - scene.behind[touched])
+        front += ((1 - opaque) * shown[touched])[:, None] * (layered - scene.behind[touched])
     layered += contour.share[touched][:, None] * (front - layered)
     color[touched] += trust[touched][:, None] * (layered - color[touched])
     return color
@@ -213,7 +218,8 @@ class Scene:
     """The window before the operation: frame, moving contours, backdrop and matte."""
 
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
-                 person: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> None:
+                 person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions
+                 ) -> None:
         self.frame = part.astype(np.float32)
         before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
@@ -235,6 +241,10 @@ class Scene:
             free &= signed_distance(person) < -options.backdrop.person_mm * flow.px_per_mm
         self.behind = backdrop(part, free, (self.s < reach) | near, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
+        if eyes is not None:
+            behind = with_eye(self.behind, self.frame, self.person, self.s, rim, eyes, REACH_MM * flow.px_per_mm)
+            if behind is not None:
+                self.behind, self.person = behind, matte(self.frame, behind, self.s, rim)
         beside = shown_beside(self.person, before, rim, flow.px_per_mm, options.outline)
         self.contour = self.narrowed(self.contour, flow, beside, options.outline.soft_px)
 
