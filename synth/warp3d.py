@@ -27,7 +27,7 @@ from synth.far_eye import REACH_MM, with_eye
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.register import registered
-from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
+from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
 """The head's texture (sRGB 0..255) in the window, before and after."""
@@ -188,6 +188,9 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     if contour is None:  # what hid it is gone altogether: there is nothing to compare with
         back, _ = scene.fetched(flow.flow_px * taper)
         return back + soft[..., None] * (skin - back)
+    around = cv2.dilate(unseen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    beside = contour.behind & np.isfinite(flow.depth_after_mm) & drawn & ~around
+    skin = adjoining(skin, color, beside, flow.px_per_mm, options.reveal)
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
         (contour.behind | unseen) & np.isfinite(flow.depth_after_mm))

@@ -11,7 +11,7 @@ RIM, REACH = 4.0, 6.0
 
 
 def scene(with_an_eye: bool = True) -> tuple[np.ndarray, ...]:
-    """A nose left of x = 30, an eye beyond it in rows 20 to 29, before a wall: frame, wall, matte, s, where eyes may be.
+    """A nose left of x = 30, beyond it an eye (rows 20 to 29) before a wall: frame, wall, matte, s, where eyes may be.
     """
     frame = np.broadcast_to(WALL, (50, 60, 3)).astype(np.float32).copy()
     frame[:, :30] = SKIN
