@@ -40,6 +40,8 @@ UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
 skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
 RIM = 3.0
 """So far (mm) from a contour the fitted head may have the pictured one."""
+LEFT = 0.6
+"""A pixel that shows so much more of the person than it would with all of the contour's motion shows a ghost."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
@@ -137,9 +139,22 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     own = flow.flow_px * taper
     if contour is None:
         return own
-    own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
+    whole = contour.flow_px * taper
+    own = own + contour.stretched[..., None] * (whole - own)
+    left = left_behind(scene, flow, own, whole)
+    own[left] = whole[left]
     free = near(contour, flow, own)
     return following(own, free if still is None else free & ~still)
+
+
+def left_behind(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"], whole: Float[np.ndarray, "h w 2"]
+                ) -> Bool[np.ndarray, "h w"]:
+    """Pixels beside the head after that would show what the contour's whole motion takes away from them."""
+    left = np.isinf(flow.depth_after_mm) & (largest(np.abs(whole - own)) > 0.1) & (flow.mask > 0)
+    if left.any():
+        shown, rest = (scene.person_at(u[left], left) for u in (own, whole))
+        left[left] = shown > rest + LEFT
+    return left
 
 
 def tapered(flow: Correspondence) -> Float[np.ndarray, "h w 1"]:
@@ -265,10 +280,16 @@ class Scene:
             Float[np.ndarray, "*n 3"], Float[np.ndarray, "*n"]]:
         """I(q) + (1 - a(q)) (B(p) - B(q)), and a(q): of all pixels p, or of some, as a list."""
         at = (self.x[where] + u[..., 0], self.y[where] + u[..., 1])
-        color, person = drawn_from(self.frame, at, cv2.INTER_LANCZOS4), drawn_from(self.person, at, cv2.INTER_LINEAR)
+        color, person = drawn_from(self.frame, at, cv2.INTER_LANCZOS4), self.person_at(u, where)
         if self.behind is not None:
             color += (1 - person)[..., None] * (self.behind[where] - drawn_from(self.behind, at, cv2.INTER_LINEAR))
         return color, person
+
+
+    def person_at(self, u: Float[np.ndarray, "*n 2"], where: Bool[np.ndarray, "h w"] | slice = slice(None)) -> Float[
+            np.ndarray, "*n"]:
+        """a(q) of all pixels p, or of some, as a list."""
+        return drawn_from(self.person, (self.x[where] + u[..., 0], self.y[where] + u[..., 1]), cv2.INTER_LINEAR)
 
 
 LIST_PX = 4096

@@ -11,7 +11,7 @@ from synth.backdrop import Plate, backdrop, matte, nearest_known, serves, signed
 from synth.contours import along, beyond, contours
 from synth.relight import light_ratio
 from synth.reveal import adjoining, agreement, hidden, matched, occluded
-from synth.warp3d import LIST_PX, WARP, drawn_from, upheld, warp3d
+from synth.warp3d import LIST_PX, WARP, drawn_from, upheld, warp3d, warped
 from tests.synth.bent import Bent, bent
 
 VIEWS = [0.0, 30.0, -30.0, 75.0, -75.0]
@@ -62,6 +62,18 @@ def test_without_a_plate_no_ghost_of_the_nose_stays() -> None:
     bare = s.rasterizers[0](s.camera).covered & (signed_distance(s.rasterizers[1](s.camera).covered) < -2)
     assert np.median(np.abs(made.astype(float) - s.wall)[bare]) < 0.6 * np.median(
         np.abs(s.before.astype(float) - s.wall)[bare])
+
+
+@pytest.mark.parametrize("yaw_deg", [75.0, -75.0])
+def test_a_contour_that_ends_too_soon_leaves_no_ghost(yaw_deg: float) -> None:
+    """Where motion fades to nothing within two pixels the old nose would stay beside the new one."""
+    s = bent(yaw_deg, (0.0, 0.0, -8.0))
+    flow = s.seen.correspondence
+    short = dataclasses.replace(WARP.contour, rim_mm=0.3, fade_mm=0.3, stretch=0.1, bare=1.0)
+    made = warped(s.before, flow, None, s.plate, s.skins, options=dataclasses.replace(WARP, contour=short)).picture
+    before, after = (signed_distance(r(s.camera).covered) for r in s.rasterizers)
+    bare = (before > 2) & (after < -2)
+    assert bare.sum() > 50 and np.abs(made.astype(float) - s.wall)[bare].mean() < 8
 
 
 def test_a_larger_nose_covers_the_wall() -> None:
