@@ -149,8 +149,9 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
 
 def left_behind(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"], whole: Float[np.ndarray, "h w 2"]
                 ) -> Bool[np.ndarray, "h w"]:
-    """Pixels beside the head after that would show what the contour's whole motion takes away from them."""
-    left = np.isinf(flow.depth_after_mm) & (largest(np.abs(whole - own)) > 0.1) & (flow.mask > 0)
+    """Pixels that the head leaves and that would show what the contour's whole motion takes away from them."""
+    uncovered = np.isinf(flow.depth_after_mm) & np.isfinite(flow.depth_before_mm)  # beside it: a cheek that fits worse
+    left = uncovered & (largest(np.abs(whole - own)) > 0.1) & (flow.mask > 0)
     if left.any():
         shown, rest = (scene.person_at(u[left], left) for u in (own, whole))
         left[left] = shown > rest + LEFT
