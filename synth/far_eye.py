@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from synth.backdrop import NOISE, skin_beside, unlike
+from synth.backdrop import NOISE, matte, skin_beside, unlike
 from synth.outlines import nearest
 
 REACH_MM = 3.0
@@ -19,13 +19,34 @@ EYE, SOME = 5 * NOISE, 2 * NOISE
 
 
 def with_eye(behind: Float[np.ndarray, "h w 3"], frame: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"],
-             s: Float[np.ndarray, "h w"], rim_px: float, eyes: Bool[np.ndarray, "h w"], reach_px: float) -> Float[
-                 np.ndarray, "h w 3"] | None:
-    """The backdrop with the eye that is seen before it, which goes on under the nose; None where none is.
+             s: Float[np.ndarray, "h w"], rim_px: float, eyes: Bool[np.ndarray, "h w"], reach_px: float) -> tuple[
+                 Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]] | None:
+    """The backdrop with the eye that is seen before it, and the matte before both; None where no eye is.
 
     person: the matte of who is seen before `behind`. s: signed distance from the fitted outline. eyes: where eyes may
-    be.
+    be; only what is near them is looked at.
     """
+    rows, columns = (np.flatnonzero(eyes.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    reach = round(reach_px + 3 * rim_px)  # beyond, nothing is felt of the matte's blur
+    near = tuple(slice(max(at[0] - reach, 0), at[-1] + reach + 1) for at in (rows, columns))
+    part = [np.ascontiguousarray(values[near]) for values in (behind, frame, person, s, eyes)]
+    found = eye_behind(*part[:4], rim_px, part[4], reach_px)
+    if found is None:
+        return None
+    changed = np.any(found != part[0], axis=-1)
+    changed = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    behind, person = behind.copy(), person.copy()
+    behind[near] = found
+    person[near][changed] = matte(part[1], found, part[3], rim_px)[changed]
+    return behind, person
+
+
+def eye_behind(behind: Float[np.ndarray, "h w 3"], frame: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"],
+               s: Float[np.ndarray, "h w"], rim_px: float, eyes: Bool[np.ndarray, "h w"], reach_px: float) -> Float[
+                   np.ndarray, "h w 3"] | None:
+    """The backdrop with the eye, which goes on under the nose; None where none is seen."""
     eye = seen_beyond(frame, behind, s, rim_px, eyes)
     if not eye.any():
         return None

@@ -261,9 +261,8 @@ class Scene:
         self.behind = backdrop(part, free, (self.s < reach) | near, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
         if eyes is not None:
-            behind = with_eye(self.behind, self.frame, self.person, self.s, rim, eyes, REACH_MM * flow.px_per_mm)
-            if behind is not None:
-                self.behind, self.person = behind, matte(self.frame, behind, self.s, rim)
+            found = with_eye(self.behind, self.frame, self.person, self.s, rim, eyes, REACH_MM * flow.px_per_mm)
+            self.behind, self.person = (self.behind, self.person) if found is None else found
         beside = shown_beside(self.person, before, rim, flow.px_per_mm, options.outline)
         self.contour = self.narrowed(self.contour, flow, beside, options.outline.soft_px)
 
