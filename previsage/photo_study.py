@@ -36,7 +36,7 @@ from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, looks, with_ski
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from recon.texture import Looks
-from render.flow import Seen, windowed
+from render.flow import windowed
 from synth.photo_file import PhotoFile
 from synth.spectacles import frames
 

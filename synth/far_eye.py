@@ -31,15 +31,14 @@ def with_eye(behind: Float[np.ndarray, "h w 3"], frame: Float[np.ndarray, "h w 3
         return None
     reach = round(reach_px + 3 * rim_px)  # beyond, nothing is felt of the matte's blur
     near = tuple(slice(max(at[0] - reach, 0), at[-1] + reach + 1) for at in (rows, columns))
-    part = [np.ascontiguousarray(values[near]) for values in (behind, frame, person, s, eyes)]
-    found = eye_behind(*part[:4], rim_px, part[4], reach_px)
+    found = eye_behind(behind[near], frame[near], person[near], s[near], rim_px, eyes[near], reach_px)
     if found is None:
         return None
-    changed = np.any(found != part[0], axis=-1)
+    changed = np.any(found != behind[near], axis=-1)
     changed = cv2.dilate(changed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     behind, person = behind.copy(), person.copy()
     behind[near] = found
-    person[near][changed] = matte(part[1], found, part[3], rim_px)[changed]
+    person[near][changed] = matte(frame[near], found, s[near], rim_px)[changed]
     return behind, person
 
 
