@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from core.camera import Camera
+from core.correspondence import Correspondence
 from core.errors import InputRefused
 from core.face_model import FaceModel
 from core.plan import Plan
@@ -35,9 +36,8 @@ from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, looks, with_ski
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from recon.texture import Looks
-from render.flow import Seen, windowed
+from render.flow import windowed
 from synth.photo_file import PhotoFile
-from synth.rigid_parts import rigid_parts
 from synth.spectacles import frames
 
 AROUND, HAIR = 1.15, 0.35
@@ -223,12 +223,12 @@ class PhotoStudio(Studio):
         """The head's skin is this photo's, and shows nothing that it hides."""
         return True
 
-    def still(self, frame: UInt8[np.ndarray, "h w 3"], camera: Camera, seen: Seen) -> Bool[np.ndarray, "h w"]:
-        """As the network sees them."""
+    def landmarks(self, camera: Camera, flow: Correspondence, frame: UInt8[np.ndarray, "h w 3"]) -> tuple[
+            Float[np.ndarray, "478 2"], tuple[int, int], Bool[np.ndarray, "478"]]:
+        """Those that the network sees."""
         study = self.study
         corner = [study.window[1].start, study.window[0].start]
-        return rigid_parts(study.head.face.points_px[:, :2] - corner, (frame.shape[0], frame.shape[1]),
-                           study.head.visible > 0)
+        return (study.head.face.points_px[:, :2] - corner, (frame.shape[0], frame.shape[1]), study.head.visible > 0)
 
     def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         """A picture of this studio in the photo's own colours."""

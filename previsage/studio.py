@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from core.camera import Camera
+from core.correspondence import Correspondence
 from core.files import read_json
 from core.mesh import Mesh
 from core.progress import Progress, silent
@@ -21,8 +22,9 @@ from render.flow import Seen, correspondence, skins
 from render.mipmap import Mipmap
 from render.rasterize import Rasterizer
 from synth.backdrop import Plate, serves, still_plate
+from synth.far_eye import REACH_MM
 from synth.relight import Shade, light_ratio
-from synth.rigid_parts import rigid_parts
+from synth.rigid_parts import far_eyes, rigid_parts
 from synth.spectacles import OUTER, frames, without
 from synth.warp3d import warped
 
@@ -146,12 +148,22 @@ class Studio:
 
     def still(self, frame: Picture, camera: Camera, seen: Seen) -> Bool[np.ndarray, "h w"]:
         """Eyes and teeth in a frame, as the fitted head has them."""
+        return rigid_parts(*self.landmarks(camera, seen.correspondence, frame))
+
+    def far_eyes(self, frame: Picture, camera: Camera, seen: Seen) -> Bool[np.ndarray, "h w"]:
+        """Where a frame may show an eye beyond the bridge of the nose that hides it."""
+        flow = seen.correspondence
+        return far_eyes(*self.landmarks(camera, flow, frame), REACH_MM * flow.px_per_mm)
+
+    def landmarks(self, camera: Camera, flow: Correspondence, frame: Picture) -> tuple[
+            Float[np.ndarray, "478 2"], tuple[int, int], Bool[np.ndarray, "478"]]:
+        """The fitted head's landmarks (px) in a frame, the frame's size (h, w), and which of them it shows."""
         points = self.head.mesh.points(self.head.anatomy.pins478)
-        px, flow = camera.px_from_points(points), seen.correspondence
+        px = camera.px_from_points(points)
         height, width = flow.mask.shape
         x, y = np.clip(np.rint(px - (flow.left, flow.top)), 0, (width - 1, height - 1)).astype(int).T
         in_front = camera.cam_from_points(points)[:, 2] < flow.depth_before_mm[y, x] + HIDDEN_MM
-        return rigid_parts(px, (frame.shape[0], frame.shape[1]), in_front)
+        return px, (frame.shape[0], frame.shape[1]), in_front
 
     def shade(self, camera: Camera) -> Shade | None:
         """The fitted light as this camera's frame shows it; None in a case without one."""
@@ -178,7 +190,7 @@ class Studio:
         shade = self.shade(view.camera)
         light = None if shade is None else light_ratio(seen.correspondence, shade)
         drawn = warped(frame, seen.correspondence, light, plate, None if self.alone else draw, person,
-                       self.misfit_mm, self.still(frame, view.camera, seen))
+                       self.misfit_mm, self.still(frame, view.camera, seen), self.far_eyes(frame, view.camera, seen))
         return whole(frame=frame, picture=drawn.picture, worn=worn, light=light,
                      drawn_px=drawn.drawn_px if self.alone else None)
 

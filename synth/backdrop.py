@@ -129,19 +129,34 @@ def matte(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"],
     """a, 0..1: one inside the rim, zero outside but where something else than the backdrop is seen (hair, a hand); on
     the rim by colour, or, where person and backdrop look alike, by the fitted silhouette; on the head's side of it what
     is like neither (an eye, a brow) is the person's."""
-    core = (s > rim_px).astype(np.float32)
-    weight = blurred(core, rim_px)
-    person = blurred(frame * core[..., None], rim_px) / np.maximum(weight, 1e-3)[..., None]
+    person = skin_beside(frame, s, rim_px)
     apart = person - behind
     square = sum_of(apart**2)
     along = sum_of((frame - behind) * apart) / np.maximum(square, 1)
     by_colour = smoothstep(along * (1 + 2 * SURE) - SURE)
-    neither = length(frame - behind - np.clip(along, 0, 1)[..., None] * apart) - uneven(behind)
+    neither = unlike(frame, behind, person)
     trust = smoothstep((np.sqrt(square) - SHADED) / (1.5 * SHADED))
     on_rim = trust * by_colour + (1 - trust) * smoothstep((s + 1) / 2)
     on_rim = np.maximum(on_rim, smoothstep((neither - NOISE) / (2.5 * NOISE)) * smoothstep((s + 1) / 2))
     other = smoothstep((length(frame - behind) - NOISE) / (2.5 * NOISE))
     return np.where(s >= rim_px, 1, np.where(s <= -rim_px, other, on_rim)).astype(np.float32)
+
+
+def skin_beside(frame: Float[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"], rim_px: float) -> Float[
+        np.ndarray, "h w 3"]:
+    """The person's mean colour inside the rim nearby."""
+    core = (s > rim_px).astype(np.float32)
+    weight = blurred(core, rim_px)
+    return blurred(frame * core[..., None], rim_px) / np.maximum(weight, 1e-3)[..., None]
+
+
+def unlike(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w 3"]
+           ) -> Float[np.ndarray, "h w"]:
+    """By how much (grey levels) a pixel is no mixture of person and backdrop."""
+    apart = person - behind
+    along = sum_of((frame - behind) * apart) / np.maximum(sum_of(apart**2), 1)
+    other: np.ndarray = length(frame - behind - np.clip(along, 0, 1)[..., None] * apart) - uneven(behind)
+    return other
 
 
 def uneven(behind: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

@@ -27,7 +27,7 @@ runs away from the eye."""
 
 @record
 class ContourOptions:
-    """jump_mm, jump_px: steps of depth and motion between neighbours that make a contour. rim_mm: how far the
+    """jump_mm, jump_px: steps of depth, beyond those beside it, and of motion that make a contour. rim_mm: how far the
     photographed silhouette may lie beyond the fitted one, and bare times that before the background. fade_mm: over
     which its motion ends where what lies behind is another layer, or where nothing is uncovered. stretch: elsewhere the
     motion ends over so many times the width that it uncovers, so that nothing folds (above 1.5). even_mm: over which a
@@ -71,11 +71,24 @@ def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w
     for axis in (0, 1):
         first = (slice(None, -1), slice(None)) if axis == 0 else (slice(None), slice(None, -1))
         second = (slice(1, None), slice(None)) if axis == 0 else (slice(None), slice(1, None))
-        step = depth_mm[second] - depth_mm[first]
+        step = steeper(depth_mm[second] - depth_mm[first], axis)
         apart = largest(np.abs(flow_px[second] - flow_px[first])) > options.jump_px
         found[first] |= apart & (step > options.jump_mm)
         found[second] |= apart & (step < -options.jump_mm)
     return found
+
+
+def steeper(step_mm: Float[np.ndarray, "a b"], axis: int) -> Float[np.ndarray, "a b"]:
+    """By how much each step of depth goes beyond those beside it that are alike: in its direction, up to twice as
+    large. A flank that is seen to run away from the eye has many of them, and is no contour."""
+    if not step_mm.size:
+        return step_mm
+    edges = cv2.copyMakeBorder(step_mm, *((1, 1, 0, 0) if axis == 0 else (0, 0, 1, 1)), cv2.BORDER_REPLICATE)
+    size, most = np.abs(step_mm), np.zeros_like(step_mm)
+    for beside in (edges[:-2], edges[2:]) if axis == 0 else (edges[:, :-2], edges[:, 2:]):
+        alike = (beside * step_mm > 0) & (np.abs(beside) <= 2 * size)
+        most = np.maximum(most, np.where(alike, np.abs(beside), 0))
+    return np.sign(step_mm) * (size - most)
 
 
 def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"], px_per_mm: float,

@@ -14,6 +14,9 @@ from synth.blur import blurred
 from synth.contours import Beyond
 from synth.outlines import FAR_MM
 
+FAINT = 8.0
+"""Where less (grey levels) of the picture than this reaches, it does not tell the texture's colours."""
+
 
 @record
 class RevealOptions:
@@ -72,6 +75,18 @@ def matched(frame: Float[np.ndarray, "h w 3"], skin_before: Float[np.ndarray, "h
     np.clip(gain, 0.75, 1.33, out=gain)
     gain *= skin_after
     return gain
+
+
+def adjoining(skin: Float[np.ndarray, "h w 3"], picture: Float[np.ndarray, "h w 3"], beside: Bool[np.ndarray, "h w"],
+              px_per_mm: float, options: RevealOptions = REVEAL) -> Float[np.ndarray, "h w 3"]:
+    """The texture brought on to the picture's colours `beside` what was hidden, on the same side of the contour: first
+    over the whole neighbourhood, then close by, so that no edge shows where the two meet."""
+    weight = beside[..., None].astype(np.float32)
+    for over_mm in (options.match_mm, options.local_mm):
+        sigma = max(over_mm * px_per_mm, 1.0)
+        gain, below = (blurred(part * weight, sigma) + np.float32(FAINT) for part in (picture, skin))
+        skin = skin * np.clip(gain / below, 0.75, 1.33)
+    return skin
 
 
 def agreement(skin: Float[np.ndarray, "h w 3"], stretched: Float[np.ndarray, "h w 3"], unseen: Bool[np.ndarray, "h w"],

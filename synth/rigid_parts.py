@@ -31,6 +31,18 @@ def rigid_parts(points_px: Float[np.ndarray, "478 2"], shape: tuple[int, int],
     return mask > 0
 
 
+def far_eyes(points_px: Float[np.ndarray, "478 2"], shape: tuple[int, int], seen: Bool[np.ndarray, "478"],
+             reach_px: float) -> Bool[np.ndarray, "h w"]:
+    """Where an eye may peep out behind the nose: about those of which less than half is seen."""
+    mask = np.zeros(shape, np.uint8)
+    for eye in EYES:
+        if seen[list(eye)].mean() < 0.5:
+            corners = [np.rint(points_px[list(eye)] * 2**FRACTION).astype(np.int32)]
+            cv2.fillPoly(mask, corners, 1, shift=FRACTION)
+            cv2.polylines(mask, corners, True, 1, thickness=max(1, round(2 * reach_px)), shift=FRACTION)
+    return mask > 0
+
+
 def rigid_edges(points_px: Float[np.ndarray, "478 2"]) -> list[int]:
     """The landmarks on the outlines of these parts: the lids' edges, and where the lips part, theirs."""
     return [*EYES[0], *EYES[1], *(INNER_LIPS if mouth_open(points_px) else ())]

@@ -23,10 +23,11 @@ from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
+from synth.far_eye import REACH_MM, with_eye
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.register import registered
-from synth.reveal import REVEAL, RevealOptions, agreement, hidden, matched, occluded
+from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
 """The head's texture (sRGB 0..255) in the window, before and after."""
@@ -39,6 +40,8 @@ UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
 skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
 RIM = 3.0
 """So far (mm) from a contour the fitted head may have the pictured one."""
+LEFT = 0.6
+"""A pixel that shows so much more of the person than it would with all of the contour's motion shows a ghost."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
@@ -80,7 +83,8 @@ class Warped(NamedTuple):
 def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
            person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0,
-           still: Bool[np.ndarray, "h w"] | None = None, options: WarpOptions = WARP) -> Warped:
+           still: Bool[np.ndarray, "h w"] | None = None, eyes: Bool[np.ndarray, "h w"] | None = None,
+           options: WarpOptions = WARP) -> Warped:
     """The frame after the operation; a copy of the frame where `flow` is None (nothing moves).
 
     light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
@@ -101,8 +105,9 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
-    scene = Scene(part, flow, plate, None if person is None else person[flow.window], options)
-    own = motion(scene, flow, None if still is None else still[flow.window])
+    person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
+    scene = Scene(part, flow, plate, person, eyes, options)
+    own = motion(scene, flow, still)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
@@ -134,9 +139,23 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     own = flow.flow_px * taper
     if contour is None:
         return own
-    own = own + contour.stretched[..., None] * (contour.flow_px * taper - own)
+    whole = contour.flow_px * taper
+    own = own + contour.stretched[..., None] * (whole - own)
+    left = left_behind(scene, flow, own, whole)
+    own[left] = whole[left]
     free = near(contour, flow, own)
     return following(own, free if still is None else free & ~still)
+
+
+def left_behind(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"], whole: Float[np.ndarray, "h w 2"]
+                ) -> Bool[np.ndarray, "h w"]:
+    """Pixels that the head leaves and that would show what the contour's whole motion takes away from them."""
+    uncovered = np.isinf(flow.depth_after_mm) & np.isfinite(flow.depth_before_mm)  # beside it: a cheek that fits worse
+    left = uncovered & (largest(np.abs(whole - own)) > 0.1) & (flow.mask > 0)
+    if left.any():
+        shown, rest = (scene.person_at(u[left], left) for u in (own, whole))
+        left[left] = shown > rest + LEFT
+    return left
 
 
 def tapered(flow: Correspondence) -> Float[np.ndarray, "h w 1"]:
@@ -185,17 +204,22 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     if contour is None:  # what hid it is gone altogether: there is nothing to compare with
         back, _ = scene.fetched(flow.flow_px * taper)
         return back + soft[..., None] * (skin - back)
+    around = cv2.dilate(unseen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    beside = contour.behind & np.isfinite(flow.depth_after_mm) & drawn & ~around
+    skin = adjoining(skin, color, beside, flow.px_per_mm, options.reveal)
     told = unseen & (person > 0.5) if options.reveal.sure else unseen  # a stretched wall says nothing of skin
     trust = agreement(skin, color, told, flow.px_per_mm, options.reveal) * (
         (contour.behind | unseen) & np.isfinite(flow.depth_after_mm))
+    another = contour.apart & np.isfinite(flow.depth_after_mm)
+    shown = upheld(another, unseen)
+    trust *= ~(another & ~shown & (person < 0.5))
     touched = (trust > 0) & ((soft > 0) | (contour.share > 0) | (contour.stretched > 0))  # elsewhere all are alike
     fade, soft = taper[touched], soft[touched][:, None]
     layered, _ = scene.fetched(flow.flow_px[touched] * fade, touched)
     layered += soft * (skin[touched] - layered)
     front, opaque = scene.fetched(contour.flow_px[touched] * fade, touched)
     if scene.behind is not None:  # what the front thing ends before is not the backdrop there, but this skin
-        there = upheld(contour.apart & np.isfinite(flow.depth_after_mm), unseen)[touched]
-        front += ((1 - opaque) * there)[:, None] * (layered - scene.behind[touched])
+        front += ((1 - opaque) * shown[touched])[:, None] * (layered - scene.behind[touched])
     layered += contour.share[touched][:, None] * (front - layered)
     color[touched] += trust[touched][:, None] * (layered - color[touched])
     return color
@@ -213,7 +237,8 @@ class Scene:
     """The window before the operation: frame, moving contours, backdrop and matte."""
 
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
-                 person: Bool[np.ndarray, "h w"] | None, options: WarpOptions) -> None:
+                 person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions
+                 ) -> None:
         self.frame = part.astype(np.float32)
         before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
@@ -235,6 +260,9 @@ class Scene:
             free &= signed_distance(person) < -options.backdrop.person_mm * flow.px_per_mm
         self.behind = backdrop(part, free, (self.s < reach) | near, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
+        if eyes is not None:
+            found = with_eye(self.behind, self.frame, self.person, self.s, rim, eyes, REACH_MM * flow.px_per_mm)
+            self.behind, self.person = (self.behind, self.person) if found is None else found
         beside = shown_beside(self.person, before, rim, flow.px_per_mm, options.outline)
         self.contour = self.narrowed(self.contour, flow, beside, options.outline.soft_px)
 
@@ -252,10 +280,16 @@ class Scene:
             Float[np.ndarray, "*n 3"], Float[np.ndarray, "*n"]]:
         """I(q) + (1 - a(q)) (B(p) - B(q)), and a(q): of all pixels p, or of some, as a list."""
         at = (self.x[where] + u[..., 0], self.y[where] + u[..., 1])
-        color, person = drawn_from(self.frame, at, cv2.INTER_LANCZOS4), drawn_from(self.person, at, cv2.INTER_LINEAR)
+        color, person = drawn_from(self.frame, at, cv2.INTER_LANCZOS4), self.person_at(u, where)
         if self.behind is not None:
             color += (1 - person)[..., None] * (self.behind[where] - drawn_from(self.behind, at, cv2.INTER_LINEAR))
         return color, person
+
+
+    def person_at(self, u: Float[np.ndarray, "*n 2"], where: Bool[np.ndarray, "h w"] | slice = slice(None)) -> Float[
+            np.ndarray, "*n"]:
+        """a(q) of all pixels p, or of some, as a list."""
+        return drawn_from(self.person, (self.x[where] + u[..., 0], self.y[where] + u[..., 1]), cv2.INTER_LINEAR)
 
 
 LIST_PX = 4096

@@ -8,10 +8,10 @@ import pytest
 
 from core.correspondence import Correspondence
 from synth.backdrop import Plate, backdrop, matte, nearest_known, serves, signed_distance, still_plate
-from synth.contours import along, beyond
+from synth.contours import along, beyond, contours
 from synth.relight import light_ratio
-from synth.reveal import agreement, hidden, matched, occluded
-from synth.warp3d import LIST_PX, WARP, drawn_from, upheld, warp3d
+from synth.reveal import adjoining, agreement, hidden, matched, occluded
+from synth.warp3d import LIST_PX, WARP, drawn_from, upheld, warp3d, warped
 from tests.synth.bent import Bent, bent
 
 VIEWS = [0.0, 30.0, -30.0, 75.0, -75.0]
@@ -62,6 +62,18 @@ def test_without_a_plate_no_ghost_of_the_nose_stays() -> None:
     bare = s.rasterizers[0](s.camera).covered & (signed_distance(s.rasterizers[1](s.camera).covered) < -2)
     assert np.median(np.abs(made.astype(float) - s.wall)[bare]) < 0.6 * np.median(
         np.abs(s.before.astype(float) - s.wall)[bare])
+
+
+@pytest.mark.parametrize("yaw_deg", [75.0, -75.0])
+def test_a_contour_that_ends_too_soon_leaves_no_ghost(yaw_deg: float) -> None:
+    """Where motion fades to nothing within two pixels the old nose would stay beside the new one."""
+    s = bent(yaw_deg, (0.0, 0.0, -8.0))
+    flow = s.seen.correspondence
+    short = dataclasses.replace(WARP.contour, rim_mm=0.3, fade_mm=0.3, stretch=0.1, bare=1.0)
+    made = warped(s.before, flow, None, s.plate, s.skins, options=dataclasses.replace(WARP, contour=short)).picture
+    before, after = (signed_distance(r(s.camera).covered) for r in s.rasterizers)
+    bare = (before > 2) & (after < -2)
+    assert bare.sum() > 50 and np.abs(made.astype(float) - s.wall)[bare].mean() < 8
 
 
 def test_a_larger_nose_covers_the_wall() -> None:
@@ -160,6 +172,20 @@ def test_no_contour_no_motion_beyond_it() -> None:
     assert found is not None and found.stretched[~found.behind].max() == 0
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_flank_that_is_seen_is_no_contour_however_steep(turned: bool) -> None:
+    """What runs away by 3 mm in each pixel is one skin; a step of 6 mm at its end is where another thing begins."""
+    depth = np.broadcast_to(np.cumsum([0, 0, 0, 3, 3, 3, 3, 0, 0, 0.0]), (8, 10)).astype(np.float32).copy()
+    motion = np.zeros((8, 10, 2), np.float32)
+    motion[..., 1] = np.linspace(4, 0, 10)  # by 0.44 px from one to the next
+    def found(of: np.ndarray) -> np.ndarray:
+        return contours(of.T, motion.transpose(1, 0, 2)).T if turned else contours(of, motion)
+    assert not found(depth).any()
+    depth[:, 7:] += 6
+    assert np.array_equal(np.flatnonzero(found(depth).any(0)), [6]) and found(depth)[:, 6].all()
+    assert np.array_equal(np.flatnonzero(found(depth[:, ::-1]).any(0)), [3])
+
+
 def test_skin_behind_the_nose_is_hidden_until_the_nose_is_smaller() -> None:
     """Against rays to the points themselves."""
     s = bent(60.0, (0.0, 0.0, -12.0))
@@ -186,6 +212,17 @@ def test_the_texture_is_brought_to_the_frames_colours() -> None:
     skin = rng.uniform(80, 160, (40, 50, 3)).astype(np.float32)
     out = matched(0.9 * skin, skin, skin, np.ones((40, 50), bool), 4.0)
     assert np.allclose(out, 0.9 * skin, rtol=1e-3)
+
+
+def test_the_texture_joins_the_picture_beside_what_was_hidden() -> None:
+    """Skin as bright as the picture on this side of the contour, whatever lies on the other; untold, it stays."""
+    beside = np.zeros((40, 60), bool)
+    beside[:, 20:30] = True
+    skin, picture = np.full((40, 60, 3), 100.0, np.float32), np.full((40, 60, 3), 40.0, np.float32)
+    picture[:, 20:30] = 120
+    joined = adjoining(skin, picture, beside, 2.0)
+    assert np.all(np.abs(joined[:, 20:34] - 120) < 6) and np.all(joined[:, 50:] == 100)
+    assert np.array_equal(adjoining(skin, picture, np.zeros_like(beside), 2.0), skin)
 
 
 def test_a_texture_that_is_off_is_not_trusted() -> None:
@@ -284,7 +321,7 @@ def test_a_nose_that_withdraws_behind_a_cheek_uncovers_the_cheek_not_the_wall(ya
     cheek = np.isfinite(after) & (after > before + 3)
     assert cheek.sum() > 30
     made = warp3d(s.before, s.seen.correspondence, None, s.plate, s.skins, misfit_mm=0.7)
-    assert s.psnr(made) > 36 and np.abs(made.astype(float) - s.true_after)[cheek].mean() < 8
+    assert s.psnr(made) > 35 and np.abs(made.astype(float) - s.true_after)[cheek].mean() < 8
 
 
 def test_a_sliver_that_no_part_of_the_picture_shows_is_not_believed() -> None:
