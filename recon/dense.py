@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from core.camera import Camera
 from core.fragments import Fragments, Rasterize
@@ -73,13 +73,6 @@ class Depths:
     def __post_init__(self) -> None:
         freeze(self, target_mm=(self.target_mm, np.float32), normal=(self.normal, np.float32),
                sd_mm=(self.sd_mm, np.float32), view=(self.view, np.float32))
-
-    def on_part(self, number: Int[np.ndarray, "f"]) -> "Depths":
-        """Those on a part of the mesh; number (F,): of its triangles there, -1 for the others."""
-        rows = np.flatnonzero(number[self.on.face] >= 0)
-        on = SurfacePoints(face=number[self.on.face[rows]], bary=self.on.bary[rows])
-        return Depths(on=on, target_mm=self.target_mm[rows], normal=self.normal[rows], sd_mm=self.sd_mm[rows],
-                      view=self.view[rows])
 
 
 def joined(first: Depths, second: Depths) -> Depths:

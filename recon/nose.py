@@ -1,7 +1,8 @@
 """The nose, measured again from the nose that was found.
 
 Its wings and rims bend within a patch of flow, which then tells less than all of what is left; a second measurement,
-from a start that is already near, has less to tell. From there views farther apart may be compared, too, and only the
+from a start that is already near and whose nostrils are open, has less to tell, and sees the columella end where the
+skin across a closed nostril would hide it. From there views farther apart may be compared, too, and only the
 nose and what is next to it has to be looked at: a few seconds.
 """
 
@@ -16,8 +17,11 @@ from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
-from recon.dense import DenseOptions, Depths, joined, measure_depths
-from recon.skin import all_skin, others
+from recon.dense import DenseOptions, joined, measure_depths
+from recon.graph import edges_of, neighbours
+from recon.nostrils import spread
+from recon.outline import OutlineOptions, measure_outlines
+from recon.skin import all_skin, others, outlined
 from recon.surface import SurfaceOptions, offsets
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -32,28 +36,30 @@ STIFFER = 15.0
 the nostrils' rims come out lumpy."""
 
 
-def nose_again(mesh: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
-               masks: Sequence[UInt8[np.ndarray, "h w"]], rasterize: Rasterize, outlines: Depths,
-               dense: DenseOptions, surface: SurfaceOptions) -> Mesh:
+def nose_again(mesh: Mesh, anatomy: Anatomy, inside: Bool[np.ndarray, "v"], cameras: Sequence[Camera],
+               pictures: Callable[[int], Picture], masks: Sequence[UInt8[np.ndarray, "h w"]], rasterize: Rasterize,
+               dense: DenseOptions, outline: OutlineOptions, surface: SurfaceOptions) -> Mesh:
     """The mesh with its nose where the pictures say when they are compared through this mesh.
 
-    outlines: where views saw this head end (`recon.outline`), on its triangles.
+    inside: vertices within the open nostrils, which nothing measures: they follow their rims.
     """
     dense = dataclasses.replace(dense, apart_rad=(dense.apart_rad[0], APART_RAD), references=REFERENCES)
     surface = dataclasses.replace(surface, stiffness=STIFFER * surface.stiffness)
-    skin, movable, away = all_skin(anatomy), 1 - others(anatomy), from_nose(mesh, anatomy)
+    away = from_nose(mesh, anatomy)
     near = away < REACH_MM
-    part, own, rows = cut_out(mesh, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1))
-    number = np.full(len(mesh.faces), -1, np.int32)
-    number[rows] = np.where(near[mesh.faces[rows]].all(1), np.arange(len(rows)), -1)
-    rims = outlines.on_part(number)
+    skin, rim = ((weight * (near & ~inside)) for weight in (all_skin(anatomy), outlined(anatomy)))
+    movable = (1 - others(anatomy)) * near
+    part, own = cut_out(mesh, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1))
     for _ in range(TURNS):
-        depths = measure_depths(part, (skin * near)[own], cameras, pictures, masks, rasterize, dense)
-        along, _ = offsets(part, joined(depths, rims), (movable * near)[own], surface)
+        depths = joined(measure_depths(part, skin[own], cameras, pictures, masks, rasterize, dense),
+                        measure_outlines(part, rim[own], cameras, pictures, rasterize, outline))
+        along, _ = offsets(part, depths, movable[own], surface)
         part = part.moved(along[:, None] * part.vertex_normals())
-    moved = mesh.vertices_mm.copy()
-    moved[own] = part.vertices_mm
-    return mesh.with_vertices(moved)
+    move = np.zeros_like(mesh.vertices_mm)
+    move[own] = part.vertices_mm - mesh.vertices_mm[own]
+    if inside.any():
+        move[inside] = spread(move, neighbours(*edges_of(mesh.faces), len(move)), inside)
+    return mesh.moved(move)
 
 
 def from_nose(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v"]:
@@ -62,9 +68,8 @@ def from_nose(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v"]:
     return np.asarray(cKDTree(nose).query(mesh.vertices_mm, distance_upper_bound=REACH_MM + MARGIN_MM)[0])
 
 
-def cut_out(mesh: Mesh, chosen: Bool[np.ndarray, "f"]) -> tuple[Mesh, np.ndarray, np.ndarray]:
-    """The chosen triangles as a mesh of their own (without texture), which vertices and which triangles they are."""
-    rows = np.flatnonzero(chosen)
-    own, corner = np.unique(mesh.faces[rows], return_inverse=True)
+def cut_out(mesh: Mesh, chosen: Bool[np.ndarray, "f"]) -> tuple[Mesh, np.ndarray]:
+    """The chosen triangles as a mesh of their own (without texture), and which vertices they have."""
+    own, corner = np.unique(mesh.faces[chosen], return_inverse=True)
     faces = corner.reshape(-1, 3)
-    return Mesh(vertices_mm=mesh.vertices_mm[own], faces=faces, uv=np.zeros((1, 2)), faces_uv=0 * faces), own, rows
+    return Mesh(vertices_mm=mesh.vertices_mm[own], faces=faces, uv=np.zeros((1, 2)), faces_uv=0 * faces), own

@@ -1,10 +1,11 @@
-"""Shape: from the fitted head to the person's own surface, in four steps.
+"""Shape: from the fitted head to the person's own surface, in five steps.
 
   measure   depth by flow under the recovered cameras, on the fitted head; its skin moves there along its normals
   lay       the head is laid onto that surface anew, so that its landmarks lie where the detector sees the person's in
             near-frontal views (the surface alone lets the anatomy slide along itself)
   again     depth is measured again on the finer mesh, and the skin moves there
   nostrils  are opened where the pictures show them (`recon.nostrils`)
+  nose      is measured again, now that its rims are where they are seen (`recon.nose`)
 The topology, the texture layout, the pins and the regions stay the model's, on a finer mesh: of the face, and wherever
 skin has long edges, for operations act there, too.
 """
@@ -21,7 +22,7 @@ from core.mesh import Mesh
 from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.subdivide import Split, between, finer, halved
-from recon.dense import DenseOptions, Depths, joined, measure_depths
+from recon.dense import DenseOptions, joined, measure_depths
 from recon.nose import nose_again
 from recon.nostrils import opened
 from recon.observations import Observations
@@ -79,10 +80,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
               masks: Sequence[UInt8[np.ndarray, "h w"]], seen: Observations, rasterize: Rasterize,
               options: ShapeOptions = DEFAULTS, progress: Progress = silent) -> Shape | None:
     """The person's own surface, or None where too little could be measured (then the fitted head stands)."""
-    outlines: Depths | None = None
-
     def measured(mesh: Mesh, of: Anatomy, share: Progress) -> tuple[Mesh, np.ndarray, int]:
-        nonlocal outlines
         depths = measure_depths(mesh, all_skin(of), cameras, pictures, masks, rasterize, options.dense, share)
         if len(depths.sd_mm) < options.least_depths:
             return mesh, np.zeros(len(mesh.vertices_mm)), 0
@@ -108,11 +106,13 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     support = np.zeros(len(mesh.vertices_mm))
     for _ in range(options.passes[1]):
         mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
-    if outlines is not None and count:
-        mesh = nose_again(mesh, fine, cameras, pictures, masks, rasterize, outlines, options.dense, options.surface)
+    if options.outline is not None and count:
         before = mesh.vertices_mm
         mesh, fine = opened(mesh, fine, cameras, pictures)
-        support = np.where((mesh.vertices_mm == before).all(1), support, 0)
+        inside = (mesh.vertices_mm != before).any(1)
+        support = np.where(inside, 0, support)
+        mesh = nose_again(mesh, fine, inside, cameras, pictures, masks, rasterize, options.dense, options.outline,
+                          options.surface)
     spread = options.unseen_mm / (1 + support / options.support)
     return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
 
