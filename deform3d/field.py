@@ -24,6 +24,7 @@ once per mesh and procedure; a plan costs one product.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -53,6 +54,9 @@ BUMP_SIZES = 3.0
 """A hill reaches so many times as far as the corners of the handle's triangle on the mean, by their weights."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
+LANDS_MM = 0.05
+"""So near to plan every handle lands, whatever steps are taken together within their clamps. To make up for this much,
+too, would raise the corners of its triangle by what finer triangles do not need."""
 LEAST_BUMP_MM = 0.4
 """A hill about a handle that lies at a corner of its triangle."""
 
@@ -140,15 +144,16 @@ def solve(problem: Problem) -> Field:
     found = interpolant(problem, points, moved)
     missed = np.eye(int(moved.sum())) - found.at(points[moved], mesh.faces, found.smooth)
     check_reach(procedure, np.array(pins)[moved], 1 - np.diag(missed))
-    near = bumps(mesh, points[moved], found.away_mm)
-    smooth = found.smooth + near @ np.linalg.solve(found.at(points[moved], mesh.faces, near), missed)
     context = Context(mesh, problem.anatomy, procedure, points)
-    asked = [context.asked_mm(step, value) for step in procedure.steps for value in step.clamp if value]
+    asked = [[context.asked_mm(step, value) for value in step.clamp if value] for step in procedure.steps]
+    near = bumps(mesh, points[moved], found.away_mm)
+    made_up = made_up_share([[wish[moved] for wish in step] for step in asked], missed)[:, None] * missed
+    smooth = found.smooth + near @ np.linalg.solve(found.at(points[moved], mesh.faces, near), made_up)
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
     cardinal[np.ix_(found.rows, np.flatnonzero(moved))] = smooth
     cardinal = with_lining(mesh, problem.anatomy, procedure, cardinal, context.position[moved],
                            problem.options.support(procedure), found.immobile)
-    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, ~cardinal.any(1), asked, points))
+    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, ~cardinal.any(1), sum(asked, []), points))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +228,15 @@ def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) 
     out = np.zeros(away_mm.T.shape)
     out[vertex, handle] = wendland(away_mm[handle, vertex] / width[handle])
     return out
+
+
+def made_up_share(asked_mm: Sequence[Sequence[Float[np.ndarray, "m 3"]]], missed: Float[np.ndarray, "m m"]) -> Float[
+        np.ndarray, "m"]:
+    """The part of what each handle misses that hills make up for; asked_mm: of every step, at the ends of its clamp."""
+    worst = np.zeros(len(missed))
+    for step in asked_mm:
+        worst += np.max([np.zeros(len(missed)), *(np.linalg.norm(missed @ wish, axis=1) for wish in step)], axis=0)
+    return 1 - np.minimum(LANDS_MM / np.maximum(worst, LANDS_MM), 1)
 
 
 def still_scores(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s w"]:
