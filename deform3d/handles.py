@@ -95,10 +95,9 @@ class Places:
         target, middle = self.mean_mm(point.of or {}) + point.offset_mm, side_of(name) is None
         skin = skin_of(self.mesh, MIDLINE_STRETCH if middle else 1.0)
         target = target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target
-        if point.within is None:
-            row, bary = skin.nearest(target, np.minimum(self.inside, CLEAR - self.immobile))
-        if point.within is not None or row < 0:
-            row, bary = skin.nearest(target, self.inside if point.within is None else self.depth(point.within))
+        row, bary = skin.nearest(target, self.clear if point.within is None else self.depth(point.within))
+        if row < 0 and point.within is None:
+            row, bary = skin.nearest(target, self.inside)
         if row < 0:
             raise missing_region(self.anatomy, point.within or " or ".join(self.procedure.regions), self.procedure)
         return SurfacePoints(face=np.array([row]), bary=bary[None])
@@ -109,9 +108,9 @@ class Places:
         return self.depth(*self.procedure.regions)
 
     @cached_property
-    def immobile(self) -> Float[np.ndarray, "f 3"]:
-        """The weight of what must be still at the corners of every triangle."""
-        return self.depth(*self.procedure.immobile) + WELL_INSIDE
+    def clear(self) -> Float[np.ndarray, "f 3"]:
+        """The same, less what must be still."""
+        return np.minimum(self.inside, CLEAR - WELL_INSIDE - self.depth(*self.procedure.immobile))
 
     def depth(self, *names: str) -> Float[np.ndarray, "f 3"]:
         """How far the corners of every triangle lie inside some regions."""
