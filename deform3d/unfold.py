@@ -7,9 +7,9 @@ the least, and the most even, with which the edges of T hold together,
     (L + c L_T) d = -c L_T f,   L the edges' Laplacian.
 With B the barycentric weights of the handles, B f stays as it was: a handle that lies in a fold still lands,
     d -> d - K^-1 B^T (B K^-1 B^T)^-1 B d,   K = L + c L_T.
-Each fold then takes the least share of its change with which nothing turns. So the field changes by what the fold needs,
-and hardly where on other triangles nothing turns at all. It is still linear in what the handles are asked, so a plan
-keeps its laws; nothing changes where nothing turns.
+Where the whole change turns what is beside, a part of it may do. Each fold then takes the least share of its change with
+which nothing turns. So the field changes by what the fold needs, and hardly where on other triangles nothing turns at
+all. It is still linear in what the handles are asked, so a plan keeps its laws; nothing changes where nothing turns.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,8 @@ SHORTEST_MM = 0.02
 """Shorter edges count as so long: below that they are rounding."""
 TOUGHER = 100.0
 """Edges of triangles that turn hold so much better than the field around keeps its shape."""
+SHARES = (1.0, 0.5, 0.25)
+"""Of each change these parts are tried: the whole of it may turn what is beside."""
 HALVINGS = 5
 """So often it is tried whether half of a change does: the field changes by little more than a fold takes."""
 ROUNDS = 6
@@ -50,38 +52,42 @@ def unfolded(mesh: Mesh, cardinal: Float[np.ndarray, "v h"], held: Bool[np.ndarr
     asked = np.concatenate(asked_mm, axis=1) if len(asked_mm) else np.zeros((cardinal.shape[1], 0))
     moved = np.zeros((len(moves) + 1, asked.shape[1]))
     moved[:-1] = cardinal[moves] @ asked
-    bad = turned(mesh.vertices_mm, corners, where, moved, np.ones(len(moving), np.bool_))
-    chosen, rows, values, tough = np.zeros(len(cardinal), bool), moves[:0], cardinal[moves[:0]], bad
-    best = (int(bad.sum()), rows, values)
+
+    def turning(rows: Int[np.ndarray, "s"], change: Float[np.ndarray, "s h"], looked_at: Bool[np.ndarray, "m"]) -> Bool[
+            np.ndarray, "m"]:
+        """Which of the triangles looked at turn when the field changes so at these vertices."""
+        moved[local[rows]] = (cardinal[rows] + change) @ asked
+        return np.asarray(turned(mesh.vertices_mm, corners, where, moved, looked_at))
+
+    bad = turning(moves[:0], cardinal[moves[:0]], np.ones(len(moving), np.bool_))
+    chosen, tough = np.zeros(len(cardinal), bool), bad
+    best = (int(bad.sum()), moves[:0], cardinal[moves[:0]])
     for rings in range(1, ROUNDS):
         if not bad.any():
             break
         chosen[corners[bad]] = True
         for _ in range(rings):
             chosen[mesh.faces[touched(chosen, mesh.faces)]] = True
-        rows = np.flatnonzero(chosen & ~held)
+        rows, near = np.flatnonzero(chosen & ~held), touched(chosen, corners)
         tough = tough | bad
-        values = together(mesh, cardinal, rows, corners[tough], pins)
-        moved[local[rows]] = values @ asked
-        again = touched(chosen, corners)
-        bad = np.where(again, turned(mesh.vertices_mm, corners, where, moved, again), bad)
+        change = together(mesh, cardinal, rows, corners[tough], pins) - cardinal[rows]
+        tried = [(share, turning(rows, share * change, near)) for share in SHARES]
+        share, bad = min(tried, key=lambda one: int(one[1].sum()))
         if bad.sum() < best[0]:
-            best = (int(bad.sum()), rows, values)
-    left, rows, values = best
+            best = (int(bad.sum()), rows, share * change)
+    left, rows, change = best
     if not len(rows):
         return cardinal
     if not left:
-        start, change = cardinal[rows] @ asked, (values - cardinal[rows]) @ asked
         fold, of = folds(mesh.faces, corners, rows, len(cardinal))
         least, most = np.zeros(fold.max() + 1), np.ones(fold.max() + 1)
         for _ in range(HALVINGS):
             middle = (least + most) / 2
-            moved[local[rows]] = start + middle[fold, None] * change
-            too_little = np.isin(np.arange(len(most)), of[turned(mesh.vertices_mm, corners, where, moved, of >= 0)])
+            too_little = np.isin(np.arange(len(most)), of[turning(rows, middle[fold, None] * change, of >= 0)])
             least, most = np.where(too_little, middle, least), np.where(too_little, most, middle)
-        values = cardinal[rows] + most[fold, None] * (values - cardinal[rows])
+        change = most[fold, None] * change
     out = cardinal.copy()
-    out[rows] = values
+    out[rows] += change
     return out
 
 
