@@ -9,8 +9,9 @@ w window.
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
     b      hills about the moved handles, a few triangles wide; P barycentric weights of these handles
-    f      = w g + b (P b)^-1 (1 - P w g),  so that P f = 1 on the mesh, whatever its triangles; smoothed in folds that
-             a step at an end of its clamp would turn over (deform3d.unfold)
+    s      how much of what a handle misses at the worst ends of its steps' clamps is above LANDS_MM, as a share
+    f      = w g + b (P b)^-1 s (1 - P w g),  so that P f = 1 on the mesh, to LANDS_MM of motion; giving way in folds
+             that a step at an end of its clamp would turn over (deform3d.unfold)
     u(v)   = sum_j f_j(v) D_j
 
 Nothing is measured, and nothing moves, further from every moved handle than R, the ring's setback and a triangle.
@@ -18,9 +19,10 @@ The ring makes the interpolant itself die out towards the edge, so that the wind
 the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
 the regions' weights, is a triangle further on one side of a face than on the other.
 A mesh interpolates between its corners, so that w g falls short of 1 by the bend of the handle's triangle; the hills
-make up for it there and change nothing further off. So every handle that any step moves lands where it is asked to, up
-to rounding; mere anchors are held by g, on the mesh to within the bend of a triangle. f is computed
-once per mesh and procedure; a plan costs one product.
+make up for it there and change nothing further off. So every handle that any step moves lands within LANDS_MM of where
+it is asked to, on every mesh; mere anchors are held by g, on the mesh to within the bend of a triangle. The rest is not
+made up for, because hills are a matter of the mesh: its corners would go further than those of finer triangles.
+f is computed once per mesh and procedure; a plan costs one product.
 """
 
 import hashlib

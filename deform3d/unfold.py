@@ -7,9 +7,9 @@ the least, and the most even, with which the edges of T hold together,
     (L + c L_T) d = -c L_T f,   L the edges' Laplacian.
 With B the barycentric weights of the handles, B f stays as it was: a handle that lies in a fold still lands,
     d -> d - K^-1 B^T (B K^-1 B^T)^-1 B d,   K = L + c L_T.
-Where the whole change turns what is beside, a part of it may do. Each fold then takes the least share of its change with
-which nothing turns. So the field changes by what the fold needs, and hardly where on other triangles nothing turns at
-all. It is still linear in what the handles are asked, so a plan keeps its laws; nothing changes where nothing turns.
+Where the whole change turns what is beside, a part of it may do. Each fold then takes the least share of its change
+with which nothing turns. So the field changes by what the fold needs, and hardly where on other triangles nothing turns
+at all. It is still linear in what the handles are asked, so a plan keeps its laws; nothing changes where nothing turns.
 """
 
 from collections.abc import Sequence
@@ -126,7 +126,8 @@ def together(mesh: Mesh, values: Float[np.ndarray, "v h"], rows: Int[np.ndarray,
     kept = place[one] >= 0
     one, two, stiff, apart = place[one[kept]], place[two[kept]], stiff[kept], apart[kept]
     inner, shape = two >= 0, (len(rows), len(rows))
-    system = diags(np.bincount(one, stiff, len(rows))) - coo_array((stiff[inner], (one[inner], two[inner])), shape=shape)
+    beside = coo_array((stiff[inner], (one[inner], two[inner])), shape=shape)
+    system = diags(np.bincount(one, stiff, len(rows))) - beside
     pull = csr_array((np.ones(len(one)), (one, np.arange(len(one)))), shape=(len(rows), len(one))) @ apart
     solver = splu(csc_array(system))
     change = -np.asarray(solver.solve(pull))
