@@ -57,8 +57,8 @@ BUMP_SIZES = 3.0
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
 LANDS_MM = 0.05
-"""So near to plan every handle lands, whatever steps are taken together within their clamps. To make up for this much,
-too, would raise the corners of its triangle by what finer triangles do not need."""
+"""So near to plan every handle lands when a step is at the end of its clamp; within twice that whatever steps are taken
+together. To make up for this much, too, would raise the corners of its triangle by what finer triangles do not need."""
 LEAST_BUMP_MM = 0.4
 """A hill about a handle that lies at a corner of its triangle."""
 
@@ -235,10 +235,9 @@ def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) 
 def made_up_share(asked_mm: Sequence[Sequence[Float[np.ndarray, "m 3"]]], missed: Float[np.ndarray, "m m"]) -> Float[
         np.ndarray, "m"]:
     """The part of what each handle misses that hills make up for; asked_mm: of every step, at the ends of its clamp."""
-    worst = np.zeros(len(missed))
-    for step in asked_mm:
-        worst += np.max([np.zeros(len(missed)), *(np.linalg.norm(missed @ wish, axis=1) for wish in step)], axis=0)
-    return 1 - np.minimum(LANDS_MM / np.maximum(worst, LANDS_MM), 1)
+    none = np.zeros(len(missed))
+    worst = [np.max([none, *(np.linalg.norm(missed @ wish, axis=1) for wish in step)], axis=0) for step in asked_mm]
+    return 1 - LANDS_MM / np.max([none + LANDS_MM, *worst, np.sum([none, *worst], axis=0) / 2], axis=0)
 
 
 def still_scores(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s w"]:

@@ -65,28 +65,30 @@ def test_every_handle_lands_and_the_others_stay(head, operate, procedure, step):
         prediction = operate(procedure, **{step: value})
         moved = {item.pin: item for item in prediction.landed}
         assert set(moved) == {h.pin for h in catalogue()[procedure].step(step).every_handle()}
-        assert max(item.error_mm for item in moved.values()) <= LANDS_MM
+        assert max(item.error_mm for item in moved.values()) <= LANDS_MM + 1e-9
         assert max(np.linalg.norm(item.asked_mm) for item in moved.values()) > 0.3 * abs(value) ** 0.5
         went = length(field.points.on(prediction.total_mm(), mesh.faces))
         anchors = np.isin(field.pins, catalogue()[procedure].anchors)
-        assert went[~anchors & ~np.isin(field.pins, list(moved))].max(initial=0) <= LANDS_MM
+        assert went[~anchors & ~np.isin(field.pins, list(moved))].max(initial=0) <= LANDS_MM + 1e-9
         assert went[anchors].max() < 0.08 * max(np.linalg.norm(item.asked_mm) for item in moved.values())
 
 
 def test_hills_make_up_for_no_more_than_landing_takes():
     """Two handles; the first misses 1 % of its own motion, the second 0.2 % of the first's. Two steps of up to 13 and 2
-    mm: together the first misses 0.15 mm, of which 0.1 are made up; the second lands as it is."""
+    mm: the first misses 0.13 mm of the longer one, of which all but 0.05 is made up; the second lands as it is. Of nine
+    such short steps it would miss more than twice 0.05 mm together."""
     missed = np.array([[0.01, 0], [0.002, 0]])
     far, near = np.array([[13.0, 0, 0], [0, 0, 0]]), np.array([[0, 2.0, 0], [0, 0, 0]])
     share = made_up_share([[far, -0.5 * far], [near]], missed)
-    assert share == pytest.approx([1 - LANDS_MM / 0.15, 0])
+    assert share == pytest.approx([1 - LANDS_MM / 0.13, 0])
     left = (1 - share)[:, None] * missed
-    assert np.linalg.norm(left @ far, axis=1)[0] + np.linalg.norm(left @ near, axis=1)[0] == pytest.approx(LANDS_MM)
+    assert np.linalg.norm(left @ far, axis=1)[0] == pytest.approx(LANDS_MM)
+    assert made_up_share([[far], *(9 * [[near]])], missed) == pytest.approx([1 - 2 * LANDS_MM / (0.13 + 9 * 0.02), 0])
 
 
 @pytest.mark.parametrize("procedure", ON_FORMULAS)
 def test_any_steps_together_land(head, operate, procedure):
-    """Landing is kept to the same hundredths when all steps are at the ends of their clamps at once."""
+    """To a tenth of a millimetre when all steps are at the ends of their clamps at once."""
     mesh, anatomy = head
     found, ends = field_of(mesh, anatomy, catalogue()[procedure]), {}
     for step in catalogue()[procedure].steps:
@@ -99,7 +101,7 @@ def test_any_steps_together_land(head, operate, procedure):
     went = found.points.on(prediction.total_mm(), mesh.faces)
     gone = {pin: float(np.linalg.norm(u - asked[pin])) for pin, u in zip(found.pins, went, strict=True)
             if pin in catalogue()[procedure].moved_pins()}
-    assert max(gone.values()) <= LANDS_MM + 1e-9
+    assert max(gone.values()) <= 2 * LANDS_MM + 1e-9
     assert max(gone.values()) > 1e-6, "hills were made that landing does not need"
 
 
@@ -151,7 +153,7 @@ def test_directions(head, operate):
     def landed(prediction):
         return {item.pin: item.landed_mm for item in prediction.landed}
     hump = went(operate("rhinoplasty", hump_mm=2), "rhi")
-    assert np.linalg.norm(hump) == pytest.approx(2, abs=0.01) and hump[2] < -1.9 and -0.5 < hump[1] < 0
+    assert np.linalg.norm(hump) == pytest.approx(2, abs=LANDS_MM) and hump[2] < -1.9 and -0.5 < hump[1] < 0
     narrow = operate("rhinoplasty", alar_base_mm=-4)
     assert landed(narrow)["ala_l"][0] == pytest.approx(-2, abs=LANDS_MM)
     assert landed(narrow)["ala_r"][0] == pytest.approx(2, abs=LANDS_MM)
@@ -333,7 +335,7 @@ def test_a_procedure_written_in_yaml_works_without_code(head):
     lips = read_procedure("manual", re.findall(r"```yaml\n(name: .*?)```", manual, re.DOTALL)[0])
     plan = Plan.model_validate({"procedures": [{"procedure": lips.name, "intensity": 100}]})
     prediction = predict(mesh, anatomy, plan, {lips.name: lips})
-    assert max(item.error_mm for item in prediction.landed) <= LANDS_MM
+    assert max(item.error_mm for item in prediction.landed) <= LANDS_MM + 1e-9
     assert {item.pin: item.asked_mm for item in prediction.landed}["ls"] == pytest.approx((0, 0.4, 2))
     total = prediction.total_mm()
     assert not total[anatomy.region("lips") < 0.05].any() and not any(bad.any() for bad in spoiled(mesh, total))
