@@ -9,8 +9,9 @@ w window.
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
     b      hills about the moved handles, a few triangles wide; P barycentric weights of these handles
-    f      = w g + b (P b)^-1 (1 - P w g),  so that P f = 1 on the mesh, whatever its triangles; smoothed in folds that
-             a step at an end of its clamp would turn over (deform3d.unfold)
+    s      how much of what a handle misses at the worst ends of its steps' clamps is above LANDS_MM, as a share
+    f      = w g + b (P b)^-1 s (1 - P w g),  so that P f = 1 on the mesh, to LANDS_MM of motion; giving way in folds
+             that a step at an end of its clamp would turn over (deform3d.unfold)
     u(v)   = sum_j f_j(v) D_j
 
 Nothing is measured, and nothing moves, further from every moved handle than R, the ring's setback and a triangle.
@@ -18,12 +19,14 @@ The ring makes the interpolant itself die out towards the edge, so that the wind
 the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
 the regions' weights, is a triangle further on one side of a face than on the other.
 A mesh interpolates between its corners, so that w g falls short of 1 by the bend of the handle's triangle; the hills
-make up for it there and change nothing further off. So every handle that any step moves lands where it is asked to, up
-to rounding; mere anchors are held by g, on the mesh to within the bend of a triangle. f is computed
-once per mesh and procedure; a plan costs one product.
+make up for it there and change nothing further off. So every handle that any step moves lands within LANDS_MM of where
+it is asked to, on every mesh; mere anchors are held by g, on the mesh to within the bend of a triangle. The rest is not
+made up for, because hills are a matter of the mesh: its corners would go further than those of finer triangles.
+f is computed once per mesh and procedure; a plan costs one product.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -53,6 +56,9 @@ BUMP_SIZES = 3.0
 """A hill reaches so many times as far as the corners of the handle's triangle on the mean, by their weights."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
+LANDS_MM = 0.05
+"""So near to plan every handle lands when a step is at the end of its clamp; within twice that whatever steps are taken
+together. To make up for this much, too, would raise the corners of its triangle by what finer triangles do not need."""
 LEAST_BUMP_MM = 0.4
 """A hill about a handle that lies at a corner of its triangle."""
 
@@ -140,15 +146,16 @@ def solve(problem: Problem) -> Field:
     found = interpolant(problem, points, moved)
     missed = np.eye(int(moved.sum())) - found.at(points[moved], mesh.faces, found.smooth)
     check_reach(procedure, np.array(pins)[moved], 1 - np.diag(missed))
-    near = bumps(mesh, points[moved], found.away_mm)
-    smooth = found.smooth + near @ np.linalg.solve(found.at(points[moved], mesh.faces, near), missed)
     context = Context(mesh, problem.anatomy, procedure, points)
-    asked = [context.asked_mm(step, value) for step in procedure.steps for value in step.clamp if value]
+    asked = [[context.asked_mm(step, value) for value in step.clamp if value] for step in procedure.steps]
+    near = bumps(mesh, points[moved], found.away_mm)
+    made_up = made_up_share([[wish[moved] for wish in step] for step in asked], missed)[:, None] * missed
+    smooth = found.smooth + near @ np.linalg.solve(found.at(points[moved], mesh.faces, near), made_up)
     cardinal = np.zeros((len(mesh.vertices_mm), len(pins)))
     cardinal[np.ix_(found.rows, np.flatnonzero(moved))] = smooth
     cardinal = with_lining(mesh, problem.anatomy, procedure, cardinal, context.position[moved],
                            problem.options.support(procedure), found.immobile)
-    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, ~cardinal.any(1), asked, points))
+    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, ~cardinal.any(1), sum(asked, []), points))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +230,14 @@ def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) 
     out = np.zeros(away_mm.T.shape)
     out[vertex, handle] = wendland(away_mm[handle, vertex] / width[handle])
     return out
+
+
+def made_up_share(asked_mm: Sequence[Sequence[Float[np.ndarray, "m 3"]]], missed: Float[np.ndarray, "m m"]) -> Float[
+        np.ndarray, "m"]:
+    """The part of what each handle misses that hills make up for; asked_mm: of every step, at the ends of its clamp."""
+    none = np.zeros(len(missed))
+    worst = [np.max([none, *(np.linalg.norm(missed @ wish, axis=1) for wish in step)], axis=0) for step in asked_mm]
+    return 1 - LANDS_MM / np.max([none + LANDS_MM, *worst, np.sum([none, *worst], axis=0) / 2], axis=0)
 
 
 def still_scores(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s w"]:

@@ -23,6 +23,8 @@ from deform3d.nearest import Triangles
 
 WELL_INSIDE = 0.5
 """A procedure's own point lies on triangles whose corners all have at least this weight in a moving region."""
+CLEAR = 0.002
+"""Nor has an immobile region more weight there: at its very edge a place could not move without tearing."""
 MIDLINE_STRETCH = 20.0
 """How much more a millimetre aside counts for a point on the midline: in a hollow the nearest skin lies beside it."""
 NORMAL_MM = 5.0
@@ -92,8 +94,10 @@ class Places:
         """
         target, middle = self.mean_mm(point.of or {}) + point.offset_mm, side_of(name) is None
         skin = skin_of(self.mesh, MIDLINE_STRETCH if middle else 1.0)
-        inside = self.inside if point.within is None else self.depth(point.within)
-        row, bary = skin.nearest(target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target, inside)
+        target = target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target
+        row, bary = skin.nearest(target, self.clear if point.within is None else self.depth(point.within))
+        if row < 0 and point.within is None:
+            row, bary = skin.nearest(target, self.inside)
         if row < 0:
             raise missing_region(self.anatomy, point.within or " or ".join(self.procedure.regions), self.procedure)
         return SurfacePoints(face=np.array([row]), bary=bary[None])
@@ -102,6 +106,11 @@ class Places:
     def inside(self) -> Float[np.ndarray, "f 3"]:
         """How far the corners of every triangle lie inside the moving regions, negative outside."""
         return self.depth(*self.procedure.regions)
+
+    @cached_property
+    def clear(self) -> Float[np.ndarray, "f 3"]:
+        """The same, less what must be still."""
+        return np.minimum(self.inside, CLEAR - WELL_INSIDE - self.depth(*self.procedure.immobile))
 
     def depth(self, *names: str) -> Float[np.ndarray, "f 3"]:
         """How far the corners of every triangle lie inside some regions."""

@@ -56,20 +56,19 @@ def limited(made: Sequence[Done], before: Sequence[Done], catalogue: Catalogue) 
 
 
 def smoothed(mesh: Mesh, done: Sequence[Done]) -> list[Done]:
-    """The same, drawn smooth in folds that all entries together would turn over though none does alone."""
-    bands, count = list(BANDS), len(done)
-    fields = np.concatenate([d.moves[band] for band in bands for d in done], axis=1)
-    held = ~fields.any(1)
+    """The same, drawn smooth in folds that all entries together would turn over though none does alone; a fold of the
+    strongest response is no reason to touch the mean."""
     places = [d.places for d in done if d.places is not None]
     pins = SurfacePoints(face=np.concatenate([p.face for p in places]), bary=np.concatenate([p.bary for p in places]))
-    every = np.tile(np.eye(3), (count, 1))
-    sums = [np.concatenate([every * (k == band) for k in range(len(bands))]) for band in range(len(bands))]
-    better = unfolded(mesh, fields, held, sums, pins)
-    if better is fields:
-        return list(done)
-    parts = np.split(better, len(bands) * count, axis=1)
-    return [replace(d, moves={band: parts[k * count + row] for k, band in enumerate(bands)})
-            for row, d in enumerate(done)]
+    total = np.tile(np.eye(3), (len(done), 1))
+    out = list(done)
+    for band in BANDS:
+        fields = np.concatenate([d.moves[band] for d in out], axis=1)
+        better = unfolded(mesh, fields, ~fields.any(1), [total], pins)
+        if better is not fields:
+            out = [replace(d, moves={**d.moves, band: part})
+                   for d, part in zip(out, np.split(better, len(out), axis=1), strict=True)]
+    return out
 
 
 def at(entries: Sequence[Done], pin: str) -> np.ndarray:

@@ -1,19 +1,23 @@
-"""Where a field would turn triangles over, it is drawn smooth: the skin of a fold goes with what surrounds it.
+"""Where a field would turn triangles over, it gives way: their corners go together, as far as it takes.
 
-V vertices, H handles. f cardinal field (V, H), S the vertices of triangles that turn, and their neighbours. On S the
-field becomes harmonic: every value is a mean of its neighbours' values, the others are held,
-    L_SS f_S = -L_SO f_O,   L the Laplacian of the mesh's edges with weights 1 / length^2:
-that is the least sum of squared strains of the edges, so that thin triangles, which turn first, go as one. With B the
-barycentric weights of the handles, B f stays as it was: a handle that lies in the fold still lands,
-    f_S -> f_S + L_SS^-1 B^T (B L_SS^-1 B^T)^-1 B (old f_S - f_S).
-It is still linear in what the handles are asked, so a plan keeps its laws; nothing changes where nothing turns.
+V vertices, H handles. f cardinal field (V, H); T the edges of triangles that turn; S their vertices and so many rings
+around; w = 1 / length^2, so that thin triangles, which turn first, go as one; c = TOUGHER. The change d of f on S is
+the least, and the most even, with which the edges of T hold together,
+    sum_ij w |d_i - d_j|^2 + c sum_T w |(f + d)_i - (f + d)_j|^2  least,  d = 0 elsewhere:
+    (L + c L_T) d = -c L_T f,   L the edges' Laplacian.
+With B the barycentric weights of the handles, B f stays as it was: a handle that lies in a fold still lands,
+    d -> d - K^-1 B^T (B K^-1 B^T)^-1 B d,   K = L + c L_T.
+Where the whole change turns what is beside, a part of it may do. Each fold then takes the least share of its change
+with which nothing turns. So the field changes by what the fold needs, and hardly where on other triangles nothing turns
+at all. It is still linear in what the handles are asked, so a plan keeps its laws; nothing changes where nothing turns.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_array, csc_array, diags
+from scipy.sparse import coo_array, csc_array, csr_array, diags
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
 from core.mesh import Mesh
@@ -24,8 +28,11 @@ from deform3d.volume import COLLAPSED, seen
 SHORTEST_MM = 0.02
 """Shorter edges count as so long: below that they are rounding."""
 TOUGHER = 100.0
-"""Edges of triangles that turned hold so much better: where one is so thin that the smooth field turns it, too."""
-NONE = np.zeros((0, 3), np.int64)
+"""Edges of triangles that turn hold so much better than the field around keeps its shape."""
+SHARES = (1.0, 0.5, 0.25)
+"""Of each change these parts are tried: the whole of it may turn what is beside."""
+HALVINGS = 5
+"""So often it is tried whether half of a change does: the field changes by little more than a fold takes."""
 ROUNDS = 6
 """Each round takes one more ring of neighbours; the field with the fewest turned triangles is taken."""
 
@@ -33,7 +40,7 @@ ROUNDS = 6
 def unfolded(mesh: Mesh, cardinal: Float[np.ndarray, "v h"], held: Bool[np.ndarray, "v"],
              asked_mm: Sequence[Float[np.ndarray, "h 3"]], pins: SurfacePoints | None = None) -> Float[
                  np.ndarray, "v h"]:
-    """The field, smooth where any of these displacements of the handles would turn a triangle over, or flatten it.
+    """The field, giving way where any of these displacements of the handles would turn a triangle over, or flatten it.
 
     held: vertices whose values do not change. pins: places where the field does not change: the handles'.
     """
@@ -42,32 +49,58 @@ def unfolded(mesh: Mesh, cardinal: Float[np.ndarray, "v h"], held: Bool[np.ndarr
     local[moves] = np.arange(len(moves))
     moving = np.flatnonzero(touched(local < len(moves), mesh.faces) & seen(mesh))
     corners, where = mesh.faces[moving], local[mesh.faces[moving]]
-    together = np.concatenate(asked_mm, axis=1) if len(asked_mm) else np.zeros((cardinal.shape[1], 0))
-    moved = np.zeros((len(moves) + 1, together.shape[1]))
-    moved[:-1] = cardinal[moves] @ together
-    bad = turned(mesh.vertices_mm, corners, where, moved, np.ones(len(moving), np.bool_))
-    chosen, rows, values, tough = np.zeros(len(cardinal), bool), moves[:0], cardinal[moves[:0]], bad
-    best = (int(bad.sum()), rows, values)
+    asked = np.concatenate(asked_mm, axis=1) if len(asked_mm) else np.zeros((cardinal.shape[1], 0))
+    moved = np.zeros((len(moves) + 1, asked.shape[1]))
+    moved[:-1] = cardinal[moves] @ asked
+
+    def turning(rows: Int[np.ndarray, "s"], change: Float[np.ndarray, "s h"], looked_at: Bool[np.ndarray, "m"]) -> Bool[
+            np.ndarray, "m"]:
+        """Which of the triangles looked at turn when the field changes so at these vertices."""
+        moved[local[rows]] = (cardinal[rows] + change) @ asked
+        return np.asarray(turned(mesh.vertices_mm, corners, where, moved, looked_at))
+
+    bad = turning(moves[:0], cardinal[moves[:0]], np.ones(len(moving), np.bool_))
+    chosen, tough = np.zeros(len(cardinal), bool), bad
+    best = (int(bad.sum()), moves[:0], cardinal[moves[:0]])
     for rings in range(1, ROUNDS):
         if not bad.any():
             break
         chosen[corners[bad]] = True
         for _ in range(rings):
             chosen[mesh.faces[touched(chosen, mesh.faces)]] = True
-        rows = np.flatnonzero(chosen & ~held)
+        rows, near = np.flatnonzero(chosen & ~held), touched(chosen, corners)
         tough = tough | bad
-        values = harmonic(mesh, cardinal, rows, pins, corners[tough])
-        moved[local[rows]] = values @ together
-        again = touched(chosen, corners)
-        bad = np.where(again, turned(mesh.vertices_mm, corners, where, moved, again), bad)
+        change = together(mesh, cardinal, rows, corners[tough], pins) - cardinal[rows]
+        tried = [(share, turning(rows, share * change, near)) for share in SHARES]
+        share, bad = min(tried, key=lambda one: int(one[1].sum()))
         if bad.sum() < best[0]:
-            best = (int(bad.sum()), rows, values)
-    _, rows, values = best
+            best = (int(bad.sum()), rows, share * change)
+    left, rows, change = best
     if not len(rows):
         return cardinal
+    if not left:
+        fold, of = folds(mesh.faces, corners, rows, len(cardinal))
+        least, most = np.zeros(fold.max() + 1), np.ones(fold.max() + 1)
+        for _ in range(HALVINGS):
+            middle = (least + most) / 2
+            too_little = np.isin(np.arange(len(most)), of[turning(rows, middle[fold, None] * change, of >= 0)])
+            least, most = np.where(too_little, middle, least), np.where(too_little, most, middle)
+        change = most[fold, None] * change
     out = cardinal.copy()
-    out[rows] = values
+    out[rows] += change
     return out
+
+
+def folds(faces: Int[np.ndarray, "f 3"], corners: Int[np.ndarray, "m 3"], rows: Int[np.ndarray, "s"],
+          vertices: int) -> tuple[Int[np.ndarray, "s"], Int[np.ndarray, "m"]]:
+    """The number of the connected piece that each of the vertices `rows` is in, and each triangle; -1 for none."""
+    place = np.full(vertices, -1)
+    place[rows] = np.arange(len(rows))
+    one, two = np.divmod(edges_of(faces[touched(place >= 0, faces)], vertices), vertices)
+    inner = (place[one] >= 0) & (place[two] >= 0)
+    joined = coo_array((np.ones(int(inner.sum())), (place[one[inner]], place[two[inner]])), shape=(len(rows),) * 2)
+    fold = connected_components(joined, directed=False)[1]
+    return fold, np.where(place[corners] >= 0, fold[place[corners]], -1).max(1)
 
 
 def touched(chosen: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"]) -> Bool[np.ndarray, "f"]:
@@ -76,37 +109,37 @@ def touched(chosen: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"]) -> Boo
     return np.asarray(a | b | c)
 
 
-def harmonic(mesh: Mesh, values: Float[np.ndarray, "v h"], rows: Int[np.ndarray, "s"],
-             pins: SurfacePoints | None = None, tough: Int[np.ndarray, "t 3"] = NONE) -> Float[np.ndarray, "s h"]:
-    """Values at the vertices `rows` that are their neighbours' mean, the near ones more; as they were at pins. The
-    corners of `tough` triangles go together."""
+def together(mesh: Mesh, values: Float[np.ndarray, "v h"], rows: Int[np.ndarray, "s"], tough: Int[np.ndarray, "t 3"],
+             pins: SurfacePoints | None = None) -> Float[np.ndarray, "s h"]:
+    """Values at the vertices `rows` with which the corners of `tough` triangles go together while all change as little,
+    and as evenly, as that takes; as they were at pins."""
     if not len(rows):
         return values[rows]
     place = np.full(len(values), -1)
     place[rows] = np.arange(len(rows))
     edges = edges_of(mesh.faces[touched(place >= 0, mesh.faces)], len(values))
     one, two = np.divmod(edges, len(values))
-    length = np.linalg.norm(mesh.vertices_mm[one] - mesh.vertices_mm[two], axis=1)
-    stiff = np.where(np.isin(edges, edges_of(tough, len(values))), TOUGHER, 1) / np.maximum(length, SHORTEST_MM)**2
-    one, two, stiff = np.concatenate([one, two]), np.concatenate([two, one]), np.tile(stiff, 2)
+    even = 1 / np.maximum(np.linalg.norm(mesh.vertices_mm[one] - mesh.vertices_mm[two], axis=1), SHORTEST_MM)**2
+    tight = TOUGHER * even * np.isin(edges, edges_of(tough, len(values)))
+    apart = np.concatenate([tight, -tight])[:, None] * np.tile(values[one] - values[two], (2, 1))
+    one, two, stiff = np.concatenate([one, two]), np.concatenate([two, one]), np.tile(even + tight, 2)
     kept = place[one] >= 0
-    one, two, stiff = one[kept], two[kept], stiff[kept]
-    shape, inner = (len(rows), len(rows)), place[two] >= 0
-    diagonal = np.bincount(place[one], stiff, len(rows))
-    system = csc_array(diags(diagonal) - coo_array((stiff[inner], (place[one[inner]], place[two[inner]])), shape=shape))
-    around, column = np.unique(two[~inner], return_inverse=True)
-    outer = coo_array((stiff[~inner], (place[one[~inner]], column)), shape=(len(rows), len(around))).tocsr()
-    solver = splu(system)
-    out = np.asarray(solver.solve(outer @ values[around]))
+    one, two, stiff, apart = place[one[kept]], place[two[kept]], stiff[kept], apart[kept]
+    inner, shape = two >= 0, (len(rows), len(rows))
+    beside = coo_array((stiff[inner], (one[inner], two[inner])), shape=shape)
+    system = diags(np.bincount(one, stiff, len(rows))) - beside
+    pull = csr_array((np.ones(len(one)), (one, np.arange(len(one)))), shape=(len(rows), len(one))) @ apart
+    solver = splu(csc_array(system))
+    change = -np.asarray(solver.solve(pull))
     column = np.full((0, 3), -1) if pins is None else place[mesh.faces[pins.face]]
     near_by = np.flatnonzero((column >= 0).any(1))
     if pins is None or not len(near_by):
-        return out
+        return values[rows] + change
     at_pins = np.zeros((len(near_by), len(rows) + 1))
     np.put_along_axis(at_pins, column[near_by], pins.bary[near_by], 1)  # -1, no row, is the last column
     at_pins = at_pins[:, :-1]
     spread = np.asarray(solver.solve(at_pins.T))
-    return out + spread @ np.linalg.lstsq(at_pins @ spread, at_pins @ (values[rows] - out), rcond=None)[0]
+    return values[rows] + change - spread @ np.linalg.lstsq(at_pins @ spread, at_pins @ change, rcond=None)[0]
 
 
 def edges_of(faces: Int[np.ndarray, "f 3"], vertices: int) -> Int[np.ndarray, "e"]:

@@ -59,7 +59,7 @@ class ShapeOptions:
 DEFAULTS = ShapeOptions()
 FARTHEST_PIN_MM = 12.0
 """A landmark seen farther from its pin than this was seen wrongly."""
-LARGEST_MM = 6.0
+LARGEST_MM = 4.0
 """Longer edges of skin are halved: an operation moves a triangle only as one straight piece."""
 
 

@@ -11,8 +11,9 @@ from core.errors import PrevisageError
 from core.procedure import Procedure
 from deform3d import catalogue, field_of, predict
 from deform3d.catalogue import read_procedure
-from deform3d.field import FieldOptions, solve, still_scores
+from deform3d.field import LANDS_MM, FieldOptions, made_up_share, solve, still_scores
 from deform3d.ground import ground_of
+from deform3d.handles import CLEAR, handle_points
 from deform3d.kernels import wendland
 from deform3d.volume import spoiled
 from tests.deform3d.builders import every_step, mirrored, remeshed
@@ -64,12 +65,44 @@ def test_every_handle_lands_and_the_others_stay(head, operate, procedure, step):
         prediction = operate(procedure, **{step: value})
         moved = {item.pin: item for item in prediction.landed}
         assert set(moved) == {h.pin for h in catalogue()[procedure].step(step).every_handle()}
-        assert max(item.error_mm for item in moved.values()) < 1e-9
+        assert max(item.error_mm for item in moved.values()) <= LANDS_MM + 1e-9
         assert max(np.linalg.norm(item.asked_mm) for item in moved.values()) > 0.3 * abs(value) ** 0.5
         went = length(field.points.on(prediction.total_mm(), mesh.faces))
         anchors = np.isin(field.pins, catalogue()[procedure].anchors)
-        assert went[~anchors & ~np.isin(field.pins, list(moved))].max(initial=0) < 1e-9
+        assert went[~anchors & ~np.isin(field.pins, list(moved))].max(initial=0) <= LANDS_MM + 1e-9
         assert went[anchors].max() < 0.08 * max(np.linalg.norm(item.asked_mm) for item in moved.values())
+
+
+def test_hills_make_up_for_no_more_than_landing_takes():
+    """Two handles; the first misses 1 % of its own motion, the second 0.2 % of the first's. Two steps of up to 13 and 2
+    mm: the first misses 0.13 mm of the longer one, of which all but 0.05 is made up; the second lands as it is. Of nine
+    such short steps it would miss more than twice 0.05 mm together."""
+    missed = np.array([[0.01, 0], [0.002, 0]])
+    far, near = np.array([[13.0, 0, 0], [0, 0, 0]]), np.array([[0, 2.0, 0], [0, 0, 0]])
+    share = made_up_share([[far, -0.5 * far], [near]], missed)
+    assert share == pytest.approx([1 - LANDS_MM / 0.13, 0])
+    left = (1 - share)[:, None] * missed
+    assert np.linalg.norm(left @ far, axis=1)[0] == pytest.approx(LANDS_MM)
+    assert made_up_share([[far], *(9 * [[near]])], missed) == pytest.approx([1 - 2 * LANDS_MM / (0.13 + 9 * 0.02), 0])
+
+
+@pytest.mark.parametrize("procedure", ON_FORMULAS)
+def test_any_steps_together_land(head, operate, procedure):
+    """To a tenth of a millimetre when all steps are at the ends of their clamps at once."""
+    mesh, anatomy = head
+    found, ends = field_of(mesh, anatomy, catalogue()[procedure]), {}
+    for step in catalogue()[procedure].steps:
+        if not set(step.excludes) & set(ends):
+            ends[step.name] = step.clamp[0] or step.clamp[1]
+    prediction = operate(procedure, **ends)
+    asked = {pin: np.zeros(3) for pin in found.pins}
+    for item in prediction.landed:
+        asked[item.pin] += item.asked_mm
+    went = found.points.on(prediction.total_mm(), mesh.faces)
+    gone = {pin: float(np.linalg.norm(u - asked[pin])) for pin, u in zip(found.pins, went, strict=True)
+            if pin in catalogue()[procedure].moved_pins()}
+    assert max(gone.values()) <= 2 * LANDS_MM + 1e-9
+    assert max(gone.values()) > 1e-6, "hills were made that landing does not need"
 
 
 @pytest.mark.parametrize(("procedure", "step"), LINEAR)
@@ -106,10 +139,10 @@ def test_rotation_follows_its_arc(head, operate, pin, about, degrees):
     pivot = sum(share * mesh.points(anatomy.pin(name))[0] for name, share in about.items())
     prediction = operate("rhinoplasty", tip_rotation_deg=degrees)
     before, after = start - pivot, start + anatomy.pin(pin).on(prediction.total_mm(), mesh.faces)[0] - pivot
-    assert np.hypot(*after[1:]) == pytest.approx(np.hypot(*before[1:]), abs=1e-9)
+    assert np.hypot(*after[1:]) == pytest.approx(np.hypot(*before[1:]), abs=LANDS_MM)
     turned = np.degrees(np.arctan2(after[1], after[2]) - np.arctan2(before[1], before[2]))
-    assert turned == pytest.approx(degrees, abs=1e-9)
-    assert after[0] == pytest.approx(before[0], abs=1e-9)
+    assert turned == pytest.approx(degrees, abs=np.degrees(LANDS_MM / np.hypot(*before[1:])))
+    assert after[0] == pytest.approx(before[0], abs=LANDS_MM)
     assert (after - before)[1] * degrees > 0
 
 
@@ -120,13 +153,14 @@ def test_directions(head, operate):
     def landed(prediction):
         return {item.pin: item.landed_mm for item in prediction.landed}
     hump = went(operate("rhinoplasty", hump_mm=2), "rhi")
-    assert np.linalg.norm(hump) == pytest.approx(2, abs=0.01) and hump[2] < -1.9 and -0.5 < hump[1] < 0
+    assert np.linalg.norm(hump) == pytest.approx(2, abs=LANDS_MM) and hump[2] < -1.9 and -0.5 < hump[1] < 0
     narrow = operate("rhinoplasty", alar_base_mm=-4)
-    assert landed(narrow)["ala_l"][0] == pytest.approx(-2) and landed(narrow)["ala_r"][0] == pytest.approx(2)
+    assert landed(narrow)["ala_l"][0] == pytest.approx(-2, abs=LANDS_MM)
+    assert landed(narrow)["ala_r"][0] == pytest.approx(2, abs=LANDS_MM)
     assert went(operate("rhinoplasty", tip_rotation_deg=8), "prn")[1] > 1
-    assert went(operate("rhinoplasty", tip_projection_mm=2), "prn") == pytest.approx([0, 0, 2])
-    assert went(operate("mentoplasty", advancement_mm=10), "pg") == pytest.approx([0, 0, 9])
-    assert went(operate("mentoplasty", vertical_mm=5), "me") == pytest.approx([0, -4.5, 0])
+    assert went(operate("rhinoplasty", tip_projection_mm=2), "prn") == pytest.approx([0, 0, 2], abs=LANDS_MM)
+    assert went(operate("mentoplasty", advancement_mm=10), "pg") == pytest.approx([0, 0, 9], abs=LANDS_MM)
+    assert went(operate("mentoplasty", vertical_mm=5), "me") == pytest.approx([0, -4.5, 0], abs=LANDS_MM)
 
 
 @pytest.mark.parametrize("procedure", ["rhinoplasty", "mentoplasty"])
@@ -256,6 +290,25 @@ def test_a_handle_in_a_still_part_has_a_name(head):
     assert caught.value.code == "handle_in_still_part" and "pg" in caught.value.message
 
 
+def test_an_own_place_keeps_off_what_must_be_still(head):
+    """An immobile region that fades out over the side of the nose: the place beside it gives way."""
+    mesh, anatomy = head
+    usual = mesh.points(handle_points(mesh, anatomy, catalogue()["rhinoplasty"])[1])
+    row = catalogue()["rhinoplasty"].pins().index("side_upper_l")
+    weights = anatomy.region_weights.copy()
+    number = anatomy.region_names.index("eyelids_l")
+    fades = 0.04 * np.clip(1 - np.linalg.norm(mesh.vertices_mm - usual[row] - [4, 0, 0], axis=1) / 8, 0, 1)
+    weights[number] = np.maximum(weights[number], fades)
+    wide = Anatomy(pins478=anatomy.pins478, pin_names=anatomy.pin_names, pin_points=anatomy.pin_points,
+                   region_names=anatomy.region_names, region_weights=weights)
+    points = handle_points(mesh, wide, catalogue()["rhinoplasty"])[1]
+    lids = points.on(wide.region("eyelids_l").astype(float)[:, None], mesh.faces)[:, 0]
+    before = points[[row]].on(anatomy.region("eyelids_l").astype(float)[:, None], mesh.faces)
+    assert lids[row] <= CLEAR + 1e-6 and before.max() <= CLEAR
+    away = np.linalg.norm(mesh.points(points) - usual, axis=1)
+    assert 0.5 < away[row] < 8 and np.delete(away, row).max() < 1e-9  # it alone lay there
+
+
 def test_handles_on_one_spot_have_a_name(head):
     mesh, anatomy = head
     rows = [anatomy.pin_names.index(n) if n != "supratip" else anatomy.pin_names.index("prn")
@@ -282,7 +335,7 @@ def test_a_procedure_written_in_yaml_works_without_code(head):
     lips = read_procedure("manual", re.findall(r"```yaml\n(name: .*?)```", manual, re.DOTALL)[0])
     plan = Plan.model_validate({"procedures": [{"procedure": lips.name, "intensity": 100}]})
     prediction = predict(mesh, anatomy, plan, {lips.name: lips})
-    assert max(item.error_mm for item in prediction.landed) < 1e-9
+    assert max(item.error_mm for item in prediction.landed) <= LANDS_MM + 1e-9
     assert {item.pin: item.asked_mm for item in prediction.landed}["ls"] == pytest.approx((0, 0.4, 2))
     total = prediction.total_mm()
     assert not total[anatomy.region("lips") < 0.05].any() and not any(bad.any() for bad in spoiled(mesh, total))

@@ -5,6 +5,7 @@ import pytest
 
 from core import Plan
 from deform3d import catalogue, predict
+from deform3d.field import LANDS_MM
 from deform3d.kernels import KERNELS
 
 
@@ -31,4 +32,4 @@ def test_every_kernel_interpolates(head, name):
     chosen = {"rhinoplasty": catalogue()["rhinoplasty"].model_copy(update={"kernel": name})}
     plan = Plan.model_validate({"procedures": [{"procedure": "rhinoplasty", "values": {"hump_mm": 3.0}}]})
     made = predict(mesh, anatomy, plan, chosen)
-    assert made.landed and max(item.error_mm for item in made.landed) < 1e-9
+    assert made.landed and max(item.error_mm for item in made.landed) <= LANDS_MM + 1e-9

@@ -63,7 +63,7 @@ def test_a_lining_that_does_not_follow_comes_out(model):
     """The law above can fail: the head of a short throat, with the floor of the mouth held."""
     mesh, held = head_of(model, 30), catalogue()["neck_lift"].model_copy(update={"follows": ()})
     plan = read_plan({"procedures": [{"procedure": "neck_lift", "values": UP["neck_lift"]}]})
-    assert out_mm2(moved(mesh, model.anatomy, plan, {"neck_lift": held}), model.anatomy) > 3
+    assert out_mm2(moved(mesh, model.anatomy, plan, {"neck_lift": held}), model.anatomy) > 2
 
 
 @pytest.mark.parametrize("depth_mm", [0.5, 3.0, 8.0])

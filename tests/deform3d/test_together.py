@@ -1,12 +1,17 @@
 """Several procedures in one plan: sums within clamps, an order, exact undo."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from core import SurfacePoints
 from core.errors import UsageError
 from core.prediction import Landed
 from deform3d import catalogue, predict, read_plan
-from deform3d.together import Done, largest_share, limited
+from deform3d.together import Done, largest_share, limited, smoothed
+from tests.deform3d.test_geodesic import sheet
+from tests.deform3d.test_unfold import rows_turned, spike
 
 NOSE = {"procedure": "rhinoplasty", "values": {"hump_mm": 3.0, "tip_projection_mm": 2.0}}
 CHIN = {"procedure": "mentoplasty", "values": {"advancement_mm": 5.0}}
@@ -56,6 +61,21 @@ def test_what_two_procedures_do_to_one_landmark_stays_within_the_clamps():
     held = entry("other.step", 3.0, (0.0, 0.0, 3.0)).held_back(share)
     assert held.landed[0].landed_mm[2] == pytest.approx(1) and held.landed[0].asked_mm[2] == 3
     assert held.moves["mean"][0, 2] == pytest.approx(1)
+
+
+def test_a_fold_of_the_strongest_response_leaves_the_mean_as_it_is():
+    flat = sheet(21, 21)
+    field, place = spike(flat, 3.0), SurfacePoints(face=np.array([0]), bary=np.array([[1.0, 0, 0]]))
+    moves = {band: field @ np.array([[mm, 0.0, 0.0]]) for band, mm in (("low", 0.5), ("mean", 1.0), ("high", 2.0))}
+    folds = {band: rows_turned(flat, moves[band], np.eye(3)).any() for band in moves}
+    both = {band: rows_turned(flat, 2 * moves[band], np.eye(3)).any() for band in moves}
+    assert not any(folds.values()) and both == {"low": False, "mean": False, "high": True}
+    one = replace(entry("rhinoplasty.hump_mm", 1.0, (1.0, 0.0, 0.0)), moves=moves, places=place)
+    out = smoothed(flat, [one, one])
+    for got in out:
+        assert got.moves["low"] is moves["low"] and got.moves["mean"] is moves["mean"]
+    total = sum(got.moves["high"] for got in out)
+    assert not rows_turned(flat, total, np.eye(3)).any()
 
 
 def test_the_largest_share():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core import SurfacePoints
-from deform3d.unfold import harmonic, turned, unfolded
+from deform3d.unfold import TOUGHER, together, turned, unfolded
 from deform3d.volume import COLLAPSED
 from tests.deform3d.test_geodesic import sheet
 
@@ -75,13 +75,51 @@ def test_turned_is_told_by_the_normal(flat):
     assert turned(flat.vertices_mm, flat.faces, flat.faces, both, every).all()
 
 
-def test_harmonic_values_are_their_neighbours_mean_by_closeness(flat):
+def test_the_change_is_the_least_with_which_corners_go_together(flat):
+    """No other change has less of the energy that the module's formula says; pins keep their values."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(len(flat.vertices_mm), 2))
-    chosen = (np.abs(flat.vertices_mm[:, :2] - 10) < 3.5).all(1)
+    inside = (np.abs(flat.vertices_mm[:, :2] - 10) < 3.5).all(1)
+    rows, tough = np.flatnonzero(inside), flat.faces[inside[flat.faces].all(1)][:2]
+    ends = {tuple(sorted((int(f[k]), int(f[k - 1])))) for f in flat.faces for k in range(3)}
+    firm = {tuple(sorted((int(f[k]), int(f[k - 1])))) for f in tough for k in range(3)}
+    one, two = np.array(sorted(ends)).T
+    even = 1 / ((flat.vertices_mm[one] - flat.vertices_mm[two])**2).sum(1)
+    tight = TOUGHER * even * [tuple(e) in firm for e in np.stack([one, two], 1).tolist()]
+
+    def energy(change):
+        whole = np.zeros_like(values)
+        whole[rows] = change
+        new = values + whole
+        return float((even * ((whole[one] - whole[two])**2).sum(1) + tight * ((new[one] - new[two])**2).sum(1)).sum())
+
+    change = together(flat, values, rows, tough) - values[rows]
+    for _ in range(30):
+        assert energy(change) < energy(change + 1e-3 * rng.normal(size=change.shape))
+    strain = np.linalg.norm(values[tough[0, 0]] - values[tough[0, 1]])
     out = values.copy()
-    out[chosen] = harmonic(flat, values, np.flatnonzero(chosen))
-    for vertex in np.flatnonzero(chosen):
-        near = np.setdiff1d(flat.faces[(flat.faces == vertex).any(1)], vertex)
-        weight = 1 / ((flat.vertices_mm[near] - flat.vertices_mm[vertex])**2).sum(1)
-        np.testing.assert_allclose(out[vertex], weight @ out[near] / weight.sum(), atol=1e-9)
+    out[rows] = values[rows] + change
+    assert np.linalg.norm(out[tough[0, 0]] - out[tough[0, 1]]) < 0.1 * strain
+    pin = SurfacePoints(face=np.flatnonzero((flat.faces == tough[0]).all(1)), bary=np.array([[0.5, 0.3, 0.2]]))
+    out[rows] = together(flat, values, rows, tough, pin)
+    np.testing.assert_allclose(pin.on(out, flat.faces), pin.on(values, flat.faces), atol=1e-12)
+
+
+def test_a_fold_takes_no_more_of_a_change_than_it_needs(flat):
+    """What turns by a hair's breadth is hardly changed; what turns clean over is; each of two folds by itself."""
+    asked = np.array([[1.0, 0.0, 0.0]])
+    def changed(height):
+        field = height * spike(flat, 3.0)
+        assert rows_turned(flat, field, asked).any()
+        better = unfolded(flat, field, ~field.any(1), [asked])
+        assert not rows_turned(flat, better, asked).any()
+        return np.abs(better - field)
+    turns = next(h for h in np.arange(1, 6, 0.01) if rows_turned(flat, h * spike(flat, 3.0), asked).any())
+    assert 0 < changed(turns).max() < 0.1 * changed(1.5 * turns).max()
+    wide = sheet(41, 21)
+    far = wide.vertices_mm - [30.0, 10.0, 0.0]
+    second = np.clip(1 - np.linalg.norm(far, axis=1) / 3, 0, None)[:, None]
+    both = turns * spike(wide, 3.0) + 1.5 * turns * second
+    apart = np.abs(unfolded(wide, both, ~both.any(1), [asked]) - both)[:, 0]
+    left = wide.vertices_mm[:, 0] < 20
+    assert 0 < apart[left].max() < 0.1 * apart[~left].max()
