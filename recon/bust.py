@@ -14,11 +14,12 @@ from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.subdivide import between
 from recon.fairing import faired
-from recon.shape import LARGEST_MM, curved, on_face
+from recon.shape import curved, on_face
 from recon.skin import all_skin, others, still_skin
 
-SCALP_MM = 10.0
-"""Longer edges of the scalp are halved: on a skull's curve such a chord is 0.15 mm off."""
+SKIN_MM, SCALP_MM = 4.0, 10.0
+"""Longer edges of skin are halved (an operation moves a triangle only as one straight piece), and longer ones of the
+scalp: on a skull's curve such a chord is 0.15 mm off."""
 PART = 0.01
 """Weight beyond which a vertex belongs to a part."""
 STRETCH, REACH_MM = 1.6, 70.0
@@ -53,7 +54,7 @@ def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:
     ends = np.stack([mesh.faces, np.roll(mesh.faces, -1, axis=1)])
     length = np.linalg.norm(mesh.vertices_mm[ends[0]] - mesh.vertices_mm[ends[1]], axis=2)
     skin, other = all_skin(anatomy)[ends].max(0) > 0.5, others(anatomy)[ends].max(0) > 0.5
-    return np.asarray((length > np.where(skin, LARGEST_MM, SCALP_MM)) & ~other)
+    return np.asarray((length > np.where(skin, SKIN_MM, SCALP_MM)) & ~other)
 
 
 def as_it_is(anatomy: Anatomy) -> Bool[np.ndarray, "v"]:

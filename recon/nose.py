@@ -1,9 +1,9 @@
 """The nose, measured again from the nose that was found.
 
 Its wings and rims bend within a patch of flow, which then tells less than all of what is left; a second measurement,
-from a start that is already near and whose nostrils are open, has less to tell, and sees the columella end where the
-skin across a closed nostril would hide it. From there views farther apart may be compared, too, and only the
-nose and what is next to it has to be looked at: a few seconds.
+from a start that is already near, has less to tell; and once the nostrils are open, the skin across them no longer
+hides where the columella ends. Views farther apart may be compared, too, and only the nose and what is next to it has
+to be looked at: a few seconds.
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ REACH_MM, MARGIN_MM = 8.0, 8.0
 """Skin so far from the nose moves with it; so much around that is drawn, for what it hides and is hidden by."""
 APART_RAD = 0.7
 """Views up to so far apart are compared."""
-TURNS, REFERENCES = 2, 12
-"""A third turn, or more views in which depth is measured, brought the nose no nearer to the truth."""
+REFERENCES = 12
+"""More views in which depth is measured brought the nose no nearer to the truth."""
 STIFFER = 15.0
 """Offsets are held so much more alike than on the whole face: they are small, and the nose is already formed; looser,
 the nostrils' rims come out lumpy."""
@@ -50,13 +50,11 @@ def nose_again(mesh: Mesh, anatomy: Anatomy, inside: Bool[np.ndarray, "v"], came
     skin, rim = ((weight * (near & ~inside)) for weight in (all_skin(anatomy), outlined(anatomy)))
     movable = (1 - others(anatomy)) * near
     part, own = cut_out(mesh, (away[mesh.faces] < REACH_MM + MARGIN_MM).any(1))
-    for _ in range(TURNS):
-        depths = joined(measure_depths(part, skin[own], cameras, pictures, masks, rasterize, dense),
-                        measure_outlines(part, rim[own], cameras, pictures, rasterize, outline))
-        along, _ = offsets(part, depths, movable[own], surface)
-        part = part.moved(along[:, None] * part.vertex_normals())
+    depths = joined(measure_depths(part, skin[own], cameras, pictures, masks, rasterize, dense),
+                    measure_outlines(part, rim[own], cameras, pictures, rasterize, outline))
+    along, _ = offsets(part, depths, movable[own], surface)
     move = np.zeros_like(mesh.vertices_mm)
-    move[own] = part.vertices_mm - mesh.vertices_mm[own]
+    move[own] = along[:, None] * part.vertex_normals()
     if inside.any():
         move[inside] = spread(move, neighbours(*edges_of(mesh.faces), len(move)), inside)
     return mesh.moved(move)

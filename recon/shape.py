@@ -1,11 +1,11 @@
-"""Shape: from the fitted head to the person's own surface, in five steps.
+"""Shape: from the fitted head to the person's own surface, in four steps.
 
   measure   depth by flow under the recovered cameras, on the fitted head; its skin moves there along its normals
   lay       the head is laid onto that surface anew, so that its landmarks lie where the detector sees the person's in
             near-frontal views (the surface alone lets the anatomy slide along itself)
   again     depth is measured again on the finer mesh, and the skin moves there
-  nostrils  are opened where the pictures show them (`recon.nostrils`)
-  nose      is measured again, now that its rims are where they are seen (`recon.nose`)
+  nose      is measured again, its nostrils are opened where the pictures show them, and then it is measured once
+            more, now that they hang across nothing (`recon.nose`, `recon.nostrils`)
 The topology, the texture layout, the pins and the regions stay the model's, on a finer mesh: of the face, and wherever
 skin has long edges, for operations act there, too.
 """
@@ -59,8 +59,8 @@ class ShapeOptions:
 DEFAULTS = ShapeOptions()
 FARTHEST_PIN_MM = 12.0
 """A landmark seen farther from its pin than this was seen wrongly."""
-LARGEST_MM = 4.0
-"""Longer edges of skin are halved: an operation moves a triangle only as one straight piece."""
+LARGEST_MM = 6.0
+"""Longer edges of skin are halved; with shorter ones the skin under the chin, which little measures, came out worse."""
 
 
 @record
@@ -107,12 +107,11 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     for _ in range(options.passes[1]):
         mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
     if options.outline is not None and count:
-        before = mesh.vertices_mm
-        mesh, fine = opened(mesh, fine, cameras, pictures)
-        inside = (mesh.vertices_mm != before).any(1)
-        support = np.where(inside, 0, support)
-        mesh = nose_again(mesh, fine, inside, cameras, pictures, masks, rasterize, options.dense, options.outline,
-                          options.surface)
+        how = cameras, pictures, masks, rasterize, options.dense, options.outline, options.surface
+        closed = nose_again(mesh, fine, np.zeros(len(support), bool), *how)
+        mesh, fine = opened(closed, fine, cameras, pictures)
+        inside = (mesh.vertices_mm != closed.vertices_mm).any(1)
+        mesh, support = nose_again(mesh, fine, inside, *how), np.where(inside, 0, support)
     spread = options.unseen_mm / (1 + support / options.support)
     return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
 
