@@ -221,7 +221,7 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     """One of the modes that bend the head."""
     progress(0.05, "Fitting the head")
     head = study.head
-    _ = study.reconstruction  # begun, and not waited for
+    _ = study.looks if mode == "warp3d" else study.reconstruction  # begun, and not waited for; bent, only light is asked
     progress(0.3, "Moving the skin")
     prediction = study.prediction(planned.plan).shown(planned.band)
     total = prediction.total_mm()
@@ -252,6 +252,9 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with what changed in its window; all else keeps its bytes."""
     out = study.photo.picture.copy()
+    if not studio.srgb:
+        out[study.window] = window
+        return out
     changed = any_of(window != studio.picture)
     if changed.any():
         out[study.window][changed] = studio.own(window)[changed]
