@@ -1,16 +1,8 @@
-"""Loops over triangles and vertices, compiled by numba when they are first used and kept on disk."""
+"""A compiled straight line, for the loops over triangles and vertices."""
 
-import inspect
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function of arrays; the shape checks that tests wrap around every function are left out."""
-    return numba.njit(cache=True, nogil=True)(inspect.unwrap(function))
+from core.compiled import compiled
 
 
 @compiled

@@ -10,7 +10,8 @@ path is found.
 
 import numpy as np
 
-from deform3d.compiled import compiled, gap
+from core.compiled import compiled
+from deform3d.compiled import gap
 
 SHORTER = 1e-12
 """A path must be shorter by this part to count; below it is rounding."""
