@@ -1,8 +1,16 @@
-"""A compiled straight line, for the loops over triangles and vertices."""
+"""Loops over triangles and vertices, compiled by numba when they are first used and kept on disk."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numba
 import numpy as np
 
-from core.compiled import compiled
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of arrays; the shape checks that tests wrap around every function are left out."""
+    return numba.njit(cache=True, nogil=True)(inspect.unwrap(function))
 
 
 @compiled

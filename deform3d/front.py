@@ -10,8 +10,7 @@ path is found.
 
 import numpy as np
 
-from core.compiled import compiled
-from deform3d.compiled import gap
+from deform3d.compiled import compiled, gap
 
 SHORTER = 1e-12
 """A path must be shorter by this part to count; below it is rounding."""

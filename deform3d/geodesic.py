@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter1d
 
-from core.compiled import compiled
 from core.records import freeze, record
 from core.surface import SurfacePoints
+from deform3d.compiled import compiled
 from deform3d.front import at_points, each, longest, nearest, rings
 
 SAMPLES = 8

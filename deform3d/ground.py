@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.anatomy import Anatomy
-from core.compiled import compiled
 from core.mesh import Mesh
 from core.subdivide import Split, split
 from core.surface import SurfacePoints
+from deform3d.compiled import compiled
 from deform3d.geodesic import Surface
 
 LARGEST_MM = 5.0

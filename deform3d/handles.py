@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.anatomy import Anatomy
-from core.compiled import compiled
 from core.errors import PrevisageError
 from core.evidence import Band
 from core.mesh import Mesh
 from core.procedure import Axis, Furthest, Handle, Point, Procedure, Step
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
-from deform3d.compiled import gap
+from deform3d.compiled import compiled, gap
 from deform3d.nearest import Triangles
 
 WELL_INSIDE = 0.5

@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 from scipy.sparse import csr_array
 
 from core.anatomy import SKIN, Anatomy
-from core.compiled import compiled
 from core.mesh import Mesh, scatter_add
 from core.procedure import Procedure
+from deform3d.compiled import compiled
 from deform3d.ground import from_nearest
 from deform3d.kernels import KERNELS
 

@@ -7,10 +7,9 @@ nearest edge (Ericson, "Real-Time Collision Detection", 2005, section 5.1.5, in 
 import numpy as np
 from jaxtyping import Float
 
-from core.compiled import compiled
 from core.mesh import Mesh
 from core.surface import SurfacePoints
-from deform3d.compiled import gap
+from deform3d.compiled import compiled, gap
 
 BLOCK = 32
 """Triangles with near numbers lie near each other: so many are passed over at once."""

@@ -20,9 +20,9 @@ from scipy.sparse import coo_array, csc_array, csr_array, diags
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from core.compiled import compiled
 from core.mesh import Mesh
 from core.surface import SurfacePoints
+from deform3d.compiled import compiled
 from deform3d.volume import COLLAPSED, seen
 
 SHORTEST_MM = 0.02

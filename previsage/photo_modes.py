@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from core.channels import any_of
-from core.compiled import compiled
 from core.errors import UsageError
 from core.evidence import Band
 from core.plan import Plan
@@ -29,6 +28,7 @@ from previsage.pictures import over
 from recon.face478 import IRIS_ROWS
 from recon.one_photo import PhotoHead
 from render.rasterize import Rasterizer
+from synth.compiled import compiled
 from synth.guard import Check, Verdict, judge, unchanged
 from synth.rigid_parts import rigid_edges, rigid_parts
 from synth.spectacles import without

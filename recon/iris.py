@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from core.compiled import compiled
 from core.records import freeze, record
 from recon.face478 import IRISES
 
@@ -85,28 +84,17 @@ def circle(points: Float[np.ndarray, "n 2"], first: float) -> Float[np.ndarray, 
     """Centre (x, y) and radius of the circle through points around the origin, from a first guess of its radius; None
     when they do not lie on one."""
     x = np.array([0.0, 0.0, first])
-    off = settle(np.ascontiguousarray(points), first, x)
-    fits = np.median(np.abs(off)) < 0.05 * first and 0.7 < x[2] / first < 1.4
-    return x if fits else None
-
-
-@compiled
-def settle(points, first, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Move x, centre and radius of a circle, to the best one; how far each point then lies outside it."""
     for _ in range(15):
-        reach = np.sqrt((points[:, 0] - x[0])**2 + (points[:, 1] - x[1])**2)
+        away = points - x[:2]
+        reach = np.linalg.norm(away, axis=1)
         off = reach - x[2]
-        spread = max(1.5 * np.median(np.abs(off)), 0.02 * first)
+        spread = max(1.5 * float(np.median(np.abs(off))), 0.02 * first)
         weight = 1 / (1 + (off / (2 * spread)) ** 2) ** 2
-        A, b = 1e-6 * np.eye(3), np.zeros(3)
-        for n in range(len(points)):
-            row = (-(points[n, 0] - x[0]) / reach[n], -(points[n, 1] - x[1]) / reach[n], -1.0)
-            for k in range(3):
-                b[k] += weight[n] * row[k] * off[n]
-                for m in range(3):
-                    A[k, m] += weight[n] * row[k] * row[m]
-        step = np.linalg.solve(A, b)
-        x -= step
+        J = np.column_stack([-away / reach[:, None], -np.ones(len(points))])
+        step = np.linalg.solve((J * weight[:, None]).T @ J + 1e-6 * np.eye(3), (J * weight[:, None]).T @ off)
+        x = x - step
         if np.abs(step).max() < 1e-4 * first:
             break
-    return np.sqrt((points[:, 0] - x[0])**2 + (points[:, 1] - x[1])**2) - x[2]
+    off = np.linalg.norm(points - x[:2], axis=1) - x[2]
+    fits = np.median(np.abs(off)) < 0.05 * first and 0.7 < x[2] / first < 1.4
+    return x if fits else None

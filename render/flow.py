@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from core.camera import Camera
-from core.compiled import compiled
 from core.correspondence import Correspondence
 from core.fragments import Fragments
 from core.mesh import Mesh
@@ -17,7 +16,7 @@ from core.records import record
 from core.texture import Texture
 from render.masks import SURGICAL, SurgicalMaskOptions, moving, px_per_mm_of, surgical_mask, touched
 from render.mipmap import Mipmap
-from render.mix import of_vertices
+from render.mix import compiled, of_vertices
 from render.picture import AS_SEEN, Skin, shaded
 from render.rasterize import Rasterizer
 

@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from core.camera import Camera
-from core.compiled import compiled
 from core.fragments import Fragments
 from core.mesh import Mesh
 from core.records import record
+from render.mix import compiled
 
 Window = tuple[slice, slice]
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from core.compiled import compiled
 from core.texture import Texture
+from render.mix import compiled
 
 SMALLEST_PX = 8
 """Levels stop at this size: a whole head in eight texels is a single colour already."""

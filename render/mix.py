@@ -1,9 +1,17 @@
 """Mix: values of a triangle's corners at the points that rays met, in one compiled pass over them."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numba
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.compiled import compiled
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop over arrays when it is first used, and keep it on disk; threads may run it side by side."""
+    return numba.njit(cache=True, nogil=True)(inspect.unwrap(function))
 
 
 def of_corners(face: Int[np.ndarray, "n"], bary: Float[np.ndarray, "n 3"], corners: Float[np.ndarray, "f 3 c"]

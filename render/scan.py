@@ -8,9 +8,9 @@ is linear, so a pixel's depth is sum(e) / sum(e w), and its share of corner k is
 import numpy as np
 
 from core.camera import Camera
-from core.compiled import compiled
 from core.fragments import Fragments
 from core.mesh import Mesh
+from render.mix import compiled
 
 NEAREST_MM = 1.0
 """A vertex nearer to the camera's plane makes its triangles reach behind it, or nearly: those are not scanned."""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from core.channels import length
-from core.compiled import compiled
+from synth.compiled import compiled
 
 STEEPEST = 0.65
 """Neighbouring pixels part by this share of their distance: a picture is stretched less than threefold."""

@@ -18,6 +18,7 @@ from core.channels import any_of, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.achieved import Achieved, achieved, carried, in_sight
+from synth.metrics.pixels import ssim_of_grey
 from synth.tears import torn_mm2
 from synth.within import GRAIN_MM, GRAIN_PX, averaged, grain
 
@@ -342,7 +343,7 @@ def structure(pair: Pair, options: GuardOptions) -> list[Check]:
         return [Check(name="structure", status="not measurable", value=None, limit="",
                       sentence="Too little skin changes here to compare its structure.")]
     made, right = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (pair.inside_after, pair.reference))
-    value = float(np.average(ssim(made, right), weights=pair.judged))
+    value = float(np.average(ssim_of_grey(made, right), weights=pair.judged))
     fine_px = float(np.clip(GRAIN_MM * pair.asked.px_per_mm, *GRAIN_PX))
     ratio = grain(made, pair.judged, fine_px) / grain(right, pair.judged, fine_px)
     strength = "smoothed" if ratio < 1 else "roughened"
@@ -350,20 +351,6 @@ def structure(pair: Pair, options: GuardOptions) -> list[Check]:
                   f"The operated area no longer looks like this person's skin (SSIM {value:.2f})."),
             judge("grain", ratio, *options.grain, f"The skin's grain is kept ({ratio:.0%}).",
                   f"The skin was {strength}: {ratio:.0%} of its fine detail.")]
-
-
-def ssim(one: UInt8[np.ndarray, "a b"], other: UInt8[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
-    """SSIM of every pixel (Z. Wang et al., IEEE TIP 13, 2004), its Gaussian 1.5 px wide; in single precision, about a
-    middle grey, which keeps the variances exact."""
-    x, y = (p.astype(np.float32) - 128 for p in (one, other))
-
-    def mean(values: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
-        return cv2.GaussianBlur(values, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT)
-
-    mx, my = mean(x), mean(y)
-    vx, vy, both = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
-    mx, my, c1, c2 = mx + 128, my + 128, np.float32((0.01 * 255)**2), np.float32((0.03 * 255)**2)
-    return (2 * mx * my + c1) * (2 * both + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
 
 
 def likeness(pair: Pair, embed: Embed | None, options: GuardOptions) -> list[Check]:

@@ -1,4 +1,4 @@
-"""Compiled: loops over arrays as machine code, by numba."""
+"""Compiled: loops over pixels as machine code, by numba."""
 
 import inspect
 from collections.abc import Callable
