@@ -1,5 +1,7 @@
 """The stage: a head and a plan in, the displacement of every step out, with its band, couplings and swelling."""
 
+import functools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 
@@ -183,8 +185,20 @@ def put_together(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue,
         warnings=(*spoiled_and_overshot(mesh, total, done), *limits, *(t for d in done for t in d.told),
                   *too_much(mesh, anatomy, used), *overridden(plan),
                   *said_once(effects.values()), *notes),
-        versions={"deform3d": METHOD, "numba": version("numba"), "numpy": version("numpy"),
-                  "procedures": {p.name: digest(p.model_dump(mode="json")) for p in procedures}})
+        versions={"deform3d": METHOD, **libraries(), "procedures": {p.name: mark(p.model_dump_json())
+                                                                    for p in procedures}})
+
+
+@functools.cache
+def libraries() -> dict[str, str]:
+    """The versions of what the numbers depend on; reading one takes 15 ms."""
+    return {name: version(name) for name in ("numba", "numpy")}
+
+
+@functools.lru_cache(maxsize=64)
+def mark(procedure_json: str) -> str:
+    """Checksum of a procedure's table."""
+    return digest(json.loads(procedure_json))
 
 
 def only_side(used: Sequence[Amount], procedure: Procedure) -> Side | None:

@@ -28,6 +28,7 @@ from previsage.pictures import over
 from recon.face478 import IRIS_ROWS
 from recon.one_photo import PhotoHead
 from render.rasterize import Rasterizer
+from synth.compiled import compiled
 from synth.guard import Check, Verdict, judge, unchanged
 from synth.rigid_parts import rigid_edges, rigid_parts
 from synth.spectacles import without
@@ -173,17 +174,24 @@ def eased(start_px: Float[np.ndarray, "n 2"], move_px: Float[np.ndarray, "n 2"])
     must let the still one follow. The strongest motions stay as they are (a cone of slope `STEEPEST` under each).
     """
     size = np.linalg.norm(move_px, axis=1)
-    order = np.argsort(-size, kind="stable")
-    start, out, size = (v[order] @ [1, 1j] if v.ndim > 1 else v[order] for v in (start_px, move_px, size))
-    for k in range(np.count_nonzero(size)):
-        weaker = slice(k + np.searchsorted(-size[k:], -size[k], "right"), None)
-        most, lag = STEEPEST * np.abs(start[weaker] - start[k]), out[k] - out[weaker]
-        apart = np.abs(lag)
-        row = apart > most + 1e-9
-        out[weaker][row] += (1 - most[row] / apart[row]) * lag[row]
-    eased_px = np.empty_like(move_px)
-    eased_px[order] = np.column_stack([out.real, out.imag])
+    eased_px = np.array(move_px, float)
+    take_along(np.argsort(-size, kind="stable"), size, np.asarray(start_px, float), eased_px)
     return eased_px
+
+
+@compiled
+def take_along(order, size, start, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write `eased` over the motions. order: from the strongest to the weakest of `size`."""
+    for n, k in enumerate(order):
+        for weaker in order[n + 1:]:
+            if size[k] == 0 or size[weaker] == size[k]:
+                continue
+            most = STEEPEST * np.hypot(start[weaker, 0] - start[k, 0], start[weaker, 1] - start[k, 1])
+            lag_x, lag_y = out[k, 0] - out[weaker, 0], out[k, 1] - out[weaker, 1]
+            apart = np.hypot(lag_x, lag_y)
+            if apart > most + 1e-9:
+                out[weaker, 0] += (1 - most / apart) * lag_x
+                out[weaker, 1] += (1 - most / apart) * lag_y
 
 
 def landing(asked_px: Float[np.ndarray, "n 2"], went_px: Float[np.ndarray, "n 2"], head: PhotoHead,
@@ -221,7 +229,7 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     """One of the modes that bend the head."""
     progress(0.05, "Fitting the head")
     head = study.head
-    _ = study.reconstruction  # begun, and not waited for
+    _ = study.looks if mode == "warp3d" else study.reconstruction  # begun, not waited for; a bend asks for light only
     progress(0.3, "Moving the skin")
     prediction = study.prediction(planned.plan).shown(planned.band)
     total = prediction.total_mm()
@@ -252,6 +260,9 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with what changed in its window; all else keeps its bytes."""
     out = study.photo.picture.copy()
+    if not studio.srgb:
+        out[study.window] = window
+        return out
     changed = any_of(window != studio.picture)
     if changed.any():
         out[study.window][changed] = studio.own(window)[changed]

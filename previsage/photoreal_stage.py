@@ -36,6 +36,7 @@ from render.buffers import px_per_mm
 from render.draw import marked, tagged
 from render.heat import heat_map
 from render.mark import marked_corner
+from render.mix import of_vertices
 from render.movie import write_movie
 from render.sheets import Views, contact_sheet, pair
 from render.wireframe import pinned
@@ -242,7 +243,9 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: M
 def across_mm(studio: Studio, made: Made) -> Float[np.ndarray, "a b"]:
     """x in the head frame of what each pixel of the window shows after: the patient's left or right."""
     assert made.seen is not None
-    return made.seen.after.interpolate(studio.after.mesh.vertices_mm[:, :1], studio.after.mesh.faces)[..., 0]
+    after, mesh = made.seen.after, studio.after.mesh
+    return of_vertices(after.face.ravel(), after.bary.reshape(-1, 3), mesh.faces,
+                       np.ascontiguousarray(mesh.vertices_mm[:, :1])).reshape(after.face.shape)
 
 
 def record_of(made: Made, verdict: Verdict, photoreal: bool, label: str, reason: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from core.records import record
 from core.texture import Texture
 from render.masks import SURGICAL, SurgicalMaskOptions, moving, px_per_mm_of, surgical_mask, touched
 from render.mipmap import Mipmap
-from render.mix import of_vertices
+from render.mix import compiled, of_vertices
 from render.picture import AS_SEEN, Skin, shaded
 from render.rasterize import Rasterizer
 
@@ -81,22 +81,60 @@ def active(fragments: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarray, 
 def motion(after: Fragments, moved: Bool[np.ndarray, "h w"], mesh: Mesh, camera: Camera) -> tuple[
         Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w"]]:
     """Where the skin of every pixel was before, relative to the pixel, and how deep it was."""
-    place = of_vertices(after.face[moved], after.bary[moved], mesh.faces, mesh.vertices_mm)
     flow = np.zeros((*moved.shape, 2), np.float32)
-    y, x = np.nonzero(moved)
-    flow[moved] = camera.px_from_points(place) - np.stack([x, y], 1)
     depth = after.depth_mm.copy()  # what did not move was as deep before
-    depth[moved] = camera.cam_from_points(place)[:, 2]
+    if np.any(camera.distortion):
+        place = of_vertices(after.face[moved], after.bary[moved], mesh.faces, mesh.vertices_mm)
+        y, x = np.nonzero(moved)
+        flow[moved] = camera.px_from_points(place) - np.stack([x, y], 1)
+        depth[moved] = camera.cam_from_points(place)[:, 2]
+    else:
+        write_motion(moved, after.face, after.bary, mesh.faces, mesh.vertices_mm, camera.cam_from_head, camera.K_px,
+                     flow, depth)
     return flow, depth
+
+
+@compiled
+def write_motion(moved, face, bary, faces, vertices, pose, K, flow, depth):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, E501
+    """Write `motion` of a lens without distortion."""
+    for y in range(moved.shape[0]):
+        for x in range(moved.shape[1]):
+            if moved[y, x]:
+                f, b = faces[face[y, x]], bary[y, x]
+                cam = np.empty(3)
+                place = np.empty(3)
+                for c in range(3):
+                    place[c] = b[0] * vertices[f[0], c] + b[1] * vertices[f[1], c] + b[2] * vertices[f[2], c]
+                for c in range(3):
+                    cam[c] = pose[c, 0] * place[0] + pose[c, 1] * place[1] + pose[c, 2] * place[2] + pose[c, 3]
+                right, down = (cam[0] / cam[2], cam[1] / cam[2]) if cam[2] > 1e-6 else (np.nan, np.nan)
+                flow[y, x, 0] = K[0, 0] * right + K[0, 1] * down + K[0, 2] - x
+                flow[y, x, 1] = K[1, 0] * right + K[1, 1] * down + K[1, 2] - y
+                depth[y, x] = cam[2]
 
 
 def normals_where(where: Bool[np.ndarray, "h w"], fragments: Fragments, mesh: Mesh,
                   normals: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "h w 3"]:
     """Smooth unit normals of the given pixels, zero elsewhere."""
     out = np.zeros((*where.shape, 3), np.float32)
-    n = of_vertices(fragments.face[where], fragments.bary[where], mesh.faces, normals)
-    out[where] = n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9)
+    write_normals(where, fragments.face, fragments.bary, mesh.faces, normals, out)
     return out
+
+
+@compiled
+def write_normals(where, face, bary, faces, normals, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write `normals_where`."""
+    for y in range(where.shape[0]):
+        for x in range(where.shape[1]):
+            if where[y, x] and face[y, x] >= 0:
+                square = np.float32(0)
+                for c in range(3):
+                    for k in range(3):
+                        out[y, x, c] += bary[y, x, k] * normals[faces[face[y, x], k], c]
+                    square += out[y, x, c] * out[y, x, c]
+                size = max(np.sqrt(square), np.float32(1e-9))
+                for c in range(3):
+                    out[y, x, c] /= size
 
 
 def skins(seen: Seen, before: Rasterizer, after: Rasterizer, texture: Texture | Mipmap) -> tuple[

@@ -12,6 +12,7 @@ from core.camera import Camera
 from core.fragments import Fragments
 from core.mesh import Mesh
 from core.records import record
+from render.mix import compiled
 
 Window = tuple[slice, slice]
 
@@ -108,11 +109,19 @@ def shows(fragments: Fragments, mesh: Mesh, moved: Float[np.ndarray, "v"], windo
     """Which pixels of the window show skin that moves visibly."""
     face, bary = fragments.face[window], fragments.bary[window]
     out = np.zeros(face.shape, bool)
-    active = np.append((moved >= 1)[mesh.faces].any(1), False)  # face -1, nothing seen, reads the last
-    hit = active[face]
-    corners = moved[mesh.faces[face[hit]]]
-    out[hit] = np.einsum("nk,nk->n", bary[hit], corners) >= 1
+    write_shown(face, bary, mesh.faces, moved, (moved >= 1)[mesh.faces].any(1), out)
     return out
+
+
+@compiled
+def write_shown(face, bary, faces, moved, active, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write `shows`. active (F,): faces with a corner that moves visibly."""
+    for y in range(face.shape[0]):
+        for x in range(face.shape[1]):
+            f = face[y, x]
+            if f >= 0 and active[f]:
+                out[y, x] = (bary[y, x, 0] * moved[faces[f, 0]] + bary[y, x, 1] * moved[faces[f, 1]]
+                             + bary[y, x, 2] * moved[faces[f, 2]]) >= 1
 
 
 def faded(core: Bool[np.ndarray, "h w"], feather_px: float) -> Float[np.ndarray, "h w"]:

@@ -1,8 +1,11 @@
-"""Rasteriser: what each pixel of a camera sees of a mesh, by casting rays on the CPU (Open3D, Embree).
+"""Rasteriser: what each pixel of a camera sees of a mesh, on the CPU: by scanning its triangles (`scan`), or by casting
+rays (Open3D, Embree) through bent lenses, between pixels, and where a mesh reaches the camera.
 
 Letters: p pixel (x, y) in px; n its undistorted normalised image point (x/z, y/z); a ray of direction (n, 1) in camera
 axes reaches depth z at parameter t = z, so Embree's hit distance is the depth along the optical axis.
 """
+
+import functools
 
 import numpy as np
 import open3d as o3d
@@ -12,6 +15,7 @@ from core.camera import Camera, distort
 from core.fragments import Fragments
 from core.mesh import Mesh
 from core.records import record
+from render.scan import scanned
 from render.surface import Surface
 
 UNDISTORT_STEPS = 20
@@ -43,11 +47,22 @@ class Rasterizer:
         vertices = mesh.vertices_mm
         self._origin_mm = (vertices.min(0) + vertices.max(0)) / 2  # single precision is best near zero
         self._radius_mm = float(np.linalg.norm(vertices - self._origin_mm, axis=1).max())
-        self._scene = o3d.t.geometry.RaycastingScene()
-        self._scene.add_triangles(tensor(vertices - self._origin_mm, np.float32), tensor(mesh.faces, np.uint32))
+
+    @functools.cached_property
+    def _scene(self) -> o3d.t.geometry.RaycastingScene:
+        """The tree, made for the first ray."""
+        scene = o3d.t.geometry.RaycastingScene()
+        scene.add_triangles(tensor(self.mesh.vertices_mm - self._origin_mm, np.float32),
+                            tensor(self.mesh.faces, np.uint32))
+        return scene
 
     def __call__(self, camera: Camera) -> Fragments:
         """Every pixel of the camera."""
+        seen = scanned(self.mesh, camera)
+        return self.by_rays(camera) if seen is None else seen
+
+    def by_rays(self, camera: Camera) -> Fragments:
+        """The same with a ray for each pixel."""
         width, height = camera.size_wh
         rows, columns = seen_rectangle(self.mesh.vertices_mm, camera)
         face = np.full((height, width), -1, np.int32)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from core.channels import length
+from synth.compiled import compiled
 
 STEEPEST = 0.65
 """Neighbouring pixels part by this share of their distance: a picture is stretched less than threefold."""
@@ -39,19 +40,32 @@ def relaxed(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) 
         u = coarse(flow_px, free)
         rounds = ROUNDS if strongest < 2 * COARSE_PX else int(strongest < 4 * COARSE_PX)
     for _ in range(rounds):
-        changed = False
-        for dy, dx in AROUND:
-            there, here = shifted(free.shape, dy, dx), shifted(free.shape, -dy, -dx)
-            most = np.float32(STEEPEST * np.hypot(dy, dx))
-            apart = u[there] - u[here]
-            gap = length(apart)
-            lags = free[here] & (gap > most + 1e-3) & (length(u[there]) > length(u[here]))
-            if lags.any():
-                changed = True
-                u[here][lags] += (1 - most / gap[lags])[:, None] * apart[lags]
-        if not changed:
+        if not sum([drawn_towards(u, free, dy, dx, np.float32(STEEPEST * np.hypot(dy, dx))) for dy, dx in AROUND]):
             break
     return u
+
+
+@compiled
+def drawn_towards(u, free, dy, dx, most):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Draw every free pixel towards its neighbour at (dy, dx), if that is stronger and more than `most` apart; how many
+    were. Neighbours are read before they are drawn themselves."""
+    height, width = free.shape
+    count = 0
+    for i in range(max(-dy, 0), height - max(dy, 0)):
+        y = i if dy >= 0 else height - 1 - i + max(-dy, 0)
+        for j in range(max(-dx, 0), width - max(dx, 0)):
+            x = j if dx >= 0 else width - 1 - j + max(-dx, 0)
+            if not free[y, x]:
+                continue
+            there_x, there_y, here_x, here_y = u[y + dy, x + dx, 0], u[y + dy, x + dx, 1], u[y, x, 0], u[y, x, 1]
+            apart_x, apart_y = there_x - here_x, there_y - here_y
+            gap = np.sqrt(apart_x * apart_x + apart_y * apart_y)
+            if gap > most + np.float32(1e-3) and there_x * there_x + there_y * there_y > (
+                    here_x * here_x + here_y * here_y):
+                u[y, x, 0] += (np.float32(1) - most / gap) * apart_x
+                u[y, x, 1] += (np.float32(1) - most / gap) * apart_y
+                count += 1
+    return count
 
 
 def coarse(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
@@ -64,8 +78,3 @@ def coarse(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -
     changed = cv2.resize((length(drawn - small) > 1e-3).astype(np.float32), to, interpolation=cv2.INTER_LINEAR) > 0
     drawn = cv2.resize(drawn, to, interpolation=cv2.INTER_LINEAR)
     return np.where((free & changed & (length(drawn) > length(flow_px)))[..., None], drawn, flow_px)
-
-
-def shifted(shape: tuple[int, ...], dy: int, dx: int) -> tuple[slice, slice]:
-    """The pixels of a picture that have a neighbour at (-dy, -dx)."""
-    return (slice(max(dy, 0), shape[0] + min(dy, 0)), slice(max(dx, 0), shape[1] + min(dx, 0)))

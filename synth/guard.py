@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from skimage.color import deltaE_ciede2000
-from skimage.metrics import structural_similarity
 
 from core.channels import any_of, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.achieved import Achieved, achieved, carried, in_sight
+from synth.metrics.pixels import ssim_of_grey
 from synth.tears import torn_mm2
 from synth.within import GRAIN_MM, GRAIN_PX, averaged, grain
 
@@ -343,9 +343,7 @@ def structure(pair: Pair, options: GuardOptions) -> list[Check]:
         return [Check(name="structure", status="not measurable", value=None, limit="",
                       sentence="Too little skin changes here to compare its structure.")]
     made, right = (cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (pair.inside_after, pair.reference))
-    local = structural_similarity(made, right, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-                                  data_range=255, full=True)[1]
-    value = float(np.average(local, weights=pair.judged))
+    value = float(np.average(ssim_of_grey(made, right), weights=pair.judged))
     fine_px = float(np.clip(GRAIN_MM * pair.asked.px_per_mm, *GRAIN_PX))
     ratio = grain(made, pair.judged, fine_px) / grain(right, pair.judged, fine_px)
     strength = "smoothed" if ratio < 1 else "roughened"

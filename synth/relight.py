@@ -14,7 +14,6 @@ from jaxtyping import Float
 from core.channels import any_of
 from core.correspondence import Correspondence
 from core.records import record
-from synth.blur import FINE
 
 Shade = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, "n 3"]]
 """sRGB factor of the light on skin with given head-frame unit normals; about one."""
@@ -31,12 +30,14 @@ class RelightOptions:
 
 
 RELIGHT = RelightOptions()
+LEAST_STEPS = 2.0
+"""The light is worked out so often within the standard deviation of what smooths it."""
 
 
 def light_ratio(flow: Correspondence, shade: Shade, options: RelightOptions = RELIGHT) -> Float[np.ndarray, "h w 3"]:
     """The factor of every pixel's sRGB colour; one where the skin did not move."""
     sigma = max(options.smooth_mm * flow.px_per_mm, 0.5)
-    step = max(1, int(sigma / FINE))  # so smooth a factor is worked out at every step-th pixel
+    step = max(1, int(sigma / LEAST_STEPS))  # so smooth a factor is worked out at every step-th pixel
     at = (slice(step // 2, None, step),) * 2
     before, after = flow.normals_before[at], flow.normals_after[at]
     turned = flow.moved[at] & any_of(before != after)

@@ -10,7 +10,7 @@ u is known on a grid of nodes, and cubic splines (C2) between them. A point x of
 picture is drawn backwards, so x(y) is found at the nodes by Newton's method.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -21,6 +21,7 @@ from scipy.ndimage import map_coordinates, spline_filter
 
 from core.errors import UsageError
 from core.records import freeze, record
+from synth.inverse import inverted
 
 RIDGE = 1e-10
 """Added to the diagonal (whose entries are about 1), so that landmarks in the same place do no harm."""
@@ -288,45 +289,6 @@ def at_nodes(filtered: Float[np.ndarray, "gh gw 2"], where: Float[np.ndarray, "*
     at = np.stack([where[..., 1], where[..., 0]])
     return np.stack(list(POOL.map(lambda k: map_coordinates(filtered[..., k], at, order=3, mode="nearest",
                                                             prefilter=False), range(2))), -1)
-
-
-def inverted(bend: Float[np.ndarray, "gh gw 2"], filtered: Float[np.ndarray, "gh gw 2"], step_px: int,
-             tolerance_px: float = 0.005) -> Float[np.ndarray, "gh gw 2"]:
-    """b with b(y) = -u(y + b(y)) at the nodes (px): Newton's method, its slopes taken from the grid."""
-    rows, columns = bend.shape[:2]
-    node = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(float)
-    reach = int(np.ceil(np.abs(bend).max() / step_px)) + 1
-    size = (2 * reach + 1, 2 * reach + 1)
-    near = cv2.dilate((np.abs(bend).max(-1) > tolerance_px / 5).astype(np.uint8), np.ones(size, np.uint8)) > 0
-    y = node[near]
-    slopes = np.stack([*np.gradient(bend[..., 0])[::-1], *np.gradient(bend[..., 1])[::-1]], -1) / step_px
-    x = y - newton(list(slopes[near].T), bend[near] / step_px, 0.3)
-    open_ = np.arange(len(y))
-    for _ in range(30):
-        here = x[open_]
-        wrong = here + at_nodes(filtered, here) / step_px - y[open_]
-        far = np.abs(wrong).max(-1, initial=0) * step_px > tolerance_px
-        open_, here, wrong = open_[far], here[far], wrong[far]
-        if not len(open_):
-            break
-        at = here.T[::-1]
-        there = [map_coordinates(slopes[..., k], at, order=1, mode="nearest") for k in range(4)]
-        x[open_] = here - newton(there, wrong, 0.05)
-    back = np.zeros(bend.shape)
-    back[near] = (x - y) * step_px
-    return back
-
-
-def newton(slopes: Sequence[Float[np.ndarray, "n"]], wrong: Float[np.ndarray, "n 2"], least: float) -> Float[
-        np.ndarray, "n 2"]:
-    """The step (I + grad u)^-1 wrong; a determinant below `least` would throw it out of the grid.
-
-    slopes: du_x/dx, du_x/dy, du_y/dx, du_y/dy.
-    """
-    xx, xy, yx, yy = slopes
-    det = np.maximum((xx + 1) * (yy + 1) - xy * yx, least)
-    return np.stack([(yy + 1) * wrong[:, 0] - xy * wrong[:, 1], (xx + 1) * wrong[:, 1] - yx * wrong[:, 0]],
-                    -1) / det[:, None]
 
 
 def apply(picture: UInt8[np.ndarray, "h w c"], warp: Warp, options: ThinPlateOptions = THIN_PLATE) -> UInt8[

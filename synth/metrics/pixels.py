@@ -57,6 +57,15 @@ def ssim_map(one: UInt8[np.ndarray, "h w 3"], other: UInt8[np.ndarray, "h w 3"],
     return result
 
 
+def ssim_of_grey(one: UInt8[np.ndarray, "a b"], other: UInt8[np.ndarray, "a b"]) -> Float[np.ndarray, "a b"]:
+    """SSIM at every pixel, in single precision, which about a middle grey keeps the variances exact."""
+    x, y = (p.astype(np.float32) - 128 for p in (one, other))
+    mx, my = smooth(x), smooth(y)
+    vx, vy, both = smooth(x * x) - mx * mx, smooth(y * y) - my * my, smooth(x * y) - mx * my
+    mx, my, c1, c2 = mx + 128, my + 128, np.float32(C1), np.float32(C2)
+    return (2 * mx * my + c1) * (2 * both + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+
+
 def smooth(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """The window's weighted mean; beyond the border the picture is mirrored."""
     return cv2.GaussianBlur(values, (WIDTH_PX, WIDTH_PX), SD_PX, borderType=cv2.BORDER_REFLECT)

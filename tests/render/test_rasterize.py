@@ -78,6 +78,35 @@ def test_slow_twin_agrees(distortion: tuple[float, ...]) -> None:
     assert np.abs(fast.depth_mm[slow.covered] - slow.depth_mm[slow.covered]).max() < 1e-3
 
 
+def test_scanning_agrees_with_rays() -> None:
+    """Rays are single precision: on an edge, and on the horizon, they may meet the neighbour."""
+    kept = Rasterizer(sphere(90, 40, 60))
+    for yaw in (0.0, 0.7, -1.5):
+        camera = front_camera(640.0, (400, 300), 420.0, rotation=head_rotation(yaw, 0.2, 0.1))
+        scanned, cast = kept(camera), kept.by_rays(camera)
+        both = scanned.covered & cast.covered
+        assert (scanned.covered != cast.covered).sum() <= 3 and both.sum() > 40_000
+        assert (scanned.face != cast.face)[both].mean() < 1e-3
+        assert np.abs(scanned.depth_mm[both] - cast.depth_mm[both]).max() < 5e-3
+        same = both & (scanned.face == cast.face)
+        assert np.abs(scanned.bary - cast.bary)[same].max() < 1e-3
+
+
+def test_no_pixel_falls_between_triangles() -> None:
+    """A plane of triangles whose shared edges run through pixel centres is whole."""
+    x, y = np.meshgrid(np.arange(-60.0, 61, 5), np.arange(-60.0, 61, 5))
+    n = len(x)
+    corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
+    faces = np.concatenate([np.stack([corner, corner + 1, corner + n], 1),
+                            np.stack([corner + 1, corner + n + 1, corner + n], 1)])
+    mesh = Mesh(vertices_mm=np.stack([x.ravel(), y.ravel(), np.zeros(n * n)], 1), faces=faces, uv=np.zeros((1, 2)),
+                faces_uv=np.zeros_like(faces))
+    for degrees in (0.0, 45.0, 10.0):
+        roll = head_rotation(0.0, 0.0, float(np.radians(degrees)))
+        seen = rasterize(mesh, front_camera(500.0, (61, 61), 500.0, rotation=roll))
+        assert seen.covered.all() and np.abs(seen.depth_mm - 500).max() < 1e-3
+
+
 def test_undistortion_inverts_the_lens() -> None:
     camera = front_camera(800.0, (720, 1280), distortion=PHONE)
     y, x = np.mgrid[0:1280:40, 0:720:40]

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from synth.follow import STEEPEST, following, shifted
+from synth.follow import STEEPEST, following
+
+
+def shifted(shape: tuple[int, ...], dy: int, dx: int) -> tuple[slice, slice]:
+    """The pixels of a picture that have a neighbour at (-dy, -dx)."""
+    return (slice(max(dy, 0), shape[0] + min(dy, 0)), slice(max(dx, 0), shape[1] + min(dx, 0)))
 
 
 def steepest(flow: np.ndarray, among: np.ndarray) -> float:
