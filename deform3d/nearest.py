@@ -56,21 +56,20 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 @compiled
 def search(  # type: ignore[no-untyped-def]  # noqa: ANN201
         corners, middle, reach, faces, scores, facing, away, point):  # noqa: ANN001
-    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at, nor a
-    block that is so far away. The nearest block comes first."""
-    row, least, found, first = -1, np.inf, np.zeros(3), np.argmin(away)
-    for turn in range(len(away)):
-        block = int((first + turn) % len(away))
+    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at. The
+    nearest blocks come first."""
+    row, least, found, whole = -1, np.inf, np.zeros(3), np.eye(3)
+    for block in np.argsort(away):
         if away[block] > least:
-            continue
+            break
         for g in range(block * BLOCK, min((block + 1) * BLOCK, len(corners))):
             x, y, z = middle[g, 0] - point[0], middle[g, 1] - point[1], middle[g, 2] - point[2]
             if x * x + y * y + z * z > (reach[g] + least)**2:
                 continue
-            outward = np.cross(corners[g, 1] - corners[g, 0], corners[g, 2] - corners[g, 0])
-            if facing.any() and (outward * facing).sum() <= 0:
+            all_of_it, none_of_it = signs(scores, faces[g])
+            if none_of_it or not looks(corners[g], facing):
                 continue
-            piece, count = kept_part(scores, faces[g])
+            piece, count = (whole, 3) if all_of_it else kept_part(scores, faces[g])
             for p in range(1, count - 1):
                 fan = np.stack((piece[0], piece[p], piece[p + 1]))
                 bary = on_triangle(fan @ corners[g], point) @ fan
@@ -81,9 +80,30 @@ def search(  # type: ignore[no-untyped-def]  # noqa: ANN201
 
 
 @compiled
+def looks(corner, facing):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Whether a triangle's outward side looks this way; every one does where no way is given."""
+    if facing[0] == 0 and facing[1] == 0 and facing[2] == 0:
+        return True
+    return (np.cross(corner[1] - corner[0], corner[2] - corner[0]) * facing).sum() > 0
+
+
+@compiled
+def signs(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Whether no score (V, S) is negative anywhere on a triangle, and whether some score is everywhere."""
+    a, b, c = face
+    every = True
+    for s in range(scores.shape[1]):
+        below = (scores[a, s] < 0) + (scores[b, s] < 0) + (scores[c, s] < 0)
+        if below == 3:
+            return False, True
+        every = every and below == 0
+    return every, False
+
+
+@compiled
 def kept_part(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The part of a triangle where no score (S,) is negative: the barycentric coordinates of its corners in order, and
-    how many there are. Each score (V, S) is linear on the triangle, so that finer triangles keep the same part."""
+    """The part of a triangle where no score (V, S) is negative: the barycentric coordinates of its corners in order, and
+    how many there are. Scores are linear on the triangle, so that finer triangles keep the same part."""
     piece, count = np.zeros((3 + scores.shape[1], 3)), 3
     for k in range(3):
         piece[k, k] = 1
@@ -91,8 +111,6 @@ def kept_part(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, AN
         at = np.array([scores[face[0], s], scores[face[1], s], scores[face[2], s]])
         if at[0] >= 0 and at[1] >= 0 and at[2] >= 0:
             continue
-        if at[0] < 0 and at[1] < 0 and at[2] < 0:
-            return piece, 0
         whole, before = piece.copy(), count
         count = 0
         for k in range(before):

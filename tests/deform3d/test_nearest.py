@@ -37,7 +37,8 @@ def test_only_what_is_not_negative_counts():
     triangles = Triangles(VERTICES[FACES])
     position = mesh().points(SurfacePoints(face=np.array([1]), bary=np.array([[0.2, 0.5, 0.3]])))[0]
     corners = np.arange(6).reshape(2, 3)
-    first, second, none = ((corners, np.repeat([[a], [b]], 3, axis=0)) for a, b in ((1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)))
+    first, second, none = ((corners, np.repeat([[a], [b]], 3, axis=0))
+                           for a, b in ((1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)))
     assert triangles.nearest(position)[0] == triangles.nearest(position, second)[0] == 1
     assert triangles.nearest(position, first)[0] == 0
     assert triangles.nearest(position, none)[0] == -1
