@@ -102,8 +102,8 @@ def signs(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 @compiled
 def kept_part(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The part of a triangle where no score (V, S) is negative: the barycentric coordinates of its corners in order, and
-    how many there are. Scores are linear on the triangle, so that finer triangles keep the same part."""
+    """The part of a triangle where no score (V, S) is negative: its corners' barycentric coordinates in order, and their
+    number. Scores are linear on the triangle, so that finer triangles keep the same part."""
     piece, count = np.zeros((3 + scores.shape[1], 3)), 3
     for k in range(3):
         piece[k, k] = 1
