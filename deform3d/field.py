@@ -222,8 +222,8 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:
-    """A small hill about each handle, as wide as its triangle needs: on an edge the same from both sides. Its top is flat,
-    so that the corner which is nearest goes no further than it must."""
+    """A small hill about each handle, as wide as its triangle needs: on an edge the same from both sides. Its top is
+    flat, so that the corner which is nearest goes no further than it must."""
     corners = mesh.vertices_mm[mesh.faces[points.face]]
     size = (points.bary * np.linalg.norm(corners - mesh.points(points)[:, None], axis=2)).sum(1)
     width = BUMP_SIZES * size + LEAST_BUMP_MM

@@ -23,6 +23,9 @@ from deform3d.nearest import Inside, Triangles
 
 WELL_INSIDE = 0.5
 """A procedure's own point lies where the moving regions have at least this weight together."""
+WHOLLY = 0.99
+"""The furthest point of a region is looked for where it has this weight: its soft edge lies on the skin around, and may
+lie further out than the rim of an ear."""
 CLEAR = 0.002
 """Nor has an immobile region more weight there: at its very edge a place could not move without tearing."""
 MIDLINE_STRETCH = 20.0
@@ -78,10 +81,10 @@ class Places:
         return self.anatomy.pin(pin)
 
     def furthest(self, place: Furthest) -> SurfacePoints:
-        """The place well inside a region that lies furthest in a direction."""
+        """The place wholly inside a region that lies furthest in a direction."""
         if not self.anatomy.has(place.region):
             raise missing_region(self.anatomy, place.region, self.procedure)
-        rows, parts = above(self.mesh.faces, self.anatomy.region(place.region).astype(float), WELL_INSIDE)
+        rows, parts = above(self.mesh.faces, self.anatomy.region(place.region).astype(float), WHOLLY)
         if not len(rows):
             raise missing_region(self.anatomy, place.region, self.procedure)
         corners = np.einsum("gij,gjc->gic", parts, self.mesh.vertices_mm[self.mesh.faces[rows]])

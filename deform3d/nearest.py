@@ -15,7 +15,7 @@ BLOCK = 32
 """Triangles with near numbers lie near each other: so many are passed over at once."""
 
 Inside = tuple[Int[np.ndarray, "g 3"], Float[np.ndarray, "v s"]]
-"""Part of a surface: its triangles, and scores of the vertices that are linear on them; none is negative in that part."""
+"""Part of a surface: its triangles, and scores of the vertices, linear on them, none of which is negative in that part."""
 ANYWHERE: Inside = (np.zeros((1, 3), np.int32), np.zeros((1, 0)))
 """All of it."""
 
@@ -102,8 +102,8 @@ def signs(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 @compiled
 def kept_part(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The part of a triangle where no score (V, S) is negative: its corners' barycentric coordinates in order, and their
-    number. Scores are linear on the triangle, so that finer triangles keep the same part."""
+    """The part of a triangle where no score (V, S) is negative: its corners, as barycentric coordinates, and how many.
+    Scores are linear on the triangle, so that finer triangles keep the same part."""
     piece, count = np.zeros((3 + scores.shape[1], 3)), 3
     for k in range(3):
         piece[k, k] = 1
