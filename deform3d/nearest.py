@@ -15,7 +15,7 @@ BLOCK = 32
 """Triangles with near numbers lie near each other: so many are passed over at once."""
 
 Inside = tuple[Int[np.ndarray, "g 3"], Float[np.ndarray, "v s"]]
-"""Part of a surface: its triangles, and scores of the vertices, linear on them, none of which is negative in that part."""
+"""Part of a surface: its triangles, and scores of the vertices, linear on them; none is negative in that part."""
 ANYWHERE: Inside = (np.zeros((1, 3), np.int32), np.zeros((1, 0)))
 """All of it."""
 
