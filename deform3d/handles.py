@@ -112,13 +112,13 @@ class Places:
         """What lies well inside the moving regions and outside what must be still."""
         faces, inside = self.well_in(*self.procedure.regions)
         still = [CLEAR - self.anatomy.region(r) for r in self.procedure.immobile if self.anatomy.has(r)]
-        return faces, np.column_stack([inside, *still])
+        return faces, np.array([*inside, *still], float)
 
     def well_in(self, *names: str) -> Inside:
         """What lies well inside some regions together."""
         regions = [self.anatomy.region(r) for r in names if self.anatomy.has(r)]
         weight = np.sum([np.zeros(len(self.mesh.vertices_mm)), *regions], axis=0)
-        return self.mesh.faces, (weight - WELL_INSIDE)[:, None]
+        return self.mesh.faces, (weight - WELL_INSIDE)[None]
 
 
 @lru_cache(maxsize=4)

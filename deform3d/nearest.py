@@ -14,9 +14,9 @@ from deform3d.compiled import compiled, gap
 BLOCK = 32
 """Triangles with near numbers lie near each other: so many are passed over at once."""
 
-Inside = tuple[Int[np.ndarray, "g 3"], Float[np.ndarray, "v s"]]
+Inside = tuple[Int[np.ndarray, "g 3"], Float[np.ndarray, "s v"]]
 """Part of a surface: its triangles, and scores of the vertices, linear on them; none is negative in that part."""
-ANYWHERE: Inside = (np.zeros((1, 3), np.int32), np.zeros((1, 0)))
+ANYWHERE: Inside = (np.zeros((1, 3), np.int32), np.zeros((0, 1)))
 """All of it."""
 
 
@@ -57,11 +57,12 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 def search(  # type: ignore[no-untyped-def]  # noqa: ANN201
         corners, middle, reach, faces, scores, facing, away, point):  # noqa: ANN001
     """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at. The
-    nearest blocks come first."""
-    row, least, found, whole = -1, np.inf, np.zeros(3), np.eye(3)
-    for block in np.argsort(away):
+    nearest block comes first."""
+    row, least, found, whole, first = -1, np.inf, np.zeros(3), np.eye(3), np.argmin(away)
+    for turn in range(len(away)):
+        block = int((first + turn) % len(away))
         if away[block] > least:
-            break
+            continue
         for g in range(block * BLOCK, min((block + 1) * BLOCK, len(corners))):
             x, y, z = middle[g, 0] - point[0], middle[g, 1] - point[1], middle[g, 2] - point[2]
             if x * x + y * y + z * z > (reach[g] + least)**2:
@@ -89,11 +90,11 @@ def looks(corner, facing):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN2
 
 @compiled
 def signs(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Whether no score (V, S) is negative anywhere on a triangle, and whether some score is everywhere."""
+    """Whether no score (S, V) is negative anywhere on a triangle, and whether some score is everywhere."""
     a, b, c = face
     every = True
-    for s in range(scores.shape[1]):
-        below = (scores[a, s] < 0) + (scores[b, s] < 0) + (scores[c, s] < 0)
+    for s in range(scores.shape[0]):
+        below = (scores[s, a] < 0) + (scores[s, b] < 0) + (scores[s, c] < 0)
         if below == 3:
             return False, True
         every = every and below == 0
@@ -102,13 +103,13 @@ def signs(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 @compiled
 def kept_part(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The part of a triangle where no score (V, S) is negative: its corners, as barycentric coordinates, and how many.
+    """The part of a triangle where no score (S, V) is negative: its corners, as barycentric coordinates, and how many.
     Scores are linear on the triangle, so that finer triangles keep the same part."""
-    piece, count = np.zeros((3 + scores.shape[1], 3)), 3
+    piece, count = np.zeros((3 + scores.shape[0], 3)), 3
     for k in range(3):
         piece[k, k] = 1
-    for s in range(scores.shape[1]):
-        at = np.array([scores[face[0], s], scores[face[1], s], scores[face[2], s]])
+    for s in range(scores.shape[0]):
+        at = np.array([scores[s, face[0]], scores[s, face[1]], scores[s, face[2]]])
         if at[0] >= 0 and at[1] >= 0 and at[2] >= 0:
             continue
         whole, before = piece.copy(), count

@@ -37,7 +37,7 @@ def test_only_what_is_not_negative_counts():
     triangles = Triangles(VERTICES[FACES])
     position = mesh().points(SurfacePoints(face=np.array([1]), bary=np.array([[0.2, 0.5, 0.3]])))[0]
     corners = np.arange(6).reshape(2, 3)
-    first, second, none = ((corners, np.repeat([[a], [b]], 3, axis=0))
+    first, second, none = ((corners, np.repeat([[a, b]], 3, axis=1))
                            for a, b in ((1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0)))
     assert triangles.nearest(position)[0] == triangles.nearest(position, second)[0] == 1
     assert triangles.nearest(position, first)[0] == 0
@@ -51,13 +51,13 @@ def test_several_scores_keep_what_all_of_them_keep_on_finer_triangles_too(seed):
     samples = rng.dirichlet(np.ones(3) * 0.6, (2, 60000))
     kept = (np.einsum("fnk,fks->fns", samples, scores[FACES]) >= 0).all(2)
     brute = np.linalg.norm(np.einsum("fnk,fkc->fnc", samples, VERTICES[FACES])[kept] - target, axis=1).min()
-    row, bary = Triangles(VERTICES[FACES]).nearest(target, (FACES, scores))
+    row, bary = Triangles(VERTICES[FACES]).nearest(target, (FACES, scores.T))
     found = bary @ VERTICES[FACES[row]]
     assert (bary @ scores[FACES[row]] >= -1e-12).all()
     assert brute - 0.25 < np.linalg.norm(found - target) <= brute + 1e-12
     one = split(FACES, len(VERTICES), np.ones_like(FACES, bool))
     fine = one.values(VERTICES)[one.faces]
-    row, bary = Triangles(fine).nearest(target, (one.faces, one.values(scores)))
+    row, bary = Triangles(fine).nearest(target, (one.faces, one.values(scores).T))
     np.testing.assert_allclose(bary @ fine[row], found, atol=1e-9)
 
 
