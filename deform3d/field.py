@@ -53,8 +53,8 @@ LEAST_REACH = 0.2
 WORST_CONDITION = 1e6
 """Above this the cardinal fields swing by far more than the handles move; real heads give 10 to 1000."""
 BUMP_SIZES, FLAT_SIZES = 2.5, 0.7
-"""A hill reaches, and its top is flat, so many times as far as the corners of the handle's triangle on the mean, by their
-weights."""
+"""A hill reaches, and its top is flat, so many times as far as the corners of the handle's triangle on the mean, by
+their weights."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
 LANDS_MM = 0.05
