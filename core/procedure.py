@@ -45,11 +45,13 @@ class Furthest(Strict):
 
 class Point(Strict):
     """A surface point that is no landmark: the nearest skin, well inside the regions that may move, to a weighted mean
-    of pins plus an offset (mm), in the region `within` alone where that is given; or the furthest point of a region.
+    of pins plus an offset (mm), in the region `within` alone where that is given, and of skin alone whose outward side
+    looks `facing` (the back of an ear, though the scalp is nearer); or the furthest point of a region.
     """
 
     of: Mean | None = None
     within: str | None = None
+    facing: Vector | None = None
     furthest: Furthest | None = None
     offset_mm: Vector = (0.0, 0.0, 0.0)
     evidence: Evidence

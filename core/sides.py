@@ -69,7 +69,7 @@ def mirrored(left: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     for key in ("of", "rotate_about"):
         if key in out:
             out[key] = swap(out[key])
-    for key in ("move", "offset_mm"):
+    for key in ("move", "offset_mm", "facing"):
         if isinstance(out.get(key), (list, tuple)) and len(out[key]) == 3:
             out[key] = [-out[key][0], *out[key][1:]]
     if isinstance(out.get("axis"), dict):  # an image turns the other way

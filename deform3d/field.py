@@ -52,8 +52,9 @@ LEAST_REACH = 0.2
 """A moved handle that the window and its triangle let go less than this part would tear at its neighbours."""
 WORST_CONDITION = 1e6
 """Above this the cardinal fields swing by far more than the handles move; real heads give 10 to 1000."""
-BUMP_SIZES = 3.0
-"""A hill reaches so many times as far as the corners of the handle's triangle on the mean, by their weights."""
+BUMP_SIZES, FLAT_SIZES = 2.5, 0.7
+"""A hill reaches, and its top is flat, so many times as far as the corners of the handle's triangle on the mean, by
+their weights."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
 LANDS_MM = 0.05
@@ -222,13 +223,14 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:
-    """A small hill about each handle, as wide as its triangle needs: on an edge the same from both sides."""
+    """A small hill about each handle, as wide as its triangle needs: on an edge the same from both sides. Its top is
+    flat, so that the corner which is nearest goes no further than it must."""
     corners = mesh.vertices_mm[mesh.faces[points.face]]
     size = (points.bary * np.linalg.norm(corners - mesh.points(points)[:, None], axis=2)).sum(1)
     width = BUMP_SIZES * size + LEAST_BUMP_MM
     handle, vertex = np.nonzero(away_mm < width[:, None])
     out = np.zeros(away_mm.T.shape)
-    out[vertex, handle] = wendland(away_mm[handle, vertex] / width[handle])
+    out[vertex, handle] = wendland(np.maximum(away_mm[handle, vertex], FLAT_SIZES * size[handle]) / width[handle])
     return out
 
 

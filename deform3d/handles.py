@@ -19,10 +19,13 @@ from core.procedure import Axis, Furthest, Handle, Point, Procedure, Step
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.compiled import compiled, gap
-from deform3d.nearest import Triangles
+from deform3d.nearest import Inside, Triangles
 
 WELL_INSIDE = 0.5
-"""A procedure's own point lies on triangles whose corners all have at least this weight in a moving region."""
+"""A procedure's own point lies where the moving regions have at least this weight together."""
+WHOLLY = 0.99
+"""The furthest point of a region is looked for where it has this weight: its soft edge lies on the skin around, and may
+lie further out than the rim of an ear."""
 CLEAR = 0.002
 """Nor has an immobile region more weight there: at its very edge a place could not move without tearing."""
 MIDLINE_STRETCH = 20.0
@@ -78,10 +81,10 @@ class Places:
         return self.anatomy.pin(pin)
 
     def furthest(self, place: Furthest) -> SurfacePoints:
-        """The place well inside a region that lies furthest in a direction."""
+        """The place wholly inside a region that lies furthest in a direction."""
         if not self.anatomy.has(place.region):
             raise missing_region(self.anatomy, place.region, self.procedure)
-        rows, parts = above(self.mesh.faces, self.anatomy.region(place.region).astype(float), WELL_INSIDE)
+        rows, parts = above(self.mesh.faces, self.anatomy.region(place.region).astype(float), WHOLLY)
         if not len(rows):
             raise missing_region(self.anatomy, place.region, self.procedure)
         corners = np.einsum("gij,gjc->gic", parts, self.mesh.vertices_mm[self.mesh.faces[rows]])
@@ -92,31 +95,30 @@ class Places:
         """The nearest place well inside the moving regions to a mean of pins plus an offset; a point without a side
         stays in its sagittal plane.
         """
-        target, middle = self.mean_mm(point.of or {}) + point.offset_mm, side_of(name) is None
-        skin = skin_of(self.mesh, MIDLINE_STRETCH if middle else 1.0)
-        target = target * (MIDLINE_STRETCH, 1.0, 1.0) if middle else target
-        row, bary = skin.nearest(target, self.clear if point.within is None else self.depth(point.within))
+        middle = side_of(name) is None
+        stretch = np.array((MIDLINE_STRETCH if middle else 1.0, 1.0, 1.0))
+        target = (self.mean_mm(point.of or {}) + point.offset_mm) * stretch
+        facing = None if point.facing is None else np.array(point.facing) * stretch
+        skin = skin_of(self.mesh, stretch[0])
+        row, bary = skin.nearest(target, self.clear if point.within is None else self.well_in(point.within), facing)
         if row < 0 and point.within is None:
-            row, bary = skin.nearest(target, self.inside)
+            row, bary = skin.nearest(target, self.well_in(*self.procedure.regions), facing)
         if row < 0:
             raise missing_region(self.anatomy, point.within or " or ".join(self.procedure.regions), self.procedure)
         return SurfacePoints(face=np.array([row]), bary=bary[None])
 
     @cached_property
-    def inside(self) -> Float[np.ndarray, "f 3"]:
-        """How far the corners of every triangle lie inside the moving regions, negative outside."""
-        return self.depth(*self.procedure.regions)
+    def clear(self) -> Inside:
+        """What lies well inside the moving regions and outside what must be still."""
+        faces, inside = self.well_in(*self.procedure.regions)
+        still = [CLEAR - self.anatomy.region(r) for r in self.procedure.immobile if self.anatomy.has(r)]
+        return faces, np.array([*inside, *still], float)
 
-    @cached_property
-    def clear(self) -> Float[np.ndarray, "f 3"]:
-        """The same, less what must be still."""
-        return np.minimum(self.inside, CLEAR - WELL_INSIDE - self.depth(*self.procedure.immobile))
-
-    def depth(self, *names: str) -> Float[np.ndarray, "f 3"]:
-        """How far the corners of every triangle lie inside some regions."""
+    def well_in(self, *names: str) -> Inside:
+        """What lies well inside some regions together."""
         regions = [self.anatomy.region(r) for r in names if self.anatomy.has(r)]
-        weight = np.max([np.zeros(len(self.mesh.vertices_mm)), *regions], axis=0)
-        return (weight - WELL_INSIDE)[self.mesh.faces]
+        weight = np.sum([np.zeros(len(self.mesh.vertices_mm)), *regions], axis=0)
+        return self.mesh.faces, (weight - WELL_INSIDE)[None]
 
 
 @lru_cache(maxsize=4)

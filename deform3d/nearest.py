@@ -5,7 +5,7 @@ nearest edge (Ericson, "Real-Time Collision Detection", 2005, section 5.1.5, in 
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from core.mesh import Mesh
 from core.surface import SurfacePoints
@@ -13,6 +13,11 @@ from deform3d.compiled import compiled, gap
 
 BLOCK = 32
 """Triangles with near numbers lie near each other: so many are passed over at once."""
+
+Inside = tuple[Int[np.ndarray, "g 3"], Float[np.ndarray, "s v"]]
+"""Part of a surface: its triangles, and scores of the vertices, linear on them; none is negative in that part."""
+ANYWHERE: Inside = (np.zeros((1, 3), np.int32), np.zeros((0, 1)))
+"""All of it."""
 
 
 class Triangles:
@@ -28,16 +33,18 @@ class Triangles:
         around = np.linalg.norm(self.middle - np.repeat(self.block, count, 0), axis=1) + self.reach
         self.block_reach = np.maximum.reduceat(around, first)
 
-    def nearest(self, point_mm: Float[np.ndarray, "3"], over: Float[np.ndarray, "g 3"] | None = None) -> tuple[
-            int, Float[np.ndarray, "3"]]:
+    def nearest(self, point_mm: Float[np.ndarray, "3"], inside: "Inside | None" = None,
+                facing: Float[np.ndarray, "3"] | None = None) -> tuple[int, Float[np.ndarray, "3"]]:
         """The triangle that comes nearest to a position, and the barycentric coordinates of its nearest point.
 
-        over: a value at the corners, linear between them; only what lies where it is not negative counts. The triangle
-        is -1 when nothing counts.
+        inside: only what lies there counts. facing: only triangles whose outward side looks this way, within a right
+        angle, count. The triangle is -1 when nothing counts.
         """
-        over = np.zeros(self.corners.shape[:2]) if over is None else over
+        faces, scores = ANYWHERE if inside is None else inside
+        faces = np.broadcast_to(faces, (len(self.corners), 3))
         away = np.linalg.norm(self.block - point_mm, axis=1) - self.block_reach
-        return search(self.corners, self.middle, self.reach, over, away, np.asarray(point_mm, float))
+        return search(self.corners, self.middle, self.reach, faces, scores, np.zeros(3) if facing is None else facing,
+                      away, np.asarray(point_mm, float))
 
 
 def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
@@ -47,23 +54,26 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 
 
 @compiled
-def search(corners, middle, reach, over, away, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at, nor a
-    block that is so far away. The nearest block comes first."""
-    row, least, found, first = -1, np.inf, np.zeros(3), np.argmin(away)
+def search(  # type: ignore[no-untyped-def]  # noqa: ANN201
+        corners, middle, reach, faces, scores, facing, away, point):  # noqa: ANN001
+    """The number and barycentric coordinates of the nearest triangle; one that lies too far off is not looked at. The
+    nearest block comes first."""
+    row, least, found, whole, first = -1, np.inf, np.zeros(3), np.eye(3), np.argmin(away)
     for turn in range(len(away)):
         block = int((first + turn) % len(away))
         if away[block] > least:
             continue
         for g in range(block * BLOCK, min((block + 1) * BLOCK, len(corners))):
-            if over[g, 0] < 0 and over[g, 1] < 0 and over[g, 2] < 0:
-                continue
             x, y, z = middle[g, 0] - point[0], middle[g, 1] - point[1], middle[g, 2] - point[2]
             if x * x + y * y + z * z > (reach[g] + least)**2:
                 continue
-            pieces, count = kept_part(over[g])
-            for p in range(count):
-                bary = on_triangle(pieces[p] @ corners[g], point) @ pieces[p]
+            all_of_it, none_of_it = signs(scores, faces[g])
+            if none_of_it or not looks(corners[g], facing):
+                continue
+            piece, count = (whole, 3) if all_of_it else kept_part(scores, faces[g])
+            for p in range(1, count - 1):
+                fan = np.stack((piece[0], piece[p], piece[p + 1]))
+                bary = on_triangle(fan @ corners[g], point) @ fan
                 gone = gap(bary @ corners[g], point)
                 if gone < least:
                     row, least, found = g, gone, bary
@@ -71,30 +81,49 @@ def search(corners, middle, reach, over, away, point):  # type: ignore[no-untype
 
 
 @compiled
-def kept_part(over):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The part of a triangle where a value, linear on it, is not negative: one or two triangles (2, 3, 3), whose rows
-    are the barycentric coordinates of their corners, and how many."""
-    out, count = np.zeros((2, 3, 3)), 0
-    inside = (over[0] >= 0) + (over[1] >= 0) + (over[2] >= 0)
+def looks(corner, facing):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Whether a triangle's outward side looks this way; every one does where no way is given."""
+    if facing[0] == 0 and facing[1] == 0 and facing[2] == 0:
+        return True
+    return (np.cross(corner[1] - corner[0], corner[2] - corner[0]) * facing).sum() > 0
+
+
+@compiled
+def signs(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Whether no score (S, V) is negative anywhere on a triangle, and whether some score is everywhere."""
+    a, b, c = face
+    every = True
+    for s in range(scores.shape[0]):
+        below = (scores[s, a] < 0) + (scores[s, b] < 0) + (scores[s, c] < 0)
+        if below == 3:
+            return False, True
+        every = every and below == 0
+    return every, False
+
+
+@compiled
+def kept_part(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The part of a triangle where no score (S, V) is negative: its corners, as barycentric coordinates, and how many.
+    Scores are linear on the triangle, so that finer triangles keep the same part."""
+    piece, count = np.zeros((3 + scores.shape[0], 3)), 3
     for k in range(3):
-        a, b, c = k, (k + 1) % 3, (k + 2) % 3
-        if inside == 3 and k == 0:
-            out[0, 0, 0] = out[0, 1, 1] = out[0, 2, 2] = 1
-            count = 1
-        elif (inside == 1 and over[a] >= 0) or (inside == 2 and over[a] < 0):
-            ab, ac = over[a] / (over[a] - over[b]), over[a] / (over[a] - over[c])
-            first, second = np.zeros(3), np.zeros(3)
-            first[a], first[b] = 1 - ab, ab
-            second[a], second[c] = 1 - ac, ac
-            if inside == 1:
-                out[0, 0, a] = 1
-                out[0, 1], out[0, 2] = first, second
-                count = 1
-            else:
-                out[0, 0], out[1, 0], out[1, 2] = first, first, second
-                out[0, 1, b] = out[0, 2, c] = out[1, 1, c] = 1
-                count = 2
-    return out, count
+        piece[k, k] = 1
+    for s in range(scores.shape[0]):
+        at = np.array([scores[s, face[0]], scores[s, face[1]], scores[s, face[2]]])
+        if at[0] >= 0 and at[1] >= 0 and at[2] >= 0:
+            continue
+        whole, before = piece.copy(), count
+        count = 0
+        for k in range(before):
+            here, there = whole[k], whole[(k + 1) % before]
+            one, two = (here * at).sum(), (there * at).sum()
+            if one >= 0:
+                piece[count] = here
+                count += 1
+            if (one >= 0) != (two >= 0):
+                piece[count] = here + one / (one - two) * (there - here)
+                count += 1
+    return piece, count
 
 
 @compiled
