@@ -14,6 +14,7 @@ from core.mesh import Mesh
 from core.plan import Plan
 from core.transforms import rotation_from_vector, umeyama
 from deform3d import catalogue, predict
+from deform3d.field import LANDS_MM
 from deform3d.volume import spoiled
 from recon import adopt as adopting
 from recon import flame, user_models
@@ -235,7 +236,7 @@ def test_it_can_be_operated_on(added, procedure):
     plan = Plan.model_validate({"procedures": [{"procedure": procedure, "intensity": 55.0}]})
     made = predict(mesh, model.anatomy, plan, catalogue())
     still = np.max([model.anatomy.region(r) for r in chosen.immobile], axis=0) >= 0.05
-    assert max(item.error_mm for item in made.landed) < 1e-6 and still.sum() > 300
+    assert max(item.error_mm for item in made.landed) <= LANDS_MM and still.sum() > 300
     assert not made.total_mm()[still].any() and np.abs(made.total_mm()).max() > 1
     assert not any(bad.any() for bad in spoiled(mesh, made.total_mm()))
 

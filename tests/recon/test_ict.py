@@ -13,6 +13,7 @@ import pytest
 from core.errors import InputRefused
 from core.plan import Plan
 from deform3d import catalogue, predict
+from deform3d.field import LANDS_MM
 from deform3d.volume import spoiled
 from recon import adopt as adopting
 from recon import ict, user_models
@@ -142,6 +143,6 @@ def test_it_can_be_operated_on(model, procedure, seed):
     made = predict(mesh, model.anatomy, Plan.model_validate(
         {"procedures": [{"procedure": procedure, "intensity": 55.0}]}), catalogue())
     still = np.max([model.anatomy.region(r) for r in chosen.immobile], axis=0) >= 0.05
-    assert max(item.error_mm for item in made.landed) < 1e-6 and still.sum() > 500
+    assert max(item.error_mm for item in made.landed) <= LANDS_MM and still.sum() > 500
     assert not made.total_mm()[still].any() and np.abs(made.total_mm()).max() > 1
     assert not any(bad.any() for bad in spoiled(mesh, made.total_mm()))
