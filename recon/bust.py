@@ -46,7 +46,9 @@ def bust(mesh: Mesh, anatomy: Anatomy, sd_mm: Float[np.ndarray, "v"], face_too: 
     halve_long()
     mesh = faired(mesh, (np.arange(len(sd_mm)) < known) | as_it_is(anatomy))
     halve_long()  # smoothing draws a few out again
-    return mesh, anatomy, sd_mm
+    even, rim = mesh.vertices_mm.copy(), neck_rim(mesh)
+    even[rim, 1] = even[rim, 1].min(initial=np.inf)  # the middles of its edges lie on a curve beside it
+    return mesh.with_vertices(even), anatomy, sd_mm
 
 
 def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:

@@ -22,6 +22,13 @@ def test_the_neck_ends_level_and_the_face_stays(model, mesh):
     assert (moved[:, 1] <= mesh.vertices_mm[:, 1] + 1.0).all()  # the stretch does not swing upwards
 
 
+def test_the_finer_necks_cut_is_a_straight_line_too(model, mesh):
+    fine = of(mesh, model.anatomy)[0]
+    rim = neck_rim(fine)
+    assert len(rim) > 1.5 * len(neck_rim(mesh))
+    np.testing.assert_allclose(fine.vertices_mm[rim, 1], fine.vertices_mm[rim, 1].min(), atol=1e-9)
+
+
 def test_no_triangle_of_the_neck_turns_over(model, mesh):
     before, after = mesh.face_normals(), mesh.with_vertices(levelled(mesh, model.anatomy)).face_normals()
     changed = (before != after).any(1)
