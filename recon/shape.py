@@ -7,7 +7,7 @@
   nose      is measured again, its nostrils are opened where the pictures show them, and then it is measured once
             more, now that they hang across nothing (`recon.nose`, `recon.nostrils`)
 The topology, the texture layout, the pins and the regions stay the model's, on a finer mesh: of the face, and wherever
-skin has long edges, for operations act there, too.
+skin has long edges. `recon.bust` halves those once more when all is measured, for operations act there, too.
 """
 
 from collections.abc import Callable, Sequence
