@@ -30,6 +30,7 @@ from recon.sfm import Motion, Rejected, structure_from_motion
 from recon.shape import Shape, ShapeOptions, own_shape
 from recon.sides import with_profiles, with_side_photos
 from recon.skin import all_skin, still_skin, without
+from recon.skull import likely_skull
 from recon.still_room import cameras_of_room
 from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
@@ -90,7 +91,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     timer.lap("cameras")
     scale, cues = true_scale(views, bundle, options)
     timer.lap("scale")
-    head, close = views.neutral(bundle), views
+    head, close = likely_skull(model, bundle.identity, views.neutral(bundle)), views
     if photos:  # an outline places a photo to a millimetre or two, which is too rough to measure depth by
         views, capture, bundle, head, refused = with_side_photos(views, capture, ends, bundle, head,
                                                                   part(progress, 0.4, 0.45))
