@@ -30,7 +30,7 @@ from recon.photos import read_photo
 from recon.probe import FROM_ONE_SIDE, MAKE_A_TURN, MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
 from recon.quality import Measure, measure
 from recon.sheet import draw_sheet
-from recon.verdict import Check, Clip, Counts, checks, lens_of, sentence
+from recon.verdict import COPY_AGAIN, Check, Clip, Counts, checks, lens_of, sentence
 
 PENDING = 8
 """Frames of a film that may wait to be measured and written while the next ones are looked at."""
@@ -311,8 +311,9 @@ def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
     if turn < options.least_turn_deg:
         what = "The face is lost half way, and in the part that shows it the head" \
             if film and count < 0.9 * taken.analysed else "The head"
+        again = COPY_AGAIN + " Else: " + MAKE_A_TURN if taken.facts.get("damaged") else MAKE_A_TURN
         raise InputRefused("no_rotation", f"{what} turns by only {turn:.0f}°; 3D needs at least "
-                           f"{options.least_turn_deg:.0f}°.", MAKE_A_TURN if film else FROM_ONE_SIDE)
+                           f"{options.least_turn_deg:.0f}°.", again if film else FROM_ONE_SIDE)
 
 
 def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> Capture:
@@ -343,7 +344,7 @@ def clip_of(taken: Taken, found: Inputs, kept: Sequence[Candidate]) -> Clip:
     bits = 8 * found.files[0].path.stat().st_size / (taken.facts["packets"] * size[0] * size[1]) \
         if taken.facts.get("packets") else None
     return Clip(times_s=tuple(c.time_s for c in taken.candidates), size_wh=size, bits_per_px=bits,
-                codec=str(taken.facts.get("codec", "")))
+                codec=str(taken.facts.get("codec", "")), damaged=bool(taken.facts.get("damaged")))
 
 
 def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found: Inputs,

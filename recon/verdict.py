@@ -26,6 +26,7 @@ USUAL_FOCAL, USUAL_FOCAL_SD = 0.72, 0.15
 phones differ; without a statement in the file nothing better is known."""
 FRONT_DEG = 20.0
 SHARP = {"green": "sharp", "amber": "soft", "red": "blurred"}
+COPY_AGAIN = "Copy the file from the phone once more: it is cut off or damaged."
 SHUT = 0.08
 """15 blinks a minute of 0.3 s shut the eyes in 7.5 % of the frames."""
 PLENTY_OF_BITS = {"hevc": 0.015, "vp9": 0.015, "av1": 0.015}
@@ -76,12 +77,14 @@ class Lens:
 
 @record
 class Clip:
-    """Facts of the file: times of the frames with a face, upright picture size, bits per pixel (None for photos)."""
+    """Facts of the file: times of the frames with a face, upright picture size, bits per pixel (None for photos);
+    damaged: a part of it could not be read."""
 
     times_s: tuple[float, ...]
     size_wh: tuple[int, int]
     bits_per_px: float | None = None
     codec: str = ""
+    damaged: bool = False
 
 
 @record
@@ -111,8 +114,17 @@ def checks(kind: str, measures: Sequence[Measure], chosen: Sequence[int], counts
     """Every check of a capture that could be measured, in the order a person would ask."""
     film = kind == "video"
     moving = steadiness(measures, clip) if film else []
-    return [*coverage(film, measures, chosen, counts), *picture(film, measures, chosen, clip),
+    return [*file_of(clip, counts), *coverage(film, measures, chosen, counts), *picture(film, measures, chosen, clip),
             *light(measures), *moving, *face(measures, chosen, lens)]
+
+
+def file_of(clip: Clip, counts: Counts) -> list[Check]:
+    """A file that is not whole, which explains what else is missing; nothing of one that is."""
+    if not clip.damaged:
+        return []
+    return [Check(name="file", value="a part is missing", level="amber", number=float(counts.given), unit="frames read",
+                  bound="whole", why="what could not be read may hold the sides that are missing",
+                  advice=COPY_AGAIN)]
 
 
 def coverage(film: bool, measures: Sequence[Measure], chosen: Sequence[int], counts: Counts) -> list[Check]:
