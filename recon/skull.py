@@ -1,9 +1,9 @@
 """Skull: under the hair, which shows no surface, a head is as its face makes it likely.
 
-The fit follows the face to tenths of a millimetre with all its modes, and each of them also moves the skull, by seven
-millimetres a spread: two of ten films with truth got skulls 60 mm too deep. There, the modes may say only what the face
-tells of them with `FACE_TELLS`. Letters: a the fitted identity, F its modes on the N vertices of the face, G = F F' / N;
-c minimises |c|^2 + t (c - a)' G (c - a).
+The fit follows the face to tenths of a millimetre with all its modes, which also move the skull: two of ten films with
+truth got skulls 60 mm too deep. There, the modes may say only what the face tells of them with `FACE_TELLS`.
+Letters: a the fitted identity, F its modes on the N vertices of the face, G = F F' / N; c minimises
+|c|^2 + t (c - a)' G (c - a).
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ from core.face_model import FaceModel
 from core.mesh import Mesh
 
 FACE_TELLS = 100.0
-"""t: places of the face that count as known to 1 mm, each by itself. Ten films: the scalp lies 4.4 mm off as fitted (mean
-of means), 3.6 with 300, 3.5 with 100, 3.5 with 30."""
+"""t: places of the face that count as known to 1 mm, each by itself. Ten films: the scalp lies 4.4 mm off as fitted
+(mean of means), 3.6 with 300, 3.5 with 100, 3.5 with 30."""
 FACE = ("face", "forehead", "nose")
 
 

@@ -4,7 +4,6 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import av
 import numpy as np

@@ -87,6 +87,10 @@ def test_profiles_in_which_the_face_is_lost_are_kept_at_the_ends_of_the_turn(tmp
     turn(monkeypatch, yaws)
     made = take_in([film(tmp_path, len(yaws))], out(tmp_path))
     read = load_capture(out(tmp_path))
+    view = next(c for c in made.quality["checks"] if c["name"] == "face in view")
+    assert (view["value"], view["level"]) == ("46 of 64, 16 in profile", "green")  # profiles are no fault of a film
+    assert made.quality["notes"] == ["In 16 frames the head is turned so far that no face is found; some of them serve "
+                                     "as profiles."]
     for capture in (made, read):
         lost = [int(f.source.split("#")[1]) for f in capture.frames if f.landmarks is None]
         assert len(lost) == DEFAULTS.most_lost and not {37, 38} & set(lost)

@@ -21,7 +21,8 @@ def test_what_the_face_hardly_shows_does_not_swell_the_skull(model):
     fitted = true + 6 * worst / np.linalg.norm(worst)
     head, wanted = of(model, fitted), of(model, true)
     found = likely_skull(model, fitted, head)
-    off = [np.linalg.norm((mesh.vertices_mm - wanted.vertices_mm)[scalp > 0.9], axis=1).mean() for mesh in (head, found)]
+    off = [np.linalg.norm((mesh.vertices_mm - wanted.vertices_mm)[scalp > 0.9], axis=1).mean()
+           for mesh in (head, found)]
     assert off[0] > 5 and off[1] < 0.6 * off[0], off
     assert np.array_equal(found.vertices_mm[scalp == 0], head.vertices_mm[scalp == 0])
 
