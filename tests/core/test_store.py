@@ -74,7 +74,7 @@ def test_both_glbs_carry_certainty(tmp_path: Path) -> None:
         attributes = mesh["primitives"][0]["attributes"]
         for attribute, values in (("_UNCERTAINTY_MM", head.uncertainty_mm), ("_SEEN", head.seen)):
             np.testing.assert_allclose(read(document, binary, attributes[attribute])[:, 0], values[vertex], rtol=1e-6)
-        within = within95_mm(head.mesh, head.uncertainty_mm, head.seen)
+        within = within95_mm(head.mesh, head.uncertainty_mm, head.face_seen)
         assert mesh["extras"]["within95_mm"] == round(within, 3)
     assert mesh["extras"]["targetNames"] == ["rhinoplasty.hump", "rhinoplasty.tip"], "the steps keep their names"
 
