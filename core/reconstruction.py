@@ -77,3 +77,9 @@ class Reconstruction:
             raise ValueError("every vertex needs an uncertainty, and whether it was seen")
         if self.anatomy.region_weights.shape[1] != len(self.mesh.vertices_mm):
             raise ValueError("the anatomy belongs to another topology")
+
+    @property
+    def face_seen(self) -> Float[np.ndarray, "v"]:
+        """`seen` on the face, 0 elsewhere: ears, scalp and neck are mostly guessed, and no sentence is about them."""
+        names = self.anatomy.region_names
+        return self.seen * (self.anatomy.region("face") > 0.5) if "face" in names else self.seen

@@ -146,7 +146,7 @@ def seen_of(folder: Path, mesh: Mesh, texture: Texture) -> np.ndarray:
 
 def certainty_of(head: Reconstruction) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """What a GLB carries of it: one value per vertex, and the distance that holds 95 % of the seen skin."""
-    within = within95_mm(head.mesh, head.uncertainty_mm, head.seen)
+    within = within95_mm(head.mesh, head.uncertainty_mm, head.face_seen)
     return ({"_UNCERTAINTY_MM": head.uncertainty_mm, "_SEEN": head.seen},
             {"within95_mm": round(within, 3)} if np.isfinite(within) else {})
 

@@ -56,7 +56,7 @@ def alone(head: Reconstruction, cameras: dict[str, Camera], folder: Path, progre
     written.append(folder / "sheet.png")
     save_png(written[-1], np.concatenate(row, 1))
     written.append(folder / "certainty.png")
-    save_png(written[-1], certainty_sheet(head.mesh, head.uncertainty_mm, head.seen, cameras))
+    save_png(written[-1], certainty_sheet(head.mesh, head.uncertainty_mm, head.seen, cameras, head.face_seen))
     return written + wireframes(head, None, cameras, folder)
 
 

@@ -83,18 +83,18 @@ def known_at_vertices(mesh: Mesh, flat: Layout, values: Float[np.ndarray, "t t 3
 
 
 def membrane(mesh: Mesh, known: Float[np.ndarray, "v c"], trust: Float[np.ndarray, "v"],
-             expected: Float[np.ndarray, "v c"]) -> Float[np.ndarray, "v c"]:
+             expected: Float[np.ndarray, "v c"], keep_mm: float = KEEP_MM) -> Float[np.ndarray, "v c"]:
     """Colours that keep to what is known and follow the expectation's differences elsewhere (screened Poisson).
 
     Minimises sum w (x - c)^2 + sum over edges ((x_i - p_i) - (x_j - p_j))^2 + sum e (x - p)^2 with w = trust area / s^2
-    and e = area / r^2: s `KEEP_MM` is how near to an edge known colours give way, r `REACH_MM` how far they carry.
+    and e = area / r^2: s `keep_mm` is how near to an edge known colours give way, r `REACH_MM` how far they carry.
     """
     count = len(mesh.vertices_mm)
     graph = neighbours(*edges_of(mesh.faces), count)
     laplacian = diags(np.asarray(graph.sum(1)).ravel()) - graph
     corner_mm2 = np.linalg.norm(mesh.face_normals(), axis=1) / 6
     area = np.bincount(mesh.faces.ravel(), np.repeat(corner_mm2, 3), count)
-    weight = trust * (area + 1e-6) / KEEP_MM**2
+    weight = trust * (area + 1e-6) / keep_mm**2
     system = (laplacian + diags(weight + (area + 1e-6) / REACH_MM**2)).tocsc()
     offset = spsolve(system, weight[:, None] * (known - expected))
     return expected + offset.reshape(known.shape)

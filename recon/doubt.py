@@ -1,4 +1,5 @@
-"""Doubt: how sure a bundle's cameras and landmarks are, from the covariance of its unknowns.
+"""Doubt: how sure a bundle's cameras and landmarks are, from the covariance of its unknowns, and the skin that nothing
+measured.
 
 Letters as in `recon.bundle`: K identity modes, G lenses, N views; shared (C,C) is the covariance of the C = K + G + 6 N
 unknowns, the free landmarks being unknown too.
@@ -6,7 +7,20 @@ unknowns, the free landmarks being unknown too.
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
 from scipy.stats import chi2
+
+from core.anatomy import Anatomy
+from core.mesh import Mesh
+
+MEASURED_MM = 0.75
+"""Skin that is stated to be surer than this (1 sd) was measured."""
+PER_MM, FARTHEST_MM = 0.5, 30.0
+"""What the surface may lie off (1 sd) beside measured skin, a mm away, and from where on it grows no more. With it and
+the next two the 95 % intervals of the shape hold 91 % of all skin in the median of ten films with truth (83 to 97;
+ears 100, neck 90, scalp 99, what no camera saw 94), where they held 75 (ears 68, neck 45, scalp 55, unseen 37)."""
+EAR_MM, NECK_MM = 3.0, 1.0
+"""At least, of ears, which fit no two views, and of the neck, which bends."""
 
 
 def with_variance(cov: Float[np.ndarray, "c c"], rows: Int[np.ndarray, "r"], variance: Float[np.ndarray, "r"],
@@ -52,3 +66,12 @@ def radius95(cov: Float[np.ndarray, "3 3"]) -> float:
     chi-square of the same mean and variance (Satterthwaite)."""
     mean, spread = np.trace(cov), np.sum(cov**2)
     return float(np.sqrt(spread / mean * chi2.ppf(0.95, mean**2 / spread)))
+
+
+def beyond_measured(mesh: Mesh, anatomy: Anatomy, sd_mm: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v"]:
+    """One sd (mm) per vertex of a measured surface: larger the farther off measured skin, and on ears and neck."""
+    ear = np.maximum(anatomy.region("ear_l"), anatomy.region("ear_r"))
+    least = np.maximum(EAR_MM * ear, NECK_MM * anatomy.region("neck"))
+    measured = sd_mm < MEASURED_MM
+    away = cKDTree(mesh.vertices_mm[measured]).query(mesh.vertices_mm)[0] if measured.any() else np.inf
+    return np.asarray(np.sqrt(sd_mm**2 + least**2 + (PER_MM * np.minimum(away, FARTHEST_MM)) ** 2))

@@ -19,7 +19,7 @@ from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction, Scale, View
 from recon.bundle import Bundle, adjust
 from recon.bust import bust
-from recon.doubt import radius95
+from recon.doubt import beyond_measured, radius95
 from recon.foreground import Foreground
 from recon.models import load_model
 from recon.observations import Observations
@@ -30,6 +30,7 @@ from recon.sfm import Motion, Rejected, structure_from_motion
 from recon.shape import Shape, ShapeOptions, own_shape
 from recon.sides import with_profiles, with_side_photos
 from recon.skin import all_skin, still_skin, without
+from recon.skull import likely_skull
 from recon.still_room import cameras_of_room
 from recon.texture import Skin, TextureOptions, gather
 from recon.tracks import follow
@@ -90,7 +91,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     timer.lap("cameras")
     scale, cues = true_scale(views, bundle, options)
     timer.lap("scale")
-    head, close = views.neutral(bundle), views
+    head, close = likely_skull(model, bundle.identity, views.neutral(bundle)), views
     if photos:  # an outline places a photo to a millimetre or two, which is too rough to measure depth by
         views, capture, bundle, head, refused = with_side_photos(views, capture, ends, bundle, head,
                                                                   part(progress, 0.4, 0.45))
@@ -114,7 +115,8 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in capture.frames]),
                      rasterize, options.texture(), part(progress, 0.75, 1.0), anatomy)
     timer.lap("texture")
-    sd = modes_sd(model, bundle, scale) if shape is None else shape.sd_mm * scale.mm_per_unit
+    sd = modes_sd(model, bundle, scale) if shape is None else beyond_measured(mesh, anatomy,
+                                                                              shape.sd_mm * scale.mm_per_unit)
     mesh, anatomy, sd = bust(mesh, anatomy, sd, face_too=shape is None and options.quality == "full")
     sd = with_size(sd, mesh, scale)
     report = told(capture, model, bundle, options, motion, cues, shape, texture) | {

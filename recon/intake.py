@@ -30,7 +30,7 @@ from recon.photos import read_photo
 from recon.probe import FROM_ONE_SIDE, MAKE_A_TURN, MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
 from recon.quality import Measure, measure
 from recon.sheet import draw_sheet
-from recon.verdict import Check, Clip, Counts, checks, lens_of, sentence
+from recon.verdict import COPY_AGAIN, Check, Clip, Counts, checks, lens_of, sentence
 
 PENDING = 8
 """Frames of a film that may wait to be measured and written while the next ones are looked at."""
@@ -160,7 +160,7 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
     refuse_rivals(rivals, looked, options)
     steady = without_glimpses([c.result() for c in candidates])
     lost = tuple(f.result() for f in without)
-    notes = film_notes(video, hdr, turns, steady, analysed)
+    notes = film_notes(video, hdr, turns)
     return Taken(candidates=tuple(steady), lost=lost, given=video.decoded, analysed=analysed, notes=tuple(notes),
                  facts={"codec": video.facts.codec, "size_wh": video.facts.size_wh, "packets": video.packets,
                         "decoded": video.decoded, "damaged": video.damaged, "hdr_converted": hdr,
@@ -187,15 +187,7 @@ def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: S
            for c in candidates if abs(c.measure.angles_deg[0]) > options.ends_deg]
     order = np.array([candidates[k].order for k in chosen])
     far = [f for f in far if f.order not in order]
-    yaw = np.array([abs(candidates[k].measure.angles_deg[0]) for k in chosen])
-    blind, frames = {f.order for f in lost}, sorted([*lost, *far], key=lambda f: f.order)
-    gap = np.searchsorted(order, [f.order for f in frames])
-    runs = []
-    for number in np.unique(gap):
-        run = [f for f, g in zip(frames, gap, strict=True) if g == number]
-        beside = yaw[max(number - 1, 0):number + 1]
-        if blind & {f.order for f in run} and beside.max(initial=0) > options.ends_deg:
-            runs.append(run)
+    runs = runs_at_the_ends(candidates, [*lost, *far], {f.order for f in lost}, chosen, options)
     kept: list[Lost] = []
     for run in runs[:options.most_lost]:
         count = min(len(run), max(options.most_lost // len(runs), 1))
@@ -203,7 +195,24 @@ def at_the_ends(candidates: Sequence[Candidate], lost: Sequence[Lost], chosen: S
     return kept
 
 
-def film_notes(video: Video, hdr: bool, turns: int, candidates: Sequence[Candidate], analysed: int) -> list[str]:
+def runs_at_the_ends(candidates: Sequence[Candidate], frames: Sequence[Lost], blind: set[int], chosen: Sequence[int],
+                     options: IntakeOptions) -> list[list[Lost]]:
+    """The frames between neighbouring chosen ones, or beyond the last, where the head was turned far and a face was not
+    found in some (`blind`: their orders)."""
+    order = np.array([candidates[k].order for k in chosen])
+    yaw = np.array([abs(candidates[k].measure.angles_deg[0]) for k in chosen])
+    frames = sorted(frames, key=lambda f: f.order)
+    gap = np.searchsorted(order, [f.order for f in frames])
+    runs = []
+    for number in np.unique(gap):
+        run = [f for f, g in zip(frames, gap, strict=True) if g == number]
+        beside = yaw[max(number - 1, 0):number + 1]
+        if blind & {f.order for f in run} and beside.max(initial=0) > options.ends_deg:
+            runs.append(run)
+    return runs
+
+
+def film_notes(video: Video, hdr: bool, turns: int) -> list[str]:
     """What a person should know about how the video was read."""
     notes = []
     if video.damaged:
@@ -212,9 +221,16 @@ def film_notes(video: Video, hdr: bool, turns: int, candidates: Sequence[Candida
         notes.append("The video is HDR; its colours were converted to standard range.")
     if turns:
         notes.append(f"The picture was turned by {turns * 90} degrees: the file does not say which way is up.")
-    if candidates and len(candidates) < 0.9 * analysed:
-        notes.append(f"The face is lost in {analysed - len(candidates)} of {analysed} frames; the others were used.")
     return notes
+
+
+def lost_notes(counts: Counts) -> list[str]:
+    """What became of a film's frames without a face."""
+    lost = counts.analysed - counts.with_face - counts.in_profile
+    notes = [f"In {counts.in_profile} frames the head is turned so far that no face is found; some of them serve as "
+             "profiles."] if counts.in_profile else []
+    return notes + ([f"The face is lost in {lost} of {counts.analysed} frames; the others were used."]
+                    if lost > 0.1 * counts.analysed else [])
 
 
 def album(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions, progress: Progress) -> Taken:
@@ -311,8 +327,9 @@ def usable(taken: Taken, found: Inputs, options: IntakeOptions) -> None:
     if turn < options.least_turn_deg:
         what = "The face is lost half way, and in the part that shows it the head" \
             if film and count < 0.9 * taken.analysed else "The head"
+        again = COPY_AGAIN + " Else: " + MAKE_A_TURN if taken.facts.get("damaged") else MAKE_A_TURN
         raise InputRefused("no_rotation", f"{what} turns by only {turn:.0f}°; 3D needs at least "
-                           f"{options.least_turn_deg:.0f}°.", MAKE_A_TURN if film else FROM_ONE_SIDE)
+                           f"{options.least_turn_deg:.0f}°.", again if film else FROM_ONE_SIDE)
 
 
 def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> Capture:
@@ -327,7 +344,10 @@ def keep(taken: Taken, found: Inputs, folder: Path, options: IntakeOptions) -> C
     for written in {p.name for p in (folder / "frames").iterdir()} - used:
         (folder / "frames" / written).unlink()
     used_in_all = len(chosen) + (0 if film else len(ends))
-    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=used_in_all)
+    blind = {f.order for f in taken.lost}
+    profiles = runs_at_the_ends(taken.candidates, taken.lost, blind, chosen, options) if film else []
+    counts = Counts(given=taken.given, analysed=taken.analysed, with_face=len(measures), chosen=used_in_all,
+                    in_profile=sum(map(len, profiles)))
     lens = lens_of([c.focal_hint_px for c in kept], [max(c.size_wh) for c in kept])
     results = checks(found.kind, measures, chosen, counts, lens, clip_of(taken, found, kept))
     quality = quality_record(results, counts, taken, found, kept)
@@ -343,7 +363,7 @@ def clip_of(taken: Taken, found: Inputs, kept: Sequence[Candidate]) -> Clip:
     bits = 8 * found.files[0].path.stat().st_size / (taken.facts["packets"] * size[0] * size[1]) \
         if taken.facts.get("packets") else None
     return Clip(times_s=tuple(c.time_s for c in taken.candidates), size_wh=size, bits_per_px=bits,
-                codec=str(taken.facts.get("codec", "")))
+                codec=str(taken.facts.get("codec", "")), damaged=bool(taken.facts.get("damaged")))
 
 
 def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found: Inputs,
@@ -353,10 +373,11 @@ def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found
     yaw, pitch = (np.array([c.measure.angles_deg[k] for c in kept]) for k in (0, 1))
     return {
         "verdict": verdict, "sentence": plain_sentence,
-        "film_again": [c.advice for c in results if c.level != "green"], "notes": list(taken.notes),
+        "film_again": [c.advice for c in results if c.level != "green"],
+        "notes": [*taken.notes, *(lost_notes(counts) if found.kind == "video" else [])],
         "checks": [dataclasses.asdict(c) for c in results],
         "frames": {"given": counts.given, "analysed": counts.analysed, "with_face": counts.with_face,
-                   "chosen": counts.chosen},
+                   "chosen": counts.chosen, "in_profile": counts.in_profile},
         "yaw_deg": [yaw.min(), yaw.max()], "pitch_deg": [pitch.min(), pitch.max()],
         "face_height_px": float(np.median([c.measure.face.height_px for c in kept])),
         "sharpness": float(np.median([c.measure.sharpness for c in kept])), "input": taken.facts,

@@ -6,6 +6,7 @@ the best view draws the detail (`blend`); what no view saw is completed (`comple
 Letters: T texture side in texels, t of the coarse copy, K views, V vertices.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,8 +22,8 @@ from core.progress import Progress, silent
 from core.records import record
 from core.texture import Texture
 from recon.blend import COARSE, FEATHER_TEXELS, WORKERS, Survey, agree, detail, factors, one_view_each, shares, survey
-from recon.complete import carried_on, completed, mirrored
-from recon.layout import Layout, layout, on_texels
+from recon.complete import carried_on, completed, membrane, mirrored
+from recon.layout import Layout, at_vertices, layout, on_texels
 from recon.light import Light, Samples, fit_light, log_linear
 from recon.sight import Sight, SightOptions, Zones, look, zones
 
@@ -49,6 +50,9 @@ LINING_RGB = (84, 42, 40)
 """Colour of the mouth's and eye sockets' lining, which no camera sees."""
 LIGHT_TEXELS = 7
 """Every so many coarse texels are asked about the light."""
+LIGHT_MM = 2.0
+"""The normals that say how skin is lit are averaged over this, for the broad colours that are freed of the light are.
+With sharper ones lids, lips and nostrils, which turn away within a millimetre, got white outlines."""
 LIGHT_TRUST = 0.02
 """Skin that is trusted less, relative to a head-on view, counts less for the light."""
 GROUP_MM = 5.0
@@ -129,7 +133,7 @@ def looked_at(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], P
             sights.append(sight)
             progress(0.5 * len(sights) / len(chosen), f"Gathering skin, view {len(sights)} of {len(chosen)}")
     coarse, flat = layout(mesh, max(options.side // options.coarse, 1)), layout(mesh, options.side)
-    seen = survey(mesh, normals, coarse, sights, sharpness[chosen])
+    seen = lit_as_broadly(survey(mesh, normals, coarse, sights, sharpness[chosen]), mesh, normals)
     progress(0.6, "Finding the light")
     parts = on_texels(np.column_stack([zone.bare, zone.throat, *zone.eyes, *zone.ears]), mesh, coarse)
     bare, eyes, ears = parts[..., 0], parts[..., 2:2 + len(zone.eyes)], parts[..., 2 + len(zone.eyes):]
@@ -137,6 +141,14 @@ def looked_at(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], P
     light = fit_light(samples(seen, bare, [s.camera for s in sights]), 0)
     return Looks(mesh=mesh, normals=normals, zone=zone, views=tuple(chosen), sights=tuple(sights), flat=flat,
                  seen=one_view_each(seen, whole), bare=bare, throat=parts[..., 1], light=light)
+
+
+def lit_as_broadly(seen: Survey, mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> Survey:
+    """The survey with normals that are means over the skin that was seen around, by which the light is told."""
+    trust = np.minimum(seen.weight.max(0) / LIGHT_TRUST, 1)[..., None]
+    mean = membrane(mesh, normals, at_vertices(trust, mesh)[:, 0], np.zeros_like(normals), LIGHT_MM)
+    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+    return dataclasses.replace(seen, normals=on_texels(mean, mesh, seen.flat)[seen.flat.nearest])
 
 
 def drawn(looks: Looks, progress: Progress = silent) -> Skin:

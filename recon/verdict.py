@@ -26,6 +26,7 @@ USUAL_FOCAL, USUAL_FOCAL_SD = 0.72, 0.15
 phones differ; without a statement in the file nothing better is known."""
 FRONT_DEG = 20.0
 SHARP = {"green": "sharp", "amber": "soft", "red": "blurred"}
+COPY_AGAIN = "Copy the file from the phone once more: it is cut off or damaged."
 SHUT = 0.08
 """15 blinks a minute of 0.3 s shut the eyes in 7.5 % of the frames."""
 PLENTY_OF_BITS = {"hevc": 0.015, "vp9": 0.015, "av1": 0.015}
@@ -53,12 +54,13 @@ class Check:
 @record
 class Counts:
     """How many frames (or photos) there were, were analysed, showed the face, and were chosen (photos: or may serve by
-    their outline)."""
+    their outline). in_profile: of a film's frames without a face, those at the ends of its turn."""
 
     given: int
     analysed: int
     with_face: int
     chosen: int
+    in_profile: int = 0
 
 
 @record
@@ -76,12 +78,14 @@ class Lens:
 
 @record
 class Clip:
-    """Facts of the file: times of the frames with a face, upright picture size, bits per pixel (None for photos)."""
+    """Facts of the file: times of the frames with a face, upright picture size, bits per pixel (None for photos);
+    damaged: a part of it could not be read."""
 
     times_s: tuple[float, ...]
     size_wh: tuple[int, int]
     bits_per_px: float | None = None
     codec: str = ""
+    damaged: bool = False
 
 
 @record
@@ -111,8 +115,17 @@ def checks(kind: str, measures: Sequence[Measure], chosen: Sequence[int], counts
     """Every check of a capture that could be measured, in the order a person would ask."""
     film = kind == "video"
     moving = steadiness(measures, clip) if film else []
-    return [*coverage(film, measures, chosen, counts), *picture(film, measures, chosen, clip),
+    return [*file_of(clip, counts), *coverage(film, measures, chosen, counts), *picture(film, measures, chosen, clip),
             *light(measures), *moving, *face(measures, chosen, lens)]
+
+
+def file_of(clip: Clip, counts: Counts) -> list[Check]:
+    """A file that is not whole, which explains what else is missing; nothing of one that is."""
+    if not clip.damaged:
+        return []
+    return [Check(name="file", value="a part is missing", level="amber", number=float(counts.given), unit="frames read",
+                  bound="whole", why="what could not be read may hold the sides that are missing",
+                  advice=COPY_AGAIN)]
 
 
 def coverage(film: bool, measures: Sequence[Measure], chosen: Sequence[int], counts: Counts) -> list[Check]:
@@ -120,7 +133,8 @@ def coverage(film: bool, measures: Sequence[Measure], chosen: Sequence[int], cou
     yaw = np.array([measures[k].angles_deg[0] for k in chosen])
     nod = float(np.ptp([measures[k].angles_deg[1] for k in chosen]))
     left, right, turn, gap = float(yaw.max()), float(-yaw.min()), float(np.ptp(yaw)), widest_gap(yaw)
-    lost = 1 - counts.with_face / max(1, counts.analysed)
+    lost = 1 - (counts.with_face + counts.in_profile) / max(1, counts.analysed)
+    aside = f", {counts.in_profile} in profile" if counts.in_profile else ""
     enough = 40 if film else 28
     sides = f"at least {enough}°"
     why = "three-quarter views show the side of the nose and the cheek; a photographer's are at about 35 degrees"
@@ -142,10 +156,11 @@ def coverage(film: bool, measures: Sequence[Measure], chosen: Sequence[int], cou
               level=level(counts.chosen, 28 if film else 5, 3), bound=f"at least {28 if film else 5}",
               why="one view for every 4 degrees of 110" if film else "front, both three-quarter views, both sides",
               advice="Film 10 to 20 seconds." if film else "Add photos: five from evenly spread sides are better."),
-        Check(name="face in view", value=f"{counts.with_face} of {counts.analysed}", number=1 - lost, unit="share",
+        Check(name="face in view", value=f"{counts.with_face} of {counts.analysed}{aside}", number=1 - lost,
+              unit="share",
               level=level(-lost, -0.05 if film else -0.45, -0.6), bound=f"at least {95 if film else 55} %",
-              why="full profiles may be lost in photos; in a film the face stays in view",
-              advice="Keep the whole face in the picture" + (", and do not turn to a full profile." if film else "."))]
+              why="no face is found in full profiles, which are no loss; else the face stays in view in a film",
+              advice="Keep the whole face in the picture.")]
     if film:
         out.insert(3, Check(name="nod", value=f"{nod:.0f}°", level=level(nod, 15, 0), number=nod, unit="degrees",
                             bound="at least 15°", why="shows the underside of nose and chin",

@@ -40,7 +40,7 @@ NOT_SEEN = "Not seen by the camera: completed from the other side and the averag
 
 def within_words(within_mm: float) -> str:
     """The sentence that every legend carries."""
-    return f"95 % of the skin lies within ± {within_mm:.1f} mm" if np.isfinite(within_mm) else "No skin was seen"
+    return f"95 % of the face lies within ± {within_mm:.1f} mm" if np.isfinite(within_mm) else "No face was seen"
 
 
 def half_width_colors(half_width_mm: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 3"]:
@@ -79,12 +79,15 @@ def certainty_map(rasterizer: Rasterizer, camera: Camera, sd_mm: Float[np.ndarra
 
 
 def certainty_sheet(mesh: Mesh, sd_mm: Float[np.ndarray, "v"], seen: Float[np.ndarray, "v"],
-                    cameras: Mapping[str, Camera]) -> UInt8[np.ndarray, "h w 3"]:
-    """Both profiles, both three-quarter views and the front in a row, above what the colours mean."""
+                    cameras: Mapping[str, Camera], face_seen: Float[np.ndarray, "v"] | None = None) -> UInt8[
+                        np.ndarray, "h w 3"]:
+    """Both profiles, both three-quarter views and the front in a row, above what the colours mean; face_seen: what the
+    sentence is about, without it all that was seen."""
     rasterizer = Rasterizer(mesh)
     row = np.concatenate([tagged(certainty_map(rasterizer, cameras[name], sd_mm, seen), VIEWS[name].label)
                           for name in SHEET if name in cameras], 1)
-    return np.concatenate([row, legend(row.shape[1], max(96, row.shape[0] // 4), within95_mm(mesh, sd_mm, seen))], 0)
+    within_mm = within95_mm(mesh, sd_mm, seen if face_seen is None else face_seen)
+    return np.concatenate([row, legend(row.shape[1], max(96, row.shape[0] // 4), within_mm)], 0)
 
 
 def legend(width: int, height: int, within_mm: float) -> UInt8[np.ndarray, "h w 3"]:

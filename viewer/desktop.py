@@ -57,7 +57,7 @@ class DesktopHead:
         self.planned = np.zeros(0) if prediction is None else np.array(prediction.step_values)
         self.half_width_mm = WITHIN_95 * head.uncertainty_mm[vertex]
         self.seen = head.seen[vertex]
-        self.within_mm = within95_mm(head.mesh, head.uncertainty_mm, head.seen)
+        self.within_mm = within95_mm(head.mesh, head.uncertainty_mm, head.face_seen)
         self.cameras = standard_cameras(head.mesh, WINDOW_WH, head.anatomy)
 
     def vertices_mm(self, values: Float[np.ndarray, "s"]) -> Float[np.ndarray, "v 3"]:

@@ -74,7 +74,7 @@ def test_both_glbs_carry_certainty(tmp_path: Path) -> None:
         attributes = mesh["primitives"][0]["attributes"]
         for attribute, values in (("_UNCERTAINTY_MM", head.uncertainty_mm), ("_SEEN", head.seen)):
             np.testing.assert_allclose(read(document, binary, attributes[attribute])[:, 0], values[vertex], rtol=1e-6)
-        within = within95_mm(head.mesh, head.uncertainty_mm, head.seen)
+        within = within95_mm(head.mesh, head.uncertainty_mm, head.face_seen)
         assert mesh["extras"]["within95_mm"] == round(within, 3)
     assert mesh["extras"]["targetNames"] == ["rhinoplasty.hump", "rhinoplasty.tip"], "the steps keep their names"
 
@@ -163,3 +163,14 @@ def test_the_ply_is_millimetres_for_other_programs(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.asarray(again.vertices), head.mesh.vertices_mm, atol=1e-5)
     np.testing.assert_array_equal(np.asarray(again.triangles), head.mesh.faces)
     assert again.has_vertex_colors()
+
+
+def test_sentences_are_about_the_face_that_was_seen() -> None:
+    """Where the anatomy has a face; guessed ears and scalp do not spoil what is said of it."""
+    head = reconstruction(np.random.default_rng(31))
+    names = head.anatomy.region_names
+    face = head.anatomy.region(names[0]) > 0.5
+    known = dataclasses.replace(head, anatomy=dataclasses.replace(head.anatomy, region_names=("face", *names[1:])))
+    np.testing.assert_array_equal(known.face_seen, np.where(face, head.seen, 0))
+    if "face" not in names:
+        np.testing.assert_array_equal(head.face_seen, head.seen)

@@ -35,6 +35,17 @@ def asymmetric(width: int = 480, height: int = 320) -> np.ndarray:
     return picture
 
 
+def faststart(source: Path, target: Path) -> Path:
+    """The same clip with its index in front, as phones write it."""
+    with av.open(str(source)) as old, av.open(str(target), "w", options={"movflags": "faststart"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
 def corners(picture: np.ndarray) -> str:
     """The colours of a picture's corners as letters, reading order: `RGBW` is upright."""
     found = ""

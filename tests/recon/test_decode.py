@@ -4,7 +4,6 @@ import struct
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import av
 import numpy as np
@@ -14,7 +13,7 @@ from core.errors import InputRefused
 from recon import decode_child
 from recon.decode import DecodeOptions, Video, read_message
 from recon.probe import Limits, sniff
-from tests.recon.media import asymmetric, claim_duration, clip, corners
+from tests.recon.media import asymmetric, claim_duration, clip, corners, faststart
 
 LIMITS = Limits()
 
@@ -148,17 +147,6 @@ def test_cut_file_gives_its_good_part(tmp_path):
     assert len(frames_of(front)[0]) == 40 and not frames_of(front)[1].damaged
     (tmp_path / "headless.mp4").write_bytes(whole.read_bytes()[:int(whole.stat().st_size * 0.6)])
     assert refusal(tmp_path / "headless.mp4") == "unreadable_video"  # its index was at the end
-
-
-def faststart(source: Path, target: Path) -> Path:
-    """The same clip with its index in front, as phones write it."""
-    with av.open(str(source)) as old, av.open(str(target), "w", options={"movflags": "faststart"}) as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(old.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                new.mux(packet)
-    return target
 
 
 def test_damaged_in_the_middle(tmp_path):

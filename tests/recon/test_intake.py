@@ -14,7 +14,7 @@ from core.errors import InputRefused, PrevisageError
 from core.files import sha256
 from recon.detect import Detector
 from recon.intake import DEFAULTS, describe_inputs, load_capture, take_in
-from tests.recon.media import SHARED, astronaut, asymmetric, clip, save_jpeg, shared, turned_face
+from tests.recon.media import SHARED, astronaut, asymmetric, clip, faststart, save_jpeg, shared, turned_face
 
 
 class TurningHead(Detector):
@@ -87,6 +87,10 @@ def test_profiles_in_which_the_face_is_lost_are_kept_at_the_ends_of_the_turn(tmp
     turn(monkeypatch, yaws)
     made = take_in([film(tmp_path, len(yaws))], out(tmp_path))
     read = load_capture(out(tmp_path))
+    view = next(c for c in made.quality["checks"] if c["name"] == "face in view")
+    assert (view["value"], view["level"]) == ("46 of 64, 16 in profile", "green")  # profiles are no fault of a film
+    assert made.quality["notes"] == ["In 16 frames the head is turned so far that no face is found; some of them serve "
+                                     "as profiles."]
     for capture in (made, read):
         lost = [int(f.source.split("#")[1]) for f in capture.frames if f.landmarks is None]
         assert len(lost) == DEFAULTS.most_lost and not {37, 38} & set(lost)
@@ -96,6 +100,22 @@ def test_profiles_in_which_the_face_is_lost_are_kept_at_the_ends_of_the_turn(tmp
         assert numbers == sorted(numbers) and len(set(numbers)) == len(numbers)
         assert all(capture.picture(k).shape == (320, 480, 3) for k in range(len(numbers)))
         assert all(f.sharpness > 0 for f in capture.frames)
+
+
+def test_of_a_film_that_is_cut_off_the_first_advice_is_to_copy_it_again(tmp_path, monkeypatch):
+    """The sides that its end would have shown need not be filmed again."""
+    whole = faststart(film(tmp_path, 60), tmp_path / "front.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[:int(len(whole) * 0.7)])
+    yaws = np.linspace(50, -45, 60)
+    turn(monkeypatch, yaws)
+    quality = take_in([tmp_path / "cut.mp4"], out(tmp_path)).quality
+    assert quality["sentence"].index("opy the file from the phone") < quality["sentence"].index("turn")
+    assert quality["checks"][0]["name"] == "file" and quality["checks"][0]["level"] == "amber"
+    assert any("cut off" in note for note in quality["notes"])
+    turn(monkeypatch, yaws / 5)
+    (tmp_path / "b").mkdir()
+    refused = refusal([tmp_path / "cut.mp4"], tmp_path / "b")
+    assert refused.code == "no_rotation" and "opy the file" in refused.hint
 
 
 def test_load_capture_is_the_capture_to_the_last_bit(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from core.certainty import SEEN, seen_at
 from core.mesh import Mesh
+from core.subdivide import finer
 from core.texture import Texture
 from recon.layout import layout, on_texels
 from recon.sight import SightOptions
@@ -310,3 +311,20 @@ def test_steeper_views_can_be_left_out(mesh):
     seen = [shot(mesh, cameras(0), TextureOptions(side=128, views=1, sight=SightOptions(least_cosine=c))).seen.mean()
             for c in (0.1, 0.5, 0.8)]
     assert seen[0] > 1.1 * seen[1] > 1.3 * seen[2] > 0
+
+
+def test_a_wrinkle_that_no_picture_shows_is_not_drawn_on_the_skin(model, mesh):
+    """A fine surface whose normals waver more than the film's skin does: the light is not taken off by them."""
+    smooth, anatomy, _ = finer(mesh, model.anatomy, np.ones(len(mesh.vertices_mm), bool))
+    wavy = smooth.moved(0.4 * np.sin(smooth.vertices_mm[:, 1:2]) * smooth.vertex_normals())  # every 6 mm of height
+    views = cameras(-45, -30, -15, 0, 15, 30, 45)
+    scene = Rasterizer(smooth)
+    film = [lit(photograph(scene, c, painted(), AS_SEEN), scene, c) for c in views]
+    even = []
+    for surface in (smooth, wavy):
+        found = gather(surface, views, film.__getitem__, everyone, np.ones(7), rasterize,
+                       TextureOptions(side=SIDE, views=7), anatomy=anatomy)
+        even.append(found.delit.rgb.mean(2) + 1)
+    face = on_texels(anatomy.region("face").astype(float)[:, None], smooth, layout(smooth, SIDE))[..., 0] > 0.9
+    drawn = np.abs(np.log(even[1] / even[0]))[face]
+    assert np.percentile(drawn, 95) < 0.05

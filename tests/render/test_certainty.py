@@ -67,5 +67,5 @@ def test_the_legend_shows_the_whole_scale_and_fits(width: int) -> None:
 
 
 def test_the_words() -> None:
-    assert within_words(3.24) == "95 % of the skin lies within ± 3.2 mm"
-    assert within_words(float("nan")) == "No skin was seen"
+    assert within_words(3.24) == "95 % of the face lies within ± 3.2 mm"
+    assert within_words(float("nan")) == "No face was seen"

@@ -234,7 +234,7 @@ def test_certainty_is_shown_in_mm_with_its_legend(browser: Browser, address: str
     assert browser.requests == [], "certainty asked the server"
     assert page.get_attribute(switch, "aria-pressed") == "true" and page.is_visible(".legend")
     words = page.inner_text(".legend").replace("\u00a0", " ")
-    assert re.search(r"95 % of the skin lies within ± \d\.\d mm", words), words
+    assert re.search(r"95 % of the face lies within ± \d\.\d mm", words), words
     assert "Not seen by the camera: completed from the other side and the average face" in words and "mm" in words
     assert changed(skin, shown).mean() > 0.1
 

@@ -17,7 +17,7 @@ const STRIPE_PX = 9; // a pair of stripes, along either axis of the picture
 
 export const NOT_SEEN = "Not seen by the camera: completed from the other side and the average face";
 export const withinWords = (mm: number | null): string =>
-  mm === null ? "No skin was seen" : `95\u00a0% of the skin lies within ±\u00a0${mm.toFixed(1)}\u00a0mm`;
+  mm === null ? "No face was seen" : `95\u00a0% of the face lies within ±\u00a0${mm.toFixed(1)}\u00a0mm`;
 const MEANING = "± mm at each place (95\u00a0%)";
 
 const css = (c: readonly number[]): string => `rgb(${c.join(" ")})`;
