@@ -48,6 +48,10 @@ CODEC = np.array([[0.299, 0.587, 0.114], [0.2, -0.167, -0.033], [-0.068, -0.132,
 INSIDE, GAP, OUTSIDE = 1.5, 0.5, 3.0
 """Pixels read on the head's side of a cut, left out on both sides of it (they are mixed), and read outside. The skin
 darkens or shines towards its rim, so that only what lies next to the rim says its colour there."""
+WELL_IN, WELL_OUT = (8.0, 2.0), (2.0, 6.0)
+"""Pixels inside and outside a cut between which a far search asks what is skin, and whether it changes for good."""
+LESS = 0.6
+"""Behind a change that a far search finds, so much of the likeness to skin before it may be left."""
 
 
 def measure_outlines(mesh: Mesh, skin: Float[np.ndarray, "v"], cameras: Sequence[Camera],
@@ -142,16 +146,24 @@ def one_outline(mesh: Mesh, normals: Float[np.ndarray, "v 3"], skin: Float[np.nd
 
 
 def edges(picture: Picture, px: Float[np.ndarray, "p 2"], away: Float[np.ndarray, "p 2"], reach_px: float,
-          options: OutlineOptions) -> tuple[Float[np.ndarray, "p"], np.ndarray]:
-    """How far (px) along `away` the picture changes from one colour to another, and where that is sure."""
-    steps = np.arange(-reach_px - INSIDE - GAP, reach_px + OUTSIDE + GAP + 1e-6, STEP_PX)
+          options: OutlineOptions, inward_px: float | None = None, skin: Float[np.ndarray, "k l"] | None = None,
+          ) -> tuple[Float[np.ndarray, "p"], np.ndarray]:
+    """How far (px) along `away` the picture changes from one colour to another, and where that is sure.
+
+    inward_px: how far it is looked for the other way, `reach_px` without it. skin: in a far search, how much every
+    second pixel looks like the person's skin (0 to 1): there must be some before the change, and less behind it.
+    """
+    inward_px = reach_px if inward_px is None else inward_px
+    before, behind = (INSIDE + GAP, OUTSIDE + GAP) if skin is None else (WELL_IN[0], WELL_OUT[1])
+    steps = np.arange(-inward_px - before, reach_px + behind + 1e-6, STEP_PX)
     at = (px[:, None] + steps[None, :, None] * away[:, None]).astype(np.float32)
     read = cv2.remap(picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) @ CODEC.T
     first, second = np.cumsum(read, 1), np.cumsum((read**2).sum(2), 1)
     zero = np.zeros_like(first[:, :1])
     first, second = np.concatenate([zero, first], 1), np.concatenate([zero[..., 0], second], 1)
     gap, inside, outside = (round(w / STEP_PX) for w in (GAP, INSIDE, OUTSIDE))
-    cuts = np.arange(inside + gap, len(steps) - outside - gap + 1)  # the change lies between samples cut - 1 and cut
+    cuts = np.arange(round(before / STEP_PX), len(steps) - round(behind / STEP_PX) + 1)
+    # the change lies between samples cut - 1 and cut
 
     def side_of(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean = (first[:, high] - first[:, low]) / (high - low)[None, :, None]
@@ -162,6 +174,14 @@ def edges(picture: Picture, px: Float[np.ndarray, "p 2"], away: Float[np.ndarray
     outer, outer_var = side_of(cuts + gap, cuts + gap + outside)
     apart = np.linalg.norm(outer - inner, axis=2)
     quality = apart / np.sqrt(inner_var + outer_var + 16)
+    if skin is not None:
+        (deep, near), (beside, beyond) = ([round(w / STEP_PX) for w in side] for side in (WELL_IN, WELL_OUT))
+        like = cv2.remap(skin, (at + 0.5) / 2 - 0.5, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        like = np.concatenate([zero[..., 0], np.cumsum(like, 1)], 1)
+        within = (like[:, cuts - near] - like[:, cuts - deep]) / (deep - near)
+        without = (like[:, cuts + beyond] - like[:, cuts + beside]) / (beyond - beside)
+        wide = side_of(cuts + beside, cuts + beyond)[0] - side_of(cuts - deep, cuts - near)[0]
+        quality *= (within > 0.5) & (without < LESS * within) & (np.linalg.norm(wide, axis=2) > options.contrast)
     best = quality.argmax(1)
     row = np.arange(len(px))
     a, b = inner[row, best], outer[row, best]
@@ -175,7 +195,7 @@ def edges(picture: Picture, px: Float[np.ndarray, "p 2"], away: Float[np.ndarray
     share = (0.5 - low[row, pick]) / np.maximum(high[row, pick] - low[row, pick], 1e-6)
     off = steps[window[row, pick] - 1] + np.clip(share, 0, 1) * STEP_PX
     sure = crosses.any(1) & (apart[row, best] > options.contrast) & (quality[row, best] > options.spreads) & (
-        np.abs(off) < reach_px)
+        off < reach_px) & (off > -inward_px)
     return off, sure
 
 

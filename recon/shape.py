@@ -1,5 +1,6 @@
-"""Shape: from the fitted head to the person's own surface, in four steps.
+"""Shape: from the fitted head to the person's own surface, in five steps.
 
+  throat    the skin under the chin goes where views from the side see it end (`recon.throat`)
   measure   depth by flow under the recovered cameras, on the fitted head; its skin moves there along its normals
   lay       the head is laid onto that surface anew, so that its landmarks lie where the detector sees the person's in
             near-frontal views (the surface alone lets the anatomy slide along itself)
@@ -30,6 +31,7 @@ from recon.outline import OutlineOptions, measure_outlines
 from recon.scene import cast, scene_of
 from recon.skin import all_skin, others, outlined, still_skin
 from recon.surface import SurfaceOptions, carried, laid_on, offsets
+from recon.throat import with_throat
 from recon.tracks import OVAL
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -91,6 +93,8 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
         return moved, support, len(depths.sd_mm)
 
+    if options.outline is not None:
+        head = with_throat(head, anatomy, cameras, pictures, seen.points_px, rasterize)
     surface, on_surface, _ = finer(head, anatomy, on_face(head, anatomy))
     for turn in range(options.passes[0]):
         surface, _, count = measured(surface, on_surface, part(progress, turn / 2, (turn + 1) / 2))

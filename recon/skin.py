@@ -59,15 +59,19 @@ def others(anatomy: Anatomy) -> Float[np.ndarray, "v"]:
     return weight
 
 
+def usual_skin(known: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
+    """The person's colour and its spread, from what `chroma` says of places that are skin."""
+    usual = np.median(known, axis=0)
+    return usual, np.maximum(1.5 * np.median(np.abs(known - usual), axis=0), CHROMA_SD)
+
+
 def skin_masks(mesh: Mesh, weight: Float[np.ndarray, "v"], cameras: Sequence[Camera],
                points_px: Float[np.ndarray, "n 478 2"], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
                rasterize: Rasterize) -> list[UInt8[np.ndarray, "h w"]]:
     """255 where a picture shows skin of the head (`weight` (V,) says which part), else 0; lips included, the lids'
     openings not."""
     colour = [chroma(pictures(k), points_px[k]) for k in range(len(cameras))]
-    known = np.concatenate([c[1] for c in colour])
-    usual = np.median(known, axis=0)
-    spread = np.maximum(1.5 * np.median(np.abs(known - usual), axis=0), CHROMA_SD)
+    usual, spread = usual_skin(np.concatenate([c[1] for c in colour]))
     out = []
     for k, (camera, points) in enumerate(zip(cameras, points_px, strict=True)):
         small = camera.resized((camera.size_wh[0] // 2, camera.size_wh[1] // 2))

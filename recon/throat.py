@@ -1,0 +1,118 @@
+"""Throat: where the skin under the chin ends before the room, in the views from the side.
+
+A fitted head's throat is what its face makes likely. It came out up to 17 mm too low or too high, which is too far for
+optical flow and for the reach of `recon.outline`. So the picture is read along long lines across the head's outline,
+from well inside the skin outwards, for the place where it stops being skin for good (not for hair, a beard or a
+collar, which are no skin before it either). A few rounds of that bring the throat near enough for what follows.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from core.anatomy import Anatomy
+from core.camera import Camera
+from core.fragments import Rasterize
+from core.mesh import Mesh
+from core.subdivide import halved
+from core.surface import SurfacePoints
+from recon.dense import Depths
+from recon.outline import OutlineOptions, agreeing, bounding, edges
+from recon.skin import all_skin, chroma, others, usual_skin
+from recon.surface import SurfaceOptions, offsets
+
+Picture = UInt8[np.ndarray, "h w 3"]
+TURNED_RAD = 0.4
+"""Views turned less show the neck behind the chin, not the room."""
+INWARD_MM, OUTWARD_MM = 16.0, 6.0
+"""How far into and off the head its outline is looked for: throats are seen too low more often than too high."""
+ROUNDS, EDGE_MM = 3, 3.0
+"""Longer edges are halved while the throat is measured, for outlines are found on edges."""
+READING = OutlineOptions(agree_px=3.0, near_px=20.0, sd_px=0.5)
+SPREAD = SurfaceOptions(floor_mm=0.3, far_mm=3.0, stiffness=30.0, hold_mm=20.0, most_mm=18.0)
+LIKE_SPREADS = 4.0
+"""Skin whose colour is so many spreads off the usual is half as likely."""
+DARKEST = 0.2
+"""A smaller share of the usual brightness is no skin; under the chin there is shade."""
+FAINT = 0.02
+"""Skin with less weight stays."""
+LEAST = 100
+"""Readings below which the throat stays as fitted."""
+
+
+def with_throat(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures: Callable[[int], Picture],
+                points_px: Float[np.ndarray, "n 478 2"], rasterize: Rasterize) -> Mesh:
+    """The head with its throat where the pictures show it end; the same head where they do not."""
+    turned = [k for k, c in enumerate(cameras) if abs(c.head_angles_rad[0]) > TURNED_RAD]
+    if len(turned) < 2:
+        return head
+    mesh, fine = head, anatomy
+    while (long := long_edges(mesh, throat(mesh, fine))).any():
+        mesh, fine, _ = halved(mesh, fine, long)
+    weight = throat(mesh, fine)
+    movable = weight > FAINT
+    skin = likeness({k: chroma(pictures(k), points_px[k]) for k in turned})
+    for _ in range(ROUNDS):
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda k, laid=mesh: reading(laid, weight, cameras[k], pictures(k), skin[k], rasterize),
+                                  turned))
+        face, bary, target, normal, sd = (np.concatenate([f[k] for f in found]) for k in range(5))
+        if len(sd) < LEAST:
+            return head
+        view = np.concatenate([np.full(len(f[0]), k) for f, k in zip(found, turned, strict=True)])
+        told = Depths(on=SurfacePoints(face=face, bary=bary), target_mm=target, normal=normal, sd_mm=sd, view=view)
+        along, _ = offsets(mesh, told, movable.astype(float), SPREAD)
+        mesh = mesh.moved((along * movable)[:, None] * mesh.vertex_normals())
+    return head.with_vertices(mesh.vertices_mm[:len(head.vertices_mm)])
+
+
+def throat(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v"]:
+    """Weight of the skin under the chin, from its border to the front of the neck."""
+    height, ahead = mesh.vertices_mm[:, 1], mesh.vertices_mm[:, 2]
+    points = mesh.points(anatomy.pins478)
+    chin, ears = points[152], points[[234, 454]].mean(0)
+    other = np.max([anatomy.region(n) for n in ("forehead", "nose", "lips", "ear_l", "ear_r")], axis=0)
+    reach = np.minimum((height - chin[1] + 60) / 20, (chin[1] + 12 - height) / 8)
+    weight: np.ndarray = all_skin(anatomy) * (1 - other) * (1 - others(anatomy)) * np.clip(
+        np.minimum(reach, (ahead - ears[2] + 10) / 15), 0, 1)
+    return weight
+
+
+def long_edges(mesh: Mesh, weight: Float[np.ndarray, "v"]) -> np.ndarray:
+    """The edges ab, bc, ca that touch a part and are longer than `EDGE_MM`."""
+    following = np.roll(mesh.faces, -1, axis=1)
+    length = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[following], axis=2)
+    out: np.ndarray = (length > EDGE_MM) & ((weight[mesh.faces] > FAINT) | (weight[following] > FAINT))
+    return out
+
+
+def likeness(colours: dict[int, tuple[np.ndarray, np.ndarray]]) -> dict[int, Float[np.ndarray, "k l"]]:
+    """How much every second pixel looks like the person's skin, 0 to 1, by view."""
+    usual, spread = usual_skin(np.concatenate([known for _, known in colours.values()]))
+
+    def of(values: np.ndarray) -> np.ndarray:
+        off2 = (((values[..., 1:] - usual[1:]) / spread[1:]) ** 2).sum(2)
+        out: np.ndarray = ((values[..., 0] > DARKEST * usual[0]) / (1 + off2 / LIKE_SPREADS**2)).astype(np.float32)
+        return out
+
+    return {k: of(values) for k, (values, _) in colours.items()}
+
+
+def reading(mesh: Mesh, weight: Float[np.ndarray, "v"], camera: Camera, picture: Picture,
+            skin: Float[np.ndarray, "k l"], rasterize: Rasterize) -> tuple[np.ndarray, ...]:
+    """Face, barycentrics, target, normal and sd of one view's outline of a part."""
+    outline = bounding(mesh, weight, camera, rasterize)
+    normal = outline.on.on(mesh.vertex_normals(), mesh.faces)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+    per_mm = np.linalg.norm(camera.px_from_points(outline.points_mm + normal) - outline.px, axis=1)
+    if len(per_mm) == 0:
+        return outline.on.face, outline.on.bary, outline.points_mm, normal, per_mm
+    scale = float(np.median(per_mm))
+    off, sure = edges(picture, outline.px, outline.out, OUTWARD_MM * scale, READING, INWARD_MM * scale, skin)
+    sure &= agreeing(outline.px, off, sure, READING) & (per_mm > 0.2)
+    rows = np.flatnonzero(sure)
+    target = outline.points_mm[rows] + (off / np.maximum(per_mm, 1e-9))[rows, None] * normal[rows]
+    return (outline.on.face[rows], outline.on.bary[rows], target, normal[rows],
+            READING.sd_px / per_mm[rows])
