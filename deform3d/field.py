@@ -57,8 +57,8 @@ BUMP_SIZES, FLAT_SIZES = 2.5, 0.7
 """A hill reaches, and its top is flat, so many times as far as the corners of the handle's triangle on the mean, by
 their weights."""
 TOP_MM, TOP_SHARE = 3.0, 0.3
-"""A kernel is blunt so far about its centre, or to this share of the way to the nearest other one: as wide as the larger
-triangles, so that their corners go with a handle and need no hill; wider, handles close together would swing."""
+"""A kernel is blunt so far about its centre, or to this share of the way to the nearest other one: as wide as the
+larger triangles, so that their corners go with a handle and need no hill; wider, near handles would swing."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
 LANDS_MM = 0.05

@@ -5,8 +5,8 @@ w = 1 / length^2, so that thin triangles, which turn first, go as one; c = TOUGH
 and the most even, with which what a triangle must keep, rows C of weights on its corners that sum to 0, is kept:
     sum_ij w |d_i - d_j|^2 + c sum_C w |C (f + d)|^2  least,  d = 0 elsewhere:
     (L + c C^T w C) d = -c C^T w C f,   L the edges' Laplacian.
-A triangle keeps its height, drawn from its longest edge: its tip goes as the foot does, w = 1 / height^2. Where triangles
-turn all the same, another round keeps their edges, and their corners go as one.
+A triangle keeps its height, drawn from its longest edge: its tip goes as the foot does, w = 1 / height^2. Where
+triangles turn all the same, they keep their edges: their corners go as one.
 With B the barycentric weights of the handles, B f stays as it was: a handle that lies in a fold still lands,
     d -> d - K^-1 B^T (B K^-1 B^T)^-1 B d,   K = L + c C^T w C.
 Where the whole change turns what is beside, a part of it may do. Each fold then takes the least share of its change

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core import SurfacePoints
-from deform3d.unfold import TOUGHER, heights, sides, together, turned, unfolded
+from deform3d.unfold import TOUGHER, sides, together, turned, unfolded
 from deform3d.volume import COLLAPSED
 from tests.deform3d.test_geodesic import as_mesh, sheet
 
@@ -126,8 +126,8 @@ def test_a_fold_takes_no_more_of_a_change_than_it_needs(flat):
 
 
 def test_a_thin_triangle_keeps_its_height_and_is_not_drawn_together():
-    """Three vertices nearly on a line; the field bends it, so that the middle one passes the line, and tilts it: the bend
-    must go, the tilt stay."""
+    """Three vertices nearly on a line; the field bends it, so that the middle one passes the line, and tilts it: the
+    bend must go, the tilt stay."""
     place = np.array([[-3, 0, 0], [3, 0, 0], [0, 0.1, 0], [0, 6, 0], [0, -6, 0], [-9, 0, 0], [9, 0, 0]], float)
     faces = np.array([[0, 1, 2], [0, 2, 3], [2, 1, 3], [0, 4, 1], [5, 0, 3], [5, 4, 0], [1, 6, 3], [1, 4, 6]])
     mesh, asked = as_mesh(place, faces), np.array([[0.0, 1.0, 0.0]])
