@@ -48,8 +48,8 @@ Asked: landed 0.1 mm, outside 0.02 mm, still 0, no triangle turned or collapsed.
 TRIANGLES = """A mesh is straight between its corners: for a handle to land in a large triangle, a hill about it
 lifts the corners further than small triangles need. So handles land within 0.05 mm, no nearer than the mesh lets them,
 and reconstruction leaves no edge of skin over 4 mm (`recon/bust.py`); on a head that has larger ones (ears, throat,
-angle of the jaw) landing is kept and this is missed. The single worst vertices lie at handles of the throat and of the
-ears, and about the nose's wings and nostrils, where distances round a sharp bend are known to 2 %. Asked: 0.05 mm; 99 %
+angle of the jaw) landing is kept and this is missed. The single worst vertices lie about the nose's wings and nostrils,
+where distances round a sharp bend are known to 2 %, and where a fold gives way. Asked: 0.05 mm; 99 %
 above it is bold.
 """
 SPEED = """A solve is a procedure's first use on a head, from landmarks to the field of every handle; a plan's other

@@ -4,7 +4,7 @@ Letters: h_j handle j, D_j the displacement it is asked to make (mm); a_k anchor
 part a little behind its edge; c = h and a together; d(v, c) distance along the surface (mm); phi kernel with support R;
 w window.
 
-    phi    one of deform3d.kernels, 0 from d = R on
+    phi    one of deform3d.kernels, blunt at its top, 0 from d = R on
     g      = phi(d(v, c)) phi(d(c, c))^-1                        1 at its own handle, 0 at all others and on the ring
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
@@ -18,10 +18,11 @@ Nothing is measured, and nothing moves, further from every moved handle than R, 
 The ring makes the interpolant itself die out towards the edge, so that the window has little to cut off. It lies behind
 the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
 the regions' weights, is a triangle further on one side of a face than on the other.
-A mesh interpolates between its corners, so that w g falls short of 1 by the bend of the handle's triangle; the hills
-make up for it there and change nothing further off. So every handle that any step moves lands within LANDS_MM of where
-it is asked to, on every mesh; mere anchors are held by g, on the mesh to within the bend of a triangle. The rest is not
-made up for, because hills are a matter of the mesh: its corners would go further than those of finer triangles.
+A mesh interpolates between its corners, so that w g falls short of 1 by the bend of the handle's triangle. Kernels are
+blunt for it to be little (TOP_MM); hills make up for the rest there and change nothing further off. So every handle
+that any step moves lands within LANDS_MM of where it is asked to, on every mesh; mere anchors are held by g, on the
+mesh to within the bend of a triangle. What is left is not made up for, because hills are a matter of the mesh: its
+corners would go further than those of finer triangles.
 f is computed once per mesh and procedure; a plan costs one product.
 """
 
@@ -44,7 +45,7 @@ from core.surface import SurfacePoints
 from deform3d.geodesic import edge_line, smoothstep, spaced
 from deform3d.ground import LARGEST_MM, from_nearest, ground_of, region_of
 from deform3d.handles import Context, handle_points
-from deform3d.kernels import KERNELS, wendland
+from deform3d.kernels import KERNELS, blunt, wendland
 from deform3d.lining import with_lining
 from deform3d.unfold import unfolded
 
@@ -55,6 +56,9 @@ WORST_CONDITION = 1e6
 BUMP_SIZES, FLAT_SIZES = 2.5, 0.7
 """A hill reaches, and its top is flat, so many times as far as the corners of the handle's triangle on the mean, by
 their weights."""
+TOP_MM, TOP_SHARE = 3.0, 0.3
+"""A kernel is blunt so far about its centre, or to this share of the way to the nearest other one: as wide as the
+larger triangles, so that their corners go with a handle and need no hill; wider, near handles would swing."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
 LANDS_MM = 0.05
@@ -204,7 +208,10 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
                                np.concatenate([of, surface.faces[centres.face].ravel()]))
     kernel = KERNELS[procedure.kernel]
     corners = np.arange(len(of), away.shape[1]).reshape(-1, 3)
-    at_centres = kernel(surface.at(away, corners, centres) / support).T
+    apart = surface.at(away, corners, centres)
+    nearest_mm = np.min(apart, axis=1, where=~np.eye(len(apart), dtype=bool), initial=np.inf)
+    top = np.minimum(TOP_MM, TOP_SHARE * nearest_mm) / support
+    at_centres = kernel(blunt(apart / support, top[:, None])).T
     condition = np.linalg.cond(at_centres)
     if not condition < WORST_CONDITION:
         raise PrevisageError("handles_coincide", f"Handles of {procedure.name} fall on the same spot of this head "
@@ -214,7 +221,8 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     of_moved = away[np.flatnonzero(moved[held])]
     w = window(edge[of], of_moved.min(0), ramp)
     reached = np.flatnonzero(away < support)
-    pulls = csr_array((kernel(away.ravel()[reached] / support), reached % len(of),
+    pull = kernel(blunt(away.ravel()[reached] / support, top[reached // len(of)]))
+    pulls = csr_array((pull, reached % len(of),
                        np.searchsorted(reached, len(of) * np.arange(len(away) + 1))), shape=away.shape)
     column = np.full(len(ground.own), -1)
     column[rows] = np.arange(len(rows))

@@ -40,4 +40,11 @@ def thin_plate(r: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
     return 1 - square + 2 * square * np.log(r)
 
 
+def blunt(r: Float[np.ndarray, "*n"], top: Float[np.ndarray, "*m"]) -> Float[np.ndarray, "*n"]:
+    """r, so that a kernel's top is flat within the radius t: nearly r^2 / t near 0 and r beyond, 0 at 0 and 1 at 1 as
+    before, a tenth steeper at most where t is small. A kernel of it bends by the fourth power of the distance."""
+    square, flat = np.minimum(r, 1)**2, top * top
+    return square * np.sqrt((1 + flat) / np.maximum(square + flat, 1e-300))  # 0 at 0, also where the top is a point
+
+
 KERNELS: dict[str, Kernel] = {"wendland": wendland, "gaussian": gaussian, "thin_plate": thin_plate}

@@ -1,12 +1,14 @@
-"""Where a field would turn triangles over, it gives way: their corners go together, as far as it takes.
+"""Where a field would turn triangles over, it gives way: their heights stay, or their corners go as one.
 
-V vertices, H handles. f cardinal field (V, H); T the edges of triangles that turn; S their vertices and so many rings
-around; w = 1 / length^2, so that thin triangles, which turn first, go as one; c = TOUGHER. The change d of f on S is
-the least, and the most even, with which the edges of T hold together,
-    sum_ij w |d_i - d_j|^2 + c sum_T w |(f + d)_i - (f + d)_j|^2  least,  d = 0 elsewhere:
-    (L + c L_T) d = -c L_T f,   L the edges' Laplacian.
+V vertices, H handles. f cardinal field (V, H); S the vertices of the triangles that turn, and so many rings around;
+w = 1 / length^2, so that thin triangles, which turn first, go as one; c = TOUGHER. The change d of f on S is the least,
+and the most even, with which what a triangle must keep, rows C of weights on its corners that sum to 0, is kept:
+    sum_ij w |d_i - d_j|^2 + c sum_C w |C (f + d)|^2  least,  d = 0 elsewhere:
+    (L + c C^T w C) d = -c C^T w C f,   L the edges' Laplacian.
+A triangle keeps its height, drawn from its longest edge: its tip goes as the foot does, w = 1 / height^2. Where
+triangles turn all the same, they keep their edges: their corners go as one.
 With B the barycentric weights of the handles, B f stays as it was: a handle that lies in a fold still lands,
-    d -> d - K^-1 B^T (B K^-1 B^T)^-1 B d,   K = L + c L_T.
+    d -> d - K^-1 B^T (B K^-1 B^T)^-1 B d,   K = L + c C^T w C.
 Where the whole change turns what is beside, a part of it may do. Each fold then takes the least share of its change
 with which nothing turns. So the field changes by what the fold needs, and hardly where on other triangles nothing turns
 at all. It is still linear in what the handles are asked, so a plan keeps its laws; nothing changes where nothing turns.
@@ -70,11 +72,14 @@ def unfolded(mesh: Mesh, cardinal: Float[np.ndarray, "v h"], held: Bool[np.ndarr
             chosen[mesh.faces[touched(chosen, mesh.faces)]] = True
         rows, near = np.flatnonzero(chosen & ~held), touched(chosen, corners)
         tough = tough | bad
-        change = together(mesh, cardinal, rows, corners[tough], pins) - cardinal[rows]
-        tried = [(share, turning(rows, share * change, near)) for share in SHARES]
-        share, bad = min(tried, key=lambda one: int(one[1].sum()))
-        if bad.sum() < best[0]:
-            best = (int(bad.sum()), rows, share * change)
+        for kept in (heights, sides):
+            whole = together(mesh, cardinal, rows, kept(mesh, corners[tough]), pins) - cardinal[rows]
+            tried = [(share * whole, turning(rows, share * whole, near)) for share in SHARES]
+            change, bad = min(tried, key=lambda one: int(one[1].sum()))
+            if bad.sum() < best[0]:
+                best = (int(bad.sum()), rows, change)
+            if not bad.any():
+                break
     left, rows, change = best
     if not len(rows):
         return cardinal
@@ -109,10 +114,36 @@ def touched(chosen: Bool[np.ndarray, "v"], faces: Int[np.ndarray, "f 3"]) -> Boo
     return np.asarray(a | b | c)
 
 
-def together(mesh: Mesh, values: Float[np.ndarray, "v h"], rows: Int[np.ndarray, "s"], tough: Int[np.ndarray, "t 3"],
+def sides(mesh: Mesh, triangles: Int[np.ndarray, "t 3"]) -> csr_array:
+    """The edges of some triangles, which keep their length when their ends go as one: a row each, for all vertices."""
+    one, two = np.divmod(edges_of(triangles, len(mesh.vertices_mm)), len(mesh.vertices_mm))
+    stiff = 1 / np.maximum(np.linalg.norm(mesh.vertices_mm[one] - mesh.vertices_mm[two], axis=1), SHORTEST_MM)
+    return rows_of(np.stack([one, two], 1), np.stack([stiff, -stiff], 1), len(mesh.vertices_mm))
+
+
+def heights(mesh: Mesh, triangles: Int[np.ndarray, "t 3"]) -> csr_array:
+    """The heights of some triangles, from the foot on the longest edge to the tip: a row each, for all vertices."""
+    place = mesh.vertices_mm[triangles]
+    tip = np.argmax(np.linalg.norm(place[:, [1, 2, 0]] - place[:, [2, 0, 1]], axis=2), axis=1)
+    order = (tip[:, None] + np.arange(3)) % 3
+    tip_mm, first, last = np.moveaxis(np.take_along_axis(place, order[..., None], 1), 1, 0)
+    along = last - first
+    share = np.einsum("tc,tc->t", tip_mm - first, along) / np.maximum((along**2).sum(1), SHORTEST_MM**2)
+    tall = np.maximum(np.linalg.norm(tip_mm - first - share[:, None] * along, axis=1), SHORTEST_MM)
+    parts = np.stack([np.ones(len(share)), share - 1, -share], 1) / tall[:, None]
+    return rows_of(np.take_along_axis(triangles, order, 1), parts, len(mesh.vertices_mm))
+
+
+def rows_of(vertex: Int[np.ndarray, "t k"], weight: Float[np.ndarray, "t k"], vertices: int) -> csr_array:
+    """Sparse rows with these weights at these vertices."""
+    return csr_array((weight.ravel(), vertex.ravel(), np.arange(len(vertex) + 1) * vertex.shape[1]),
+                     shape=(len(vertex), vertices))
+
+
+def together(mesh: Mesh, values: Float[np.ndarray, "v h"], rows: Int[np.ndarray, "s"], kept: csr_array,
              pins: SurfacePoints | None = None) -> Float[np.ndarray, "s h"]:
-    """Values at the vertices `rows` with which the corners of `tough` triangles go together while all change as little,
-    and as evenly, as that takes; as they were at pins."""
+    """Values at the vertices `rows` with which what must be `kept` (C, by all vertices) is near 0 while all change as
+    little, and as evenly, as that takes; as they were at pins."""
     if not len(rows):
         return values[rows]
     place = np.full(len(values), -1)
@@ -120,17 +151,15 @@ def together(mesh: Mesh, values: Float[np.ndarray, "v h"], rows: Int[np.ndarray,
     edges = edges_of(mesh.faces[touched(place >= 0, mesh.faces)], len(values))
     one, two = np.divmod(edges, len(values))
     even = 1 / np.maximum(np.linalg.norm(mesh.vertices_mm[one] - mesh.vertices_mm[two], axis=1), SHORTEST_MM)**2
-    tight = TOUGHER * even * np.isin(edges, edges_of(tough, len(values)))
-    apart = np.concatenate([tight, -tight])[:, None] * np.tile(values[one] - values[two], (2, 1))
-    one, two, stiff = np.concatenate([one, two]), np.concatenate([two, one]), np.tile(even + tight, 2)
-    kept = place[one] >= 0
-    one, two, stiff, apart = place[one[kept]], place[two[kept]], stiff[kept], apart[kept]
+    one, two, stiff = np.concatenate([one, two]), np.concatenate([two, one]), np.tile(even, 2)
+    here = place[one] >= 0
+    one, two, stiff = place[one[here]], place[two[here]], stiff[here]
     inner, shape = two >= 0, (len(rows), len(rows))
     beside = coo_array((stiff[inner], (one[inner], two[inner])), shape=shape)
-    system = diags(np.bincount(one, stiff, len(rows))) - beside
-    pull = csr_array((np.ones(len(one)), (one, np.arange(len(one)))), shape=(len(rows), len(one))) @ apart
+    own = kept[:, rows]
+    system = diags(np.bincount(one, stiff, len(rows))) - beside + TOUGHER * (own.T @ own)
     solver = splu(csc_array(system))
-    change = -np.asarray(solver.solve(pull))
+    change = -np.asarray(solver.solve(TOUGHER * (own.T @ (kept @ values))))
     column = np.full((0, 3), -1) if pins is None else place[mesh.faces[pins.face]]
     near_by = np.flatnonzero((column >= 0).any(1))
     if pins is None or not len(near_by):

@@ -159,7 +159,7 @@ def test_finer_triangles_give_the_same_result(made_case):
     coarse = predict(head.mesh, head.anatomy, plan, catalogue()).total_mm()
     fine = predict(*remeshed(head.mesh, head.anatomy), plan, catalogue()).total_mm()[:len(coarse)]
     away = length(fine - coarse)[length(coarse) > 0.05]
-    assert np.median(away) < 0.1 and np.quantile(away, 0.95) < 0.3, np.quantile(away, [0.5, 0.95, 1.0])
+    assert np.quantile(away, 0.95) < 0.02 and away.max() < 0.05, np.quantile(away, [0.5, 0.95, 1.0])
 
 
 @PROCEDURE

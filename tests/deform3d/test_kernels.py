@@ -6,7 +6,7 @@ import pytest
 from core import Plan
 from deform3d import catalogue, predict
 from deform3d.field import LANDS_MM
-from deform3d.kernels import KERNELS
+from deform3d.kernels import KERNELS, blunt
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -24,6 +24,19 @@ def test_they_reach_differently():
     there = {name: float(kernel(np.array([2 / 3]))[0]) for name, kernel in KERNELS.items()}
     assert there["wendland"] == pytest.approx(0.045, abs=0.002) and there["gaussian"] == pytest.approx(0.025, abs=0.02)
     assert there["thin_plate"] > 3 * there["wendland"]
+
+
+@pytest.mark.parametrize("top", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_blunt_kernel_bends_little_at_its_top_and_is_hardly_another_beyond(name, top):
+    r = np.linspace(0, 1, 1001)
+    there = blunt(r, np.array(top))
+    assert there[0] == 0 and there[-1] == pytest.approx(1) and np.all(np.diff(there) > 0)
+    assert np.diff(there).max() < 1.15 * np.diff(r).max()
+    assert blunt(np.array([np.inf]), np.array(top)) == pytest.approx(1)
+    near, kernel = r[(r > 0) & (r <= top / 2)], KERNELS[name]
+    lost = (1 - kernel(blunt(near, np.array(top)))) / (1 - kernel(near))
+    assert lost.max(initial=0) < 0.3, "a triangle of this size bends as under the kernel itself"
 
 
 @pytest.mark.parametrize("name", KERNELS)
