@@ -26,8 +26,9 @@ from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
-from synth.register import registered
+from synth.register import Registered, registered
 from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
+from synth.silhouette import outline_off
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
 """The head's texture (sRGB 0..255) in the window, before and after."""
@@ -42,6 +43,8 @@ RIM = 3.0
 """So far (mm) from a contour the fitted head may have the pictured one."""
 LEFT = 0.6
 """A pixel that shows so much more of the person than it would with all of the contour's motion shows a ghost."""
+SPECK_PX = 0.5
+"""A pixel that moves so much apart from the median of those around is a speck."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
@@ -100,12 +103,13 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if flow is None:
         return Warped(picture=out, drawn_px=None)
     part = np.ascontiguousarray(frame[flow.window])
-    if skins is not None:
-        flow, light, skins = laid_over(part, flow, light, skins)
-    options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
+    if skins is not None:
+        off = outline_off(part.astype(np.float32), flow, plate, person, options.backdrop.person_mm)
+        flow, light, skins = laid_over(part, flow, light, skins, off)
+    options = options.loosened(misfit_mm)
     scene = Scene(part, flow, plate, person, eyes, options)
     own = motion(scene, flow, still)
     color, changed = bent(scene, flow, own, light, skins, options)
@@ -115,14 +119,17 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
 
 
 def laid_over(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
-              skins: Skins) -> tuple[Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
-    """All that is known of the window, moved onto what the picture shows there."""
-    before, after = skins()
-    moved = registered(part.astype(np.float32), flow, before)
-    if moved is None:
-        return flow, light, lambda: (before, after)
-    return (moved.flow, None if light is None else moved.after(light),
-            lambda: (moved.before(before), moved.after(after)))
+              skins: Skins, off_px: Float[np.ndarray, "h w 2"] | None) -> tuple[
+                  Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
+    """All that is known of the window, moved onto what the picture shows there: its outline by off_px, then the skin."""
+    both = skins()
+    for moved in (None if off_px is None else Registered(flow, off_px), registered):
+        if moved is registered:
+            moved = registered(part.astype(np.float32), flow, both[0])
+        if moved is not None:
+            flow, light = moved.flow, None if light is None else moved.after(light)
+            both = moved.before(both[0]), moved.after(both[1])
+    return flow, light, lambda: both
 
 
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
@@ -143,8 +150,18 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     own = own + contour.stretched[..., None] * (whole - own)
     left = left_behind(scene, flow, own, whole)
     own[left] = whole[left]
+    own = despeckled(own, np.isfinite(flow.depth_after_mm))
     free = near(contour, flow, own)
     return following(own, free if still is None else free & ~still)
+
+
+def despeckled(own: Float[np.ndarray, "h w 2"], skin: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+    """The motion without pixels of skin that move apart from those around: skin that runs away from the eye is a
+    contour in one pixel and none in the next."""
+    middle = np.stack([cv2.medianBlur(np.ascontiguousarray(own[..., k]), 5) for k in (0, 1)], -1)
+    inside = cv2.erode(skin.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    speck = inside & (largest(np.abs(own - middle)) > SPECK_PX)
+    return np.where(speck[..., None], middle, own)
 
 
 def left_behind(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"], whole: Float[np.ndarray, "h w 2"]
