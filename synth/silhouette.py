@@ -19,6 +19,8 @@ from synth.blur import blurred
 
 FEWEST = 20
 """Outline pixels that tell; fewer are chance."""
+SOFT_PX = 4.0
+"""The lens and the picture's sharpening blur an outline no farther."""
 MOST = 90
 """Percentile of the distances between both outlines that says how far they lie apart."""
 
@@ -39,8 +41,8 @@ class SilhouetteOptions:
     even_mm: float = 3.0
     stray_mm: float = 1.5
     inside_mm: float = 15.0
-    from_mm: float = 2.5
-    to_mm: float = 3.5
+    from_mm: float = 1.5
+    to_mm: float = 2.5
 
 
 SILHOUETTE = SilhouetteOptions()
@@ -62,52 +64,57 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
         return None
     near = np.abs(s) < options.reach_mm * mm + 2
     behind = backdrop(frame.astype(np.uint8), free, near, plate)
-    unlike = smoothstep((length(frame - behind) - NOISE) / (2.5 * NOISE))
     even = blurred(s, max(0.7 * mm, 1.0))
     out = -np.stack([cv2.Sobel(even, cv2.CV_32F, 1, 0), cv2.Sobel(even, cv2.CV_32F, 0, 1)], -1)
     out /= np.maximum(length(out), 1e-6)[..., None]
     y, x = np.nonzero((s > 0) & (s < 1.5) & (flow.mask > 0))
     if len(y) < FEWEST:
         return None
-    off, told = asked(frame, unlike, (y, x), out[y, x], mm, options)
+    off, told = asked(frame, behind, (y, x), out[y, x], mm, options)
     if told.sum() < FEWEST:
         return None
     r = spread(s.shape, (y, x), out[y, x] * off[:, None], told, options.even_mm * mm)
     told &= np.linalg.norm(out[y, x] * off[:, None] - r[y, x], axis=1) < options.stray_mm * mm
     r = spread(s.shape, (y, x), out[y, x] * off[:, None], told, options.even_mm * mm)
     off_mm = float(np.percentile(length(r[y, x]), MOST)) / mm
-    counts = smoothstep(np.array((off_mm - options.from_mm) / (options.to_mm - options.from_mm)))
+    counts = float(np.clip((off_mm - options.from_mm) / (options.to_mm - options.from_mm), 0, 1))
     if counts == 0:
         return None
     faded: np.ndarray = r * (counts * smoothstep(1 - np.abs(s) / (options.inside_mm * mm)))[..., None]
     return faded.astype(np.float32)
 
 
-def asked(frame: Float[np.ndarray, "h w 3"], unlike: Float[np.ndarray, "h w"],
+def asked(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"],
           edge: tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]], out: Float[np.ndarray, "n 2"], mm: float,
           options: SilhouetteOptions) -> tuple[Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
     """Where along n the person ends, px from E, and whether that is clear.
 
-    It ends where the fewest pixels are on the wrong side: like the backdrop before it, unlike it beyond.
+    It ends where the fewest pixels are on the wrong side: like the backdrop before it, unlike it beyond; to less than a
+    pixel by how much of the person is in those around.
     """
     y, x = edge
     step, reach = max(0.5, mm / 4), options.reach_mm * mm
     t = np.arange(-reach, reach + step / 2, step, dtype=np.float32)
     at = (x[:, None] + out[:, :1] * t).astype(np.float32), (y[:, None] + out[:, 1:] * t).astype(np.float32)
-    m = cv2.remap(unlike, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    color, wall = (cv2.remap(p, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for p in (frame, behind))
+    m = smoothstep((length(color - wall) - NOISE) / (2.5 * NOISE))
     wrong = np.pad(np.cumsum(1 - 2 * m, 1), ((0, 0), (1, 0))) + m.sum(1, keepdims=True)
     end = wrong.argmin(1)
-    off = t[0] + (end - 0.5) * step
     told = (wrong.min(1) < options.clear * len(t)) & (end > mm / step) & (end < len(t) - mm / step)
-    color = cv2.remap(frame, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    before = np.arange(len(t)) < end[:, None]
-    last = before & (np.arange(len(t)) >= end[:, None] - options.beside_mm * mm / step)
-    own = (t > -2 * options.beside_mm * mm) & (t < -options.beside_mm * mm) & before
+    number, beside = np.arange(len(t)), options.beside_mm * mm / step
+    last = (number < end[:, None]) & (number >= end[:, None] - beside)
+    own = (t > -2 * options.beside_mm * mm) & (t < -options.beside_mm * mm) & (number < end[:, None])
     apart = length(mean_of(color, last) - mean_of(color, own))
+    soft = int(np.ceil(SOFT_PX / step))
+    skin = mean_of(color, (number < end[:, None] - soft) & (number >= end[:, None] - 2 * soft))
+    around = np.abs(number + 0.5 - end[:, None]) < soft
+    share = np.clip(((color - wall) * (skin[:, None] - wall)).sum(-1) / np.maximum(
+        ((skin[:, None] - wall) ** 2).sum(-1), 1), 0, 1)
+    off = t[0] + (end - soft - 0.5 + (share * around).sum(1)) * step
     told &= (off < options.beside_mm * mm) | (apart < options.alike)
-    h, w = unlike.shape
+    h, w = frame.shape[:2]
     inside = (at[0] >= 0) & (at[0] <= w - 1) & (at[1] >= 0) & (at[1] <= h - 1)
-    return off, told & inside.all(1)
+    return off.astype(np.float32), told & inside.all(1)
 
 
 def mean_of(color: Float[np.ndarray, "n k 3"], where: Bool[np.ndarray, "n k"]) -> Float[np.ndarray, "n 3"]:

@@ -107,8 +107,7 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
     if skins is not None:
-        off = outline_off(part.astype(np.float32), flow, plate, person, options.backdrop.person_mm)
-        flow, light, skins = laid_over(part, flow, light, skins, off)
+        flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options.backdrop)
     options = options.loosened(misfit_mm)
     scene = Scene(part, flow, plate, person, eyes, options)
     own = motion(scene, flow, still)
@@ -118,18 +117,21 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     return Warped(picture=out, drawn_px=own)
 
 
-def laid_over(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
-              skins: Skins, off_px: Float[np.ndarray, "h w 2"] | None) -> tuple[
-                  Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
-    """All that is known of the window, moved onto what the picture shows there: its outline by off_px, then the skin."""
-    both = skins()
-    for moved in (None if off_px is None else Registered(flow, off_px), registered):
-        if moved is registered:
-            moved = registered(part.astype(np.float32), flow, both[0])
+def on_picture(part: Float[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
+               skins: Skins, plate: Plate | None, person: Bool[np.ndarray, "h w"] | None, options: BackdropOptions
+               ) -> tuple[Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
+    """All that is known of the window, moved onto what the picture shows there: its outline, then the skin inside."""
+    before, after = skins()
+    off = outline_off(part, flow, plate, person, options.person_mm)
+    outlined = None if off is None else Registered(flow, off)
+    if outlined is not None:
+        flow, before = outlined.flow, outlined.before(before)
+    for moved in (outlined, registered(part, flow, before)):
         if moved is not None:
-            flow, light = moved.flow, None if light is None else moved.after(light)
-            both = moved.before(both[0]), moved.after(both[1])
-    return flow, light, lambda: both
+            flow, after = moved.flow, moved.after(after)
+            light = None if light is None else moved.after(light)
+    before = before if moved is None else moved.before(before)
+    return flow, light, lambda: (before, after)
 
 
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
