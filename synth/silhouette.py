@@ -77,8 +77,8 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     told &= np.linalg.norm(out[y, x] * off[:, None] - r[y, x], axis=1) < options.stray_mm * mm
     r = spread(s.shape, (y, x), out[y, x] * off[:, None], told, options.even_mm * mm)
     off_mm = float(np.percentile(length(r[y, x]), MOST)) / mm
-    counts = float(np.clip((off_mm - options.from_mm) / (options.to_mm - options.from_mm), 0, 1))
-    if counts == 0:
+    counts = smoothstep(np.full(1, (off_mm - options.from_mm) / (options.to_mm - options.from_mm)))
+    if not counts.any():
         return None
     faded: np.ndarray = r * (counts * smoothstep(1 - np.abs(s) / (options.inside_mm * mm)))[..., None]
     return faded.astype(np.float32)

@@ -85,8 +85,10 @@ def test_specks_are_taken_from_the_motion_and_edges_stay() -> None:
     own[:, 20:, 0] = 4.0
     clean = own.copy()
     own[10, 8], own[25, 30] = (3.0, 0.0), (0.0, 2.0)
-    assert np.array_equal(despeckled(own, np.ones((40, 40), bool)), clean)
-    assert np.array_equal(despeckled(own, np.zeros((40, 40), bool)), own)  # beside the head the backdrop is told apart
+    everywhere = np.ones((40, 40), bool)
+    assert np.array_equal(despeckled(own, everywhere, outline=False), clean)
+    assert np.array_equal(despeckled(own, ~everywhere, outline=False), own)
+    assert np.array_equal(despeckled(own, ~everywhere, outline=True), clean)
 
 
 def test_skin_that_runs_away_to_an_outline_is_not_behind_it_and_a_cheek_is() -> None:
