@@ -10,7 +10,7 @@ from core.channels import length
 from synth.backdrop import signed_distance
 from synth.contours import beyond
 from synth.silhouette import outline_off
-from synth.warp3d import despeckled, warp3d
+from synth.warp3d import despeckled, warp3d, warped
 from tests.synth.bent import Bent, bent
 
 PLAIN = np.float32([60, 90, 120])
@@ -78,6 +78,19 @@ def test_a_nose_that_was_fitted_beside_the_pictured_one_leaves_no_rim(profile: B
     laid = error()
     monkeypatch.setattr("synth.warp3d.outline_off", lambda *_: None)
     assert laid < 0.7 * error()
+
+
+def test_the_plan_is_told_where_the_picture_shows_the_head(profile: Bent) -> None:
+    """The guard measures there; a head that lies right is asked as it was."""
+    asked = profile.seen.correspondence
+    frame = beside(profile.before, (OFF_PX, 0.0))
+    pictured = length(frame[asked.window] - PLAIN) > 30
+    told = warped(frame, asked, None, profile.plate, profile.skins, misfit_mm=2.0).flow
+    assert told is not None
+    wrong = [(np.isfinite(flow.depth_before_mm) != pictured).mean() for flow in (told, asked)]
+    assert wrong[0] < 0.5 * wrong[1]
+    met = warped(profile.before, asked, None, profile.plate, profile.skins, misfit_mm=2.0).flow
+    assert met is not None and np.array_equal(met.depth_before_mm, asked.depth_before_mm)
 
 
 def test_specks_are_taken_from_the_motion_and_edges_stay() -> None:
