@@ -1,5 +1,6 @@
 """Studio: what the photoreal pictures of one plan are made from, got ready once, and warp3d's picture of each frame."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,9 +46,10 @@ SHRINK = 4
 class Made:
     """One frame and its picture after the operation, both without the spectacles that are worn in it.
 
-    seen: None where the plan changes nothing in it. photographed: the frame with the spectacles, worn: their pixels.
-    light: what its skin's new angles multiply its colour by in the window seen; None: by nothing. drawn_px: from where
-    each pixel of that window was drawn, relative to it; None where other frames helped.
+    seen: what the plan asks of it, laid on what it shows; None where nothing changes in it. photographed: the frame
+    with the spectacles, worn: their pixels. light: what its skin's new angles multiply its colour by in the window
+    seen; None: by nothing. drawn_px: from where each pixel of that window was drawn, relative to it; None where other
+    frames helped.
     """
 
     name: str
@@ -175,10 +177,10 @@ class Studio:
         """warp3d's picture of a frame."""
         photographed = self.frame(view)
         seen = None if self.after is self.before else correspondence(self.before, self.after, view.camera)
-        whole = functools.partial(Made, name=Path(view.path).stem, view=view, photographed=photographed, seen=seen)
+        whole = functools.partial(Made, name=Path(view.path).stem, view=view, photographed=photographed)
         if seen is None:
             still = np.zeros(photographed.shape[:2], bool)
-            return whole(frame=photographed, picture=photographed.copy(), worn=still)
+            return whole(frame=photographed, picture=photographed.copy(), worn=still, seen=None)
         worn = self.worn_in(view, photographed)
         frame = without(photographed, worn)
         person, plate = self.segment(frame), self.plate
@@ -191,7 +193,9 @@ class Studio:
         light = None if shade is None else light_ratio(seen.correspondence, shade)
         drawn = warped(frame, seen.correspondence, light, plate, None if self.alone else draw, person,
                        self.misfit_mm, self.still(frame, view.camera, seen), self.far_eyes(frame, view.camera, seen))
-        return whole(frame=frame, picture=drawn.picture, worn=worn, light=light,
+        assert drawn.flow is not None
+        return whole(frame=frame, picture=drawn.picture, worn=worn, light=drawn.light,
+                     seen=dataclasses.replace(seen, correspondence=drawn.flow),
                      drawn_px=drawn.drawn_px if self.alone else None)
 
 

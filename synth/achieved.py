@@ -18,6 +18,8 @@ from jaxtyping import Bool, Float, UInt8
 from core.channels import length
 from core.correspondence import Correspondence
 from core.records import record
+from synth.contours import contours
+from synth.outlines import FAR_MM
 
 ROUNDS, REST = 3, 0.005
 """Each start is moved so often, or until no part's share moves by more than the second; the third changes the share by
@@ -25,8 +27,8 @@ less than 0.02 on pictures with texture."""
 FINEST_PX = 8.0
 """Neighbourhood (px, standard deviation) in which brightness and contrast are made equal: new shading is no motion."""
 RIM_PX = 7
-"""The flow of a pixel is the mean of all patches (8 x 8 px) that hold it: nearer to the edge of a part they see its
-neighbour, too."""
+"""The flow of a pixel is the mean of all patches (8 x 8 px) that hold it: nearer to the edge of a part, or to a contour
+that moves before what lies behind it, they see the neighbour, too."""
 DEPTH_TOLERANCE_MM = 2.0
 """Skin that was nearer than this to what the picture showed before was in sight."""
 ENOUGH_PIXELS, LEAST_LARGE_PX = 80_000, 2.0
@@ -64,7 +66,9 @@ def achieved(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     usable = asked.moved & in_sight(asked) & (size > 0)
     shrink = shrunk_to({name: strong(usable & part, size) for name, part in parts.items()}, size)
     rim = np.ones((2 * int(np.ceil(RIM_PX / shrink)) + 1,) * 2, np.uint8)
-    used = {name: strong(usable & (cv2.erode(part.astype(np.uint8), rim) > 0), size) for name, part in parts.items()}
+    inner = ~contours(np.minimum(asked.depth_after_mm, np.float32(FAR_MM)), flow)
+    used = {name: strong(usable & (cv2.erode((part & inner).astype(np.uint8), rim) > 0), size)
+            for name, part in parts.items()}
     first, second = (even(cv2.resize(p, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA))
                      for p in (before, after))
     to = (first.shape[1], first.shape[0])

@@ -110,12 +110,12 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
         ends = ends + landing(y, x)
     own = along(ends, edge, y, x, options.even_mm * px_per_mm)[number]
     deeper = depth - depth[y, x][number]
-    behind = deeper > BEHIND_MM
+    outline = (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[y, x][number]
+    behind = (deeper > BEHIND_MM) & (bare | ~outline | (deeper > APART_MM))  # nearer skin only runs away from the eye
     carried = evened(own, behind | edge, away, px_per_mm)
     rim = options.rim_mm * px_per_mm
     wide = np.maximum(options.stretch * withdrawn(carried - flow_px, away, behind, px_per_mm),
                       options.fade_mm * px_per_mm)
-    outline = (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[y, x][number]
     around = np.where(bare & outline, options.bare * rim, rim)  # not beyond a cheek that a nose stands before
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
                   stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind,

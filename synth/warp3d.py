@@ -22,12 +22,14 @@ from core.channels import largest, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
+from synth.blur import blurred
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
-from synth.register import registered
+from synth.register import Registered, registered
 from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
+from synth.silhouette import outline_off
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
 """The head's texture (sRGB 0..255) in the window, before and after."""
@@ -38,22 +40,29 @@ USUAL_MM = 1.5
 UNSURE_MM, UNSURE_AGREE = 1.6, 20.0
 """A head that fits worse, as from three photographs, has wall and hair in its texture beside outlines: there hidden
 skin is only taken from it where the stretched picture is nearly alike (grey levels)."""
+FRAYS_MM = 1.8
+"""The pictured outline of a head that fits worse lies among skin that moves otherwise from pixel to pixel."""
 RIM = 3.0
 """So far (mm) from a contour the fitted head may have the pictured one."""
 LEFT = 0.6
 """A pixel that shows so much more of the person than it would with all of the contour's motion shows a ghost."""
+SPECK_PX = 0.5
+"""A pixel that moves so much apart from the median of those around is a speck."""
+EVEN_PX = 1.5
+"""Over so much the motion is evened beside the outline of a head that fits worse (standard deviation)."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
 
 @record
 class WarpOptions:
-    """The options of every part."""
+    """The options of every part. evened: the motion of an outline's own pixels is evened, too (`despeckled`)."""
 
     contour: ContourOptions = CONTOUR
     outline: OutlineOptions = OUTLINE
     backdrop: BackdropOptions = BACKDROP
     reveal: RevealOptions = REVEAL
+    evened: bool = False
 
     def loosened(self, misfit_mm: float) -> "WarpOptions":
         """The same for a head that fits worse, or better, than usual."""
@@ -66,7 +75,7 @@ class WarpOptions:
         reveal = self.reveal
         if misfit_mm > UNSURE_MM:
             reveal = dataclasses.replace(reveal, agree=UNSURE_AGREE, sure=False)
-        return dataclasses.replace(self, contour=contour, backdrop=behind, reveal=reveal)
+        return dataclasses.replace(self, contour=contour, backdrop=behind, reveal=reveal, evened=misfit_mm > FRAYS_MM)
 
 
 WARP = WarpOptions()
@@ -74,10 +83,13 @@ WARP = WarpOptions()
 
 class Warped(NamedTuple):
     """The frame after the operation, at its own size. drawn_px: from where each pixel of the window was drawn, relative
-    to it; what was revealed comes from elsewhere. None: nothing moves."""
+    to it; what was revealed comes from elsewhere. flow, light: those asked for, laid on what the picture shows. None:
+    nothing moves, or no light was asked for."""
 
     picture: UInt8[np.ndarray, "h w 3"]
     drawn_px: Float[np.ndarray, "h w 2"] | None
+    flow: Correspondence | None
+    light: Float[np.ndarray, "h w 3"] | None
 
 
 def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
@@ -98,31 +110,37 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     """
     out = frame.copy()
     if flow is None:
-        return Warped(picture=out, drawn_px=None)
+        return Warped(picture=out, drawn_px=None, flow=None, light=None)
     part = np.ascontiguousarray(frame[flow.window])
-    if skins is not None:
-        flow, light, skins = laid_over(part, flow, light, skins)
-    options = options.loosened(misfit_mm)
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
+    if skins is not None:
+        flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options.backdrop)
+    options = options.loosened(misfit_mm)
     scene = Scene(part, flow, plate, person, eyes, options)
     own = motion(scene, flow, still)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
-    return Warped(picture=out, drawn_px=own)
+    return Warped(picture=out, drawn_px=own, flow=flow, light=light)
 
 
-def laid_over(part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
-              skins: Skins) -> tuple[Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
-    """All that is known of the window, moved onto what the picture shows there."""
+def on_picture(part: Float[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
+               skins: Skins, plate: Plate | None, person: Bool[np.ndarray, "h w"] | None, options: BackdropOptions
+               ) -> tuple[Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
+    """All that is known of the window, moved onto what the picture shows there: its outline, then the skin inside."""
     before, after = skins()
-    moved = registered(part.astype(np.float32), flow, before)
-    if moved is None:
-        return flow, light, lambda: (before, after)
-    return (moved.flow, None if light is None else moved.after(light),
-            lambda: (moved.before(before), moved.after(after)))
+    off = outline_off(part, flow, plate, person, options.person_mm)
+    outlined = None if off is None else Registered(flow, off)
+    if outlined is not None:
+        flow, before = outlined.flow, outlined.before(before)
+    for moved in (outlined, registered(part, flow, before)):
+        if moved is not None:
+            flow, after = moved.flow, moved.after(after)
+            light = None if light is None else moved.after(light)
+    before = before if moved is None else moved.before(before)
+    return flow, light, lambda: (before, after)
 
 
 def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
@@ -143,8 +161,30 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     own = own + contour.stretched[..., None] * (whole - own)
     left = left_behind(scene, flow, own, whole)
     own[left] = whole[left]
+    own = despeckled(own, np.isfinite(flow.depth_after_mm), scene.evened)
     free = near(contour, flow, own)
     return following(own, free if still is None else free & ~still)
+
+
+def despeckled(own: Float[np.ndarray, "h w 2"], skin: Bool[np.ndarray, "h w"], outline: bool) -> Float[
+        np.ndarray, "h w 2"]:
+    """The motion without pixels of skin that move apart from those around: skin that runs away from the eye is a
+    contour in one pixel and none in the next. outline: its own pixels are evened, too; on a head that fits worse the
+    pictured one frays otherwise."""
+    middle = np.stack([cv2.medianBlur(np.ascontiguousarray(own[..., k]), 5) for k in (0, 1)], -1)
+    speck = largest(np.abs(own - middle)) > SPECK_PX
+    if not outline:
+        speck &= cv2.erode(skin.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    own = np.where(speck[..., None], middle, own)
+    return even_inside(own, skin) if outline else own
+
+
+def even_inside(own: Float[np.ndarray, "h w 2"], skin: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+    """The motion evened along the last pixels of skin before what is no skin."""
+    inside, weight = signed_distance(skin), skin.astype(np.float32)
+    even = blurred(own * weight[..., None], EVEN_PX) / np.maximum(blurred(weight, EVEN_PX), 1e-3)[..., None]
+    counts = np.clip((4 - inside) / 2, 0, 1) * skin
+    return own + counts[..., None] * (even - own)
 
 
 def left_behind(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"], whole: Float[np.ndarray, "h w 2"]
@@ -239,7 +279,7 @@ class Scene:
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
                  person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions
                  ) -> None:
-        self.frame = part.astype(np.float32)
+        self.frame, self.evened = part.astype(np.float32), options.evened
         before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
         lands = functools.partial(landing, flow, options=options.outline)

@@ -9,7 +9,7 @@ import pytest
 
 from core.correspondence import Correspondence
 from core.files import plain
-from synth.achieved import Achieved, achieved, share_of, shrunk_to
+from synth.achieved import RIM_PX, Achieved, achieved, share_of, shrunk_to
 from synth.guard import GUARD, Check, Verdict, guard, judged_share, shown
 from tests.synth.guarded import scene
 
@@ -84,6 +84,23 @@ def test_a_strip_too_thin_for_the_flows_patches_is_not_measured() -> None:
     strip[:, moving[40]:moving[46]] = True
     found = achieved(s.before[s.asked.window], s.made()[s.asked.window], s.asked, {"strip": strip})["strip"]
     assert found.pixels == 0 and not found.measurable(0.5, 0.15)
+
+
+def test_skin_beside_a_contour_that_moves_is_not_measured() -> None:
+    """The flow there is the mean of patches that also hold what lies behind."""
+    shape, edge = (80, 140), 100
+    near = np.broadcast_to(np.arange(shape[1]) < edge, shape)
+    flow = np.zeros((*shape, 2), np.float32)
+    flow[near, 0] = 3.0
+    depth = np.where(near, 400.0, 440.0)
+    asked = Correspondence(left=0, top=0, flow_px=flow, depth_after_mm=depth, depth_before_mm=depth,
+                           from_depth_mm=depth, moved=near, normals_before=np.zeros((*shape, 3)),
+                           normals_after=np.zeros((*shape, 3)), mask=np.ones(shape), px_per_mm=2.4)
+    picture = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    part = np.zeros(shape, bool)
+    part[10:-10, 80:130] = True  # both sides of the contour: its own rim ends elsewhere
+    found = achieved(picture, picture, asked, {"part": part})["part"]
+    assert found.pixels == (edge - 1 - RIM_PX - (80 + RIM_PX)) * (60 - 2 * RIM_PX)
 
 
 def test_new_shading_is_no_motion() -> None:
