@@ -24,6 +24,7 @@ from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
+from synth.far_outline import held
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.register import registered
@@ -107,7 +108,10 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
     scene = Scene(part, flow, plate, person, eyes, options)
-    own = motion(scene, flow, still)
+    own = motion(scene, flow, still, skins is None)
+    if skins is None and scene.contour is not None and scene.behind is not None:
+        far = held(own, scene.person, scene.contour, np.isfinite(flow.depth_after_mm), scene.s, flow.px_per_mm)
+        own = own + tapered(flow) * (far - own)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
@@ -132,8 +136,10 @@ def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     return warped(frame, flow, light, plate, skins, person, misfit_mm).picture
 
 
-def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] | None) -> Float[np.ndarray, "h w 2"]:
-    """From where each pixel of the window is drawn, relative to it."""
+def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] | None, alone: bool = False) -> Float[
+        np.ndarray, "h w 2"]:
+    """From where each pixel of the window is drawn, relative to it. alone: one photo is all that shows the person, and
+    its fitted head may end far within the pictured one: what lies between follows, too."""
     contour = scene.contour
     taper = tapered(flow)
     own = flow.flow_px * taper
@@ -144,6 +150,8 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     left = left_behind(scene, flow, own, whole)
     own[left] = whole[left]
     free = near(contour, flow, own)
+    if alone and scene.behind is not None:
+        free |= (scene.person > 0.5) & np.isinf(flow.depth_before_mm) & (flow.mask > 0)
     return following(own, free if still is None else free & ~still)
 
 
