@@ -3,7 +3,7 @@
 Whether the pictured nose ends before the far cheek or before the wall, a fitted head does not know to a millimetre; the
 picture's own outline does. Where a stretch of it would move that skin which stays adjoins at both ends, a curve joins
 these ends: the cheek's outline, had the nose not been there. The outline may withdraw to that curve, no further; where
-it lies on the curve already it is the cheek's and stays. Skin inside it parts from it no more than `follow` allows.
+it lies on the curve already it is the cheek's and stays. Skin inside it parts from it no more than `STEEPEST` allows.
 Where the fitted head ends far within the pictured one (a full cheek) the outline's motion is evened along it.
 Letters: P a point of the pictured outline, C the curve beside it, u motion (picture before minus picture after, px), k
 how much of it is left.
@@ -18,9 +18,11 @@ from jaxtyping import Bool, Float, Int
 from core.channels import length
 from synth.blur import blurred
 from synth.contours import Beyond
-from synth.follow import STEEPEST
 from synth.outlines import nearest
 
+STEEPEST = 0.85
+"""Skin parts from the outline by this share of its distance to it: steeper than `follow`'s, for the strip beside it is
+narrow, and a far wing held back over more of its width would not show its plan."""
 LEAST_PX = 0.3
 """A point of the outline that moves less stays."""
 LASH_MM = 0.7
@@ -40,10 +42,10 @@ BESIDE_MM = 5.0
 
 
 def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], contour: Beyond,
-         skin: Bool[np.ndarray, "h w"], fitted_px: Float[np.ndarray, "h w"], px_per_mm: float) -> Float[
-             np.ndarray, "h w 2"]:
+         skin: Bool[np.ndarray, "h w"], fitted_px: Float[np.ndarray, "h w"], taper: Float[np.ndarray, "h w 1"],
+         px_per_mm: float) -> Float[np.ndarray, "h w 2"]:
     """The motion with the far outline held. person: the matte of who is seen; skin: where the head is after; fitted_px:
-    signed distance from the fitted outline before, positive on the head."""
+    signed distance from the fitted outline before, positive on the head; taper: how much of motion may count."""
     size = length(own_px)
     wide = 2 * round(LASH_MM * px_per_mm) + 1
     inside = cv2.morphologyEx((person > 0.5).astype(np.uint8), cv2.MORPH_OPEN,
@@ -55,7 +57,7 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
     for points in traced(inside):
         x, y = points.T
         edge[y, x] = True
-        to[y, x] = evened(own_px[y, x], fitted_px[y, x] < -LOOSE_MM * px_per_mm, px_per_mm)
+        of, counts = own_px[y, x].astype(np.float32), np.zeros(len(points), np.float32)
         for stretch in stretches(size[y, x] > LEAST_PX, near[y, x], px_per_mm):
             crosses, ahead = joined(points, stretch, px_per_mm)
             withdraws = contour.flow_px[y, x][crosses]
@@ -63,10 +65,12 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
             beside = np.arange(1, round(BESIDE_MM * px_per_mm))
             for end, outwards in ((stretch[0], -1), (stretch[-1], 1), (crosses[0], -1), (crosses[-1], 1)):
                 at = (end + outwards * beside) % len(points)
-                to[y[at], x[at], 2] = np.maximum(to[y[at], x[at], 2], 1 - beside / len(beside))
-            for part in (stretch, crosses):
-                to[y[part], x[part], 2] = 1
-            to[y[crosses], x[crosses], :2] = withdraws * k[:, None]
+                counts[at] = np.maximum(counts[at], 1 - beside / len(beside))
+            counts[stretch] = counts[crosses] = 1
+            of[stretch] = 0
+            of[crosses] = withdraws * k[:, None]
+        loose = (fitted_px[y, x] < -LOOSE_MM * px_per_mm) & (counts == 0)
+        to[y, x] = evened(of, counts, loose, px_per_mm)
     if not to[..., 2].any():
         return own_px
     away, number, y, x = nearest(edge)
@@ -77,22 +81,24 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
     into = np.minimum(1, STEEPEST * np.maximum(away - far, 0) / np.maximum(length(apart), 1e-6))
     fades = np.clip(2 - away / (far + 2), 0, 1)
     asked = np.where(inside[..., None], whole + into[..., None] * apart, fades[..., None] * whole)
-    return own_px + of_outline[..., 2:] * (asked - own_px)
+    return own_px + of_outline[..., 2:] * (taper * asked - own_px)
 
 
-def evened(own_px: Float[np.ndarray, "n 2"], loose: Bool[np.ndarray, "n"], px_per_mm: float) -> Float[
-        np.ndarray, "n 3"]:
-    """The motion of an outline's points, evened along it where the fitted head ends far within, and how much that
-    counts: there the mask ends anywhere, and a motion that breaks off would leave a point."""
+def evened(own_px: Float[np.ndarray, "n 2"], counts: Float[np.ndarray, "n"], loose: Bool[np.ndarray, "n"],
+           px_per_mm: float) -> Float[np.ndarray, "n 3"]:
+    """The motion of an outline's points and how much it counts: evened along it where the fitted head ends far within,
+    for there the mask ends anywhere, and a motion that breaks off would leave a point."""
     sigma = EVEN_MM * px_per_mm
     room = min(len(own_px), 1 + round(4 * sigma))
+
     def along(values: np.ndarray) -> np.ndarray:
         padded = np.pad(values, ((room, room), (0, 0)), mode="wrap").astype(np.float32)
         return cv2.GaussianBlur(padded, (1, 0), sigmaX=1e-3, sigmaY=sigma)[room:-room].reshape(values.shape)
 
     even = along(own_px)
     uneven = loose & (np.linalg.norm(even - own_px, axis=1) > LEAST_PX)
-    return np.concatenate([even, np.minimum(4 * along(uneven[:, None]), 1)], 1)
+    share = np.minimum(4 * along(uneven[:, None]), 1) * loose[:, None]
+    return np.concatenate([own_px + share * (even - own_px), np.maximum(share, counts[:, None])], 1)
 
 
 def traced(inside: Bool[np.ndarray, "h w"]) -> list[Int[np.ndarray, "n 2"]]:

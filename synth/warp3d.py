@@ -110,8 +110,8 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     scene = Scene(part, flow, plate, person, eyes, options)
     own = motion(scene, flow, still, skins is None)
     if skins is None and scene.contour is not None and scene.behind is not None:
-        far = held(own, scene.person, scene.contour, np.isfinite(flow.depth_after_mm), scene.s, flow.px_per_mm)
-        own = own + tapered(flow) * (far - own)
+        skin = np.isfinite(flow.depth_after_mm)
+        own = held(own, scene.person, scene.contour, skin, scene.s, tapered(flow), flow.px_per_mm)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)

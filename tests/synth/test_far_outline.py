@@ -13,6 +13,7 @@ CHEEK, NOSE, RADIUS, MOTION = (60.0, 120.0), 120.0, 90.0, (6.0, -2.0)
 y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
 FROM_CHEEK = np.hypot(x - CHEEK[0], y - CHEEK[1])
 FITTED = RADIUS - FROM_CHEEK
+ALL = np.ones((SIDE, SIDE, 1), np.float32)
 
 
 def seen(nose_at: float, radius: float = 22.0) -> tuple[np.ndarray, np.ndarray, Beyond, np.ndarray]:
@@ -35,7 +36,7 @@ def after(person: np.ndarray, flow_px: np.ndarray) -> np.ndarray:
 
 def test_the_cheek_beside_a_nose_stays_and_the_nose_moves() -> None:
     own, person, contour, skin = seen(nose_at=123.0)  # ends 5 px within the cheek's outline
-    drawn = held(own, person, contour, skin, FITTED, PX_PER_MM)
+    drawn = held(own, person, contour, skin, FITTED, ALL, PX_PER_MM)
     assert (after(person, own) - person)[np.abs(FROM_CHEEK - RADIUS) < 6].min() < -0.9, "the rim made a notch"
     assert np.abs(after(person, drawn) - person).max() < 0.6
     inner = np.hypot(x - 118, y - NOSE) < 12
@@ -48,7 +49,7 @@ def test_the_cheek_beside_a_nose_stays_and_the_nose_moves() -> None:
 def test_a_nose_before_the_wall_withdraws_no_further_than_the_cheek(beyond_px: float) -> None:
     own, person, contour, skin = seen(CHEEK[0] + RADIUS - 14 + beyond_px, radius=14.0)
     own = np.where(y[..., None] < NOSE, 0, own)  # the fitted cheek hides the upper half
-    made = after(person, held(own, person, contour, skin, FITTED, PX_PER_MM)) > 0.5
+    made = after(person, held(own, person, contour, skin, FITTED, ALL, PX_PER_MM)) > 0.5
     left = after(person, own) > 0.5
     row = slice(int(NOSE) - 10, int(NOSE) + 10)
     ends = [CHEEK[0] + RADIUS, CHEEK[0] + RADIUS + beyond_px]
@@ -59,7 +60,7 @@ def test_a_nose_before_the_wall_withdraws_no_further_than_the_cheek(beyond_px: f
 
 def test_a_motion_without_another_thing_behind_it_stays_as_it_is() -> None:
     own, person, contour, skin = seen(nose_at=123.0)
-    assert held(own, person, contour, np.zeros_like(skin), FITTED, PX_PER_MM) is own
+    assert held(own, person, contour, np.zeros_like(skin), FITTED, ALL, PX_PER_MM) is own
 
 
 def test_a_motion_that_breaks_off_far_beyond_the_fitted_head_leaves_no_point() -> None:
@@ -67,6 +68,6 @@ def test_a_motion_that_breaks_off_far_beyond_the_fitted_head_leaves_no_point() -
     person = (FROM_CHEEK < RADIUS).astype(np.float32)
     own = np.where((np.abs(y - NOSE) < 30)[..., None] & (FROM_CHEEK > RADIUS - 20)[..., None], np.float32(MOTION), 0)
     for fitted, steps in ((FITTED, (5, 8)), (FITTED - 5 * PX_PER_MM, (0, 2))):
-        made = after(person, held(own, person, contour, np.zeros_like(skin), fitted, PX_PER_MM)) > 0.5
+        made = after(person, held(own, person, contour, np.zeros_like(skin), fitted, ALL, PX_PER_MM)) > 0.5
         recedes = (made.sum(1) - (person > 0.5).sum(1))[60:180]
         assert recedes.min() <= -6 and steps[0] <= np.abs(np.diff(recedes)).max() <= steps[1]
