@@ -20,9 +20,9 @@ from synth.blur import blurred
 from synth.contours import Beyond
 from synth.outlines import nearest
 
-STEEPEST = 0.85
-"""Skin parts from the outline by this share of its distance to it: steeper than `follow`'s, for the strip beside it is
-narrow, and a far wing held back over more of its width would not show its plan."""
+STEEPEST, SOFT_PX = 0.8, 1.5
+"""Skin parts from the outline by this share of its distance to it, less what the lens mixes with the wall: steeper than
+`follow`'s, for the strip beside it is narrow, and a far wing held back farther would not show its plan."""
 LEAST_PX = 0.3
 """A point of the outline that moves less stays."""
 LASH_MM = 0.7
@@ -78,7 +78,7 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
     whole = blurred(of_outline[..., :2], max(px_per_mm, 1.0))  # no rays
     far = length(whole)
     apart = own_px - whole
-    into = np.minimum(1, STEEPEST * np.maximum(away - far, 0) / np.maximum(length(apart), 1e-6))
+    into = np.minimum(1, STEEPEST * np.maximum(away - far - SOFT_PX, 0) / np.maximum(length(apart), 1e-6))
     fades = np.clip(2 - away / (far + 2), 0, 1)
     asked = np.where(inside[..., None], whole + into[..., None] * apart, fades[..., None] * whole)
     return own_px + of_outline[..., 2:] * (taper * asked - own_px)

@@ -107,7 +107,7 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
-    scene = Scene(part, flow, plate, person, eyes, options)
+    scene = Scene(part, flow, plate, person, eyes, options, skins is None)
     own = motion(scene, flow, still, skins is None)
     if skins is None and scene.contour is not None and scene.behind is not None:
         skin = np.isfinite(flow.depth_after_mm)
@@ -245,8 +245,8 @@ class Scene:
     """The window before the operation: frame, moving contours, backdrop and matte."""
 
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
-                 person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions
-                 ) -> None:
+                 person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions,
+                 alone: bool = False) -> None:
         self.frame = part.astype(np.float32)
         before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
@@ -258,8 +258,10 @@ class Scene:
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
         self.behind: np.ndarray | None = None
         self.person = smoothstep((self.s + 1) / 2)
-        beside = None if self.contour is None else self.contour.stretched * ~np.isfinite(flow.depth_after_mm)
-        if self.contour is None or beside is None or not beside.any():
+        if self.contour is None:
+            return
+        beside = self.contour.stretched * (self.s < rim if alone else ~np.isfinite(flow.depth_after_mm))
+        if not beside.any():
             return
         reach = rim + float(length(self.contour.flow_px[self.contour.stretched > 0]).max()) + 4
         near = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0
