@@ -57,10 +57,13 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
     for points in traced(inside):
         x, y = points.T
         edge[y, x] = True
+        out = normals(points, px_per_mm)
         of, counts = own_px[y, x].astype(np.float32), np.zeros(len(points), np.float32)
         for stretch in stretches(size[y, x] > LEAST_PX, near[y, x], px_per_mm):
             crosses, ahead = joined(points, stretch, px_per_mm)
             withdraws = contour.flow_px[y, x][crosses]
+            if (withdraws * out[crosses]).sum() <= 0:
+                continue
             k = kept(points[crosses], withdraws, curve(points[crosses[[0, -1]]].astype(float), ahead), px_per_mm)
             beside = np.arange(1, round(BESIDE_MM * px_per_mm))
             for end, outwards in ((stretch[0], -1), (stretch[-1], 1), (crosses[0], -1), (crosses[-1], 1)):
@@ -70,7 +73,7 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
             of[stretch] = 0
             of[crosses] = withdraws * k[:, None]
         loose = (fitted_px[y, x] < -LOOSE_MM * px_per_mm) & (counts == 0)
-        to[y, x] = evened(of, counts, loose, px_per_mm)
+        to[y, x] = evened(of, counts, loose, out, px_per_mm)
     if not to[..., 2].any():
         return own_px
     away, number, y, x = nearest(edge)
@@ -84,8 +87,15 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
     return own_px + of_outline[..., 2:] * (taper * asked - own_px)
 
 
+def normals(points: Int[np.ndarray, "n 2"], px_per_mm: float) -> Float[np.ndarray, "n 2"]:
+    """Directions out of the region, over a millimetre of its outline; what advances along them is left as it is."""
+    arm = max(1, round(px_per_mm / 2))
+    along = np.roll(points, -arm, 0) - np.roll(points, arm, 0)
+    return np.stack([along[:, 1], -along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
+
+
 def evened(own_px: Float[np.ndarray, "n 2"], counts: Float[np.ndarray, "n"], loose: Bool[np.ndarray, "n"],
-           px_per_mm: float) -> Float[np.ndarray, "n 3"]:
+           out: Float[np.ndarray, "n 2"], px_per_mm: float) -> Float[np.ndarray, "n 3"]:
     """The motion of an outline's points and how much it counts: evened along it where the fitted head ends far within,
     for there the mask ends anywhere, and a motion that breaks off would leave a point."""
     sigma = EVEN_MM * px_per_mm
@@ -96,6 +106,7 @@ def evened(own_px: Float[np.ndarray, "n 2"], counts: Float[np.ndarray, "n"], loo
         return cv2.GaussianBlur(padded, (1, 0), sigmaX=1e-3, sigmaY=sigma)[room:-room].reshape(values.shape)
 
     even = along(own_px)
+    loose = loose & ((own_px * out).sum(1) >= 0) & ((even * out).sum(1) >= 0)
     uneven = loose & (np.linalg.norm(even - own_px, axis=1) > LEAST_PX)
     share = np.minimum(4 * along(uneven[:, None]), 1) * loose[:, None]
     return np.concatenate([own_px + share * (even - own_px), np.maximum(share, counts[:, None])], 1)

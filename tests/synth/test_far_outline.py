@@ -1,5 +1,7 @@
 """The outline of the cheek behind a turned nose: it stays, or comes to light, without a notch."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -71,3 +73,10 @@ def test_a_motion_that_breaks_off_far_beyond_the_fitted_head_leaves_no_point() -
         made = after(person, held(own, person, contour, np.zeros_like(skin), fitted, ALL, PX_PER_MM)) > 0.5
         recedes = (made.sum(1) - (person > 0.5).sum(1))[60:180]
         assert recedes.min() <= -6 and steps[0] <= np.abs(np.diff(recedes)).max() <= steps[1]
+
+
+def test_an_outline_that_advances_is_left_as_it_is() -> None:
+    own, person, contour, skin = seen(nose_at=123.0)
+    forward = dataclasses.replace(contour, flow_px=-contour.flow_px)
+    for fitted in (FITTED, FITTED - 5 * PX_PER_MM):
+        assert np.array_equal(held(-own, person, forward, skin, fitted, ALL, PX_PER_MM), -own)
