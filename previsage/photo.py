@@ -237,14 +237,15 @@ def check_whole(face: Face, photo: PhotoFile) -> None:
 
 @one_thread()
 def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "mean", progress: Progress = silent,
-                **options: Any) -> PhotoResult:
-    """A plan on a photo whose face was found."""
+                little: bool = False, **options: Any) -> PhotoResult:
+    """A plan on a photo whose face was found. little: also where next to nothing of it shows."""
     make = resolve(MODES, mode, "mode")
     if band not in BANDS:
         raise UsageError("bad_band", f"There is no band {band!r}.", f"Bands: {', '.join(BANDS)}.")
     head = study.quick if mode == "tps" else study.head
     average = average_moves(plan.model_dump_json(), band)
-    notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction)]
+    notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction,
+                                                                   little)]
     made: Drawn = make(study, Planned(plan=plan, band=band), {**options, "mode": mode}, progress)
     start = head.face.points_px[:, :2]  # a profile has its own, not the network's
     if not made.verdict.passed and made.shown and mode == "tps":
@@ -267,26 +268,33 @@ def view_of(yaw_deg: Number) -> View:
 
 
 def seen_from_here(study: Study, head: PhotoHead, moves_mm: Float[np.ndarray, "s 478 3"],
-                   prediction: Prediction) -> list[str]:
-    """Notes on what this photo shows of a plan. InputRefused: nothing."""
+                   prediction: Prediction, little: bool = False) -> list[str]:
+    """Notes on what this photo shows of a plan. InputRefused: nothing, unless `little`."""
     if not np.any(moves_mm):
         return []
     shares, most_px = shown_shares(head, moves_mm)
     named = [prediction.step_labels[k] for k in np.flatnonzero(shares < LITTLE_SHOWN)]
-    view, told = view_of(head.angles_deg[0]), shares[np.isfinite(shares)]
-    if view != "frontal" and told.size and (told < LEAST_SHOWN).all():  # from in front, light and nearness still change
+    view = view_of(head.angles_deg[0])
+    if view != "frontal" and not little and unseen(shares, most_px):  # from in front, light and nearness still change
         raise InputRefused("not_seen_from_here", f"Nothing of this plan shows in a {view} photo: it moves the skin "
                            "towards the camera, or on the far side.",
                            "Take the photo from another side, or film the head turning.")
     notes = [f"{label} hardly shows in a {view} photo." for label in dict.fromkeys(named)]
     eyes = eye_span_px(head.face)
     if eyes < LEAST_EYES_PX:
-        if most_px < LEAST_MOTION_PX:
+        if most_px < LEAST_MOTION_PX and not little:
             raise InputRefused("face_too_small", f"The face is {eyes:.0f} px between the outer eye corners; this plan "
                                f"would move it by {most_px:.1f} px at most.",
                                f"Give a photo with at least {LEAST_EYES_PX:.0f} px there.")
         notes.append(f"The face is small ({eyes:.0f} px between the outer eye corners): details of a change are lost.")
     return notes
+
+
+def unseen(shares: Float[np.ndarray, "s"], most_px: float) -> bool:
+    """Whether a view shows nothing of a plan: next to nothing of every step, or little of it within a pixel."""
+    told = shares[np.isfinite(shares)]
+    most = LITTLE_SHOWN if most_px < LEAST_MOTION_PX else LEAST_SHOWN
+    return bool(told.size and (told < most).all())
 
 
 def shown_shares(head: PhotoHead, moves_mm: Float[np.ndarray, "s 478 3"]) -> tuple[Float[np.ndarray, "s"], float]:

@@ -33,7 +33,8 @@ def photos_in(inputs: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in inputs:
         if path.is_dir():
-            found += sorted(p for p in path.iterdir() if p.suffix.lower() in KINDS and not p.name.startswith("."))
+            found += sorted(p for p in path.iterdir()
+                            if p.suffix.lower() in KINDS and not p.name.startswith(".") and p.is_file())
         elif path.is_file():
             found.append(path)
         else:

@@ -32,9 +32,12 @@ def sweep(study: Study, procedure: str, count: int, mode: str, band: Band = "mea
     """One procedure from 0 to 100 per cent in `count` steps (at least 2)."""
     if count < 2:
         raise UsageError("bad_sweep", f"A sweep of {count} pictures shows no change.", "Give 2 or more.")
-    return [carried_out(study, asked_plan(procedure, float(value), None), mode, band,
-                        part(progress, k / count, (k + 1) / count), **options)
-            for k, value in enumerate(np.linspace(0, 100, count))]
+    def made(number: int, percent: float, little: bool) -> PhotoResult:
+        return carried_out(study, asked_plan(procedure, percent, None), mode, band,
+                           part(progress, number / count, (number + 1) / count), little, **options)
+
+    whole = made(0, 100.0, False)  # refused when not even that shows; the small steps before it may
+    return [*(made(k + 1, float(value), True) for k, value in enumerate(np.linspace(0, 100, count)[:-1])), whole]
 
 
 def every(study: Study, intensity: float, mode: str, band: Band = "mean", progress: Progress = silent,

@@ -25,6 +25,7 @@ from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, si
 from synth.blur import blurred
 from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
+from synth.far_outline import held
 from synth.follow import STEEPEST, following
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.register import Registered, registered
@@ -115,11 +116,15 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if plate is not None:
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
+    alone = skins is None
     if skins is not None:
         flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options.backdrop)
     options = options.loosened(misfit_mm)
-    scene = Scene(part, flow, plate, person, eyes, options)
-    own = motion(scene, flow, still)
+    scene = Scene(part, flow, plate, person, eyes, options, alone)
+    own = motion(scene, flow, still, alone)
+    if (alone or scene.evened) and scene.contour is not None and scene.behind is not None:
+        skin = np.isfinite(flow.depth_after_mm)
+        own = held(own, scene.person, scene.contour, skin, scene.s, tapered(flow), flow.px_per_mm)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
@@ -150,8 +155,10 @@ def warp3d(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     return warped(frame, flow, light, plate, skins, person, misfit_mm).picture
 
 
-def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] | None) -> Float[np.ndarray, "h w 2"]:
-    """From where each pixel of the window is drawn, relative to it."""
+def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] | None, alone: bool = False) -> Float[
+        np.ndarray, "h w 2"]:
+    """From where each pixel of the window is drawn, relative to it. alone: one photo is all that shows the person, and
+    its fitted head may end far within the pictured one: what lies between follows, too."""
     contour = scene.contour
     taper = tapered(flow)
     own = flow.flow_px * taper
@@ -163,6 +170,8 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     own[left] = whole[left]
     own = despeckled(own, np.isfinite(flow.depth_after_mm), scene.evened)
     free = near(contour, flow, own)
+    if alone and scene.behind is not None:
+        free |= (scene.person > 0.5) & np.isinf(flow.depth_before_mm) & (flow.mask > 0)
     return following(own, free if still is None else free & ~still)
 
 
@@ -277,8 +286,8 @@ class Scene:
     """The window before the operation: frame, moving contours, backdrop and matte."""
 
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
-                 person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions
-                 ) -> None:
+                 person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions,
+                 alone: bool = False) -> None:
         self.frame, self.evened = part.astype(np.float32), options.evened
         before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
@@ -290,8 +299,10 @@ class Scene:
         self.y, self.x = np.mgrid[:height, :width].astype(np.float32)
         self.behind: np.ndarray | None = None
         self.person = smoothstep((self.s + 1) / 2)
-        beside = None if self.contour is None else self.contour.stretched * ~np.isfinite(flow.depth_after_mm)
-        if self.contour is None or beside is None or not beside.any():
+        if self.contour is None:
+            return
+        beside = self.contour.stretched * (self.s < rim if alone else ~np.isfinite(flow.depth_after_mm))
+        if not beside.any():
             return
         reach = rim + float(length(self.contour.flow_px[self.contour.stretched > 0]).max()) + 4
         near = cv2.dilate((beside > 0).astype(np.uint8), np.ones((2 * round(rim) + 1,) * 2, np.uint8)) > 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.photo import judged, table
-from benchmarks.photo_measures import Made, framings, landed, sized
+from benchmarks.photo_measures import Made, Ours, by_map, framings, landed, sized
 from previsage.portrait import portrait
 
 
@@ -29,6 +29,13 @@ def test_a_known_motion_is_measured(picture: np.ndarray, share: float) -> None:
                 start=start, end=start + asked)
     size, found = landed(made)
     assert size == pytest.approx(np.sqrt(5)) and found == pytest.approx(share, abs=0.06)
+
+
+def test_the_map_drawn_with_tells_how_far_landmarks_went(picture: np.ndarray) -> None:
+    make = Ours("warp3d")
+    made = make(picture, "mentoplasty", 100)
+    assert by_map(make.study, "mentoplasty", 100, made) == pytest.approx(1, abs=0.05)
+    assert by_map(make.study, "mentoplasty", 50, made) == pytest.approx(0.5, abs=0.05)
 
 
 def test_every_frame_shows_the_same_points(picture: np.ndarray) -> None:

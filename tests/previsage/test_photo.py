@@ -10,7 +10,7 @@ import previsage
 from core import InputRefused, Plan, PlannedProcedure, PrevisageError, UsageError
 from core.files import read_json
 from core.plan import PlannedFlag
-from previsage.photo import PhotoResult, asked_plan, begin, carried_out, seen_from_here, shown_shares, view_of
+from previsage.photo import PhotoResult, asked_plan, begin, carried_out, seen_from_here, shown_shares, unseen, view_of
 from previsage.photo_modes import NEUTRAL, average_moves, eased, region_around
 from previsage.photo_output import cells_of, save_faces, save_result
 from previsage.photo_sheets import every, save_every, save_sweep, sweep
@@ -116,6 +116,16 @@ def test_a_small_face_is_used_with_a_word_or_refused(tmp_path: Path) -> None:
     assert refused.value.code == "face_too_small"
     made = carried_out(begin(path), asked_plan("rhytidectomy", 100, None), "tps")
     assert any("small" in note for note in made.notes)
+    steps = sweep(begin(path), "rhytidectomy", 11, "tps")  # the first of them move less than a pixel
+    assert steps[0].unchanged and not steps[-1].unchanged and len(steps) == 11
+
+
+@pytest.mark.parametrize(("shares", "most_px", "nothing"), [
+    ([0.05, 0.09], 9.0, True), ([0.05, 0.3], 9.0, False), ([0.05, 0.3], 0.5, True), ([0.05, 0.5], 0.5, False),
+    ([np.nan, 0.05], 9.0, True), ([np.nan], 0.0, False)])
+def test_a_view_shows_nothing_of_a_plan_that_it_hides_or_shows_within_a_pixel(
+        shares: list[float], most_px: float, nothing: bool) -> None:
+    assert unseen(np.array(shares), most_px) is nothing
 
 
 def test_two_faces_ask_which(tmp_path: Path) -> None:

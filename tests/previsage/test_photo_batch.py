@@ -37,6 +37,7 @@ def photos(tmp_path: Path) -> Path:
     (folder / "broken.jpg").write_bytes(b"no photo")
     (folder / "notes.txt").write_text("not read")
     (folder / ".hidden.jpg").write_bytes(b"")
+    (folder / "album.jpg").mkdir()
     return folder
 
 
