@@ -49,9 +49,9 @@ INSIDE, GAP, OUTSIDE = 1.5, 0.5, 3.0
 """Pixels read on the head's side of a cut, left out on both sides of it (they are mixed), and read outside. The skin
 darkens or shines towards its rim, so that only what lies next to the rim says its colour there."""
 WELL_IN, WELL_OUT = (8.0, 2.0), (2.0, 6.0)
-"""Pixels inside and outside a cut between which a far search asks what is skin, and whether it changes for good."""
-LESS = 0.6
-"""Behind a change that a far search finds, so much of the likeness to skin before it may be left."""
+"""Pixels inside and outside a cut between which a far search asks what is skin, and if the colour changes for good."""
+LIKE = 0.3
+"""How much what lies before the change that a far search finds must look like skin, 0 to 1."""
 
 
 def measure_outlines(mesh: Mesh, skin: Float[np.ndarray, "v"], cameras: Sequence[Camera],
@@ -151,7 +151,7 @@ def edges(picture: Picture, px: Float[np.ndarray, "p 2"], away: Float[np.ndarray
     """How far (px) along `away` the picture changes from one colour to another, and where that is sure.
 
     inward_px: how far it is looked for the other way, `reach_px` without it. skin: in a far search, how much every
-    second pixel looks like the person's skin (0 to 1): there must be some before the change, and less behind it.
+    second pixel looks like the person's skin (0 to 1): there must be some before the change, which must last.
     """
     inward_px = reach_px if inward_px is None else inward_px
     before, behind = (INSIDE + GAP, OUTSIDE + GAP) if skin is None else (WELL_IN[0], WELL_OUT[1])
@@ -179,9 +179,8 @@ def edges(picture: Picture, px: Float[np.ndarray, "p 2"], away: Float[np.ndarray
         like = cv2.remap(skin, (at + 0.5) / 2 - 0.5, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         like = np.concatenate([zero[..., 0], np.cumsum(like, 1)], 1)
         within = (like[:, cuts - near] - like[:, cuts - deep]) / (deep - near)
-        without = (like[:, cuts + beyond] - like[:, cuts + beside]) / (beyond - beside)
         wide = side_of(cuts + beside, cuts + beyond)[0] - side_of(cuts - deep, cuts - near)[0]
-        quality *= (within > 0.5) & (without < LESS * within) & (np.linalg.norm(wide, axis=2) > options.contrast)
+        quality *= (within > LIKE) & (np.linalg.norm(wide, axis=2) > options.contrast)
     best = quality.argmax(1)
     row = np.arange(len(px))
     a, b = inner[row, best], outer[row, best]

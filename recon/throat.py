@@ -2,8 +2,8 @@
 
 A fitted head's throat is what its face makes likely. It came out up to 17 mm too low or too high, which is too far for
 optical flow and for the reach of `recon.outline`. So the picture is read along long lines across the head's outline,
-from well inside the skin outwards, for the place where it stops being skin for good (not for hair, a beard or a
-collar, which are no skin before it either). A few rounds of that bring the throat near enough for what follows.
+from well inside the skin outwards, for the place where its colour changes for good. Where hair or a collar lies before
+that place nothing is read. A few rounds bring the throat near enough for what follows.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from core.subdivide import halved
 from core.surface import SurfacePoints
 from recon.dense import Depths
 from recon.outline import OutlineOptions, agreeing, bounding, edges
-from recon.skin import all_skin, chroma, others, usual_skin
+from recon.skin import all_skin, chroma, usual_skin
 from recon.surface import SurfaceOptions, offsets
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -28,8 +28,9 @@ TURNED_RAD = 0.4
 """Views turned less show the neck behind the chin, not the room."""
 INWARD_MM, OUTWARD_MM = 16.0, 6.0
 """How far into and off the head its outline is looked for: throats are seen too low more often than too high."""
-ROUNDS, EDGE_MM = 3, 3.0
-"""Longer edges are halved while the throat is measured, for outlines are found on edges."""
+ROUNDS = 3
+HALVINGS, EDGE_MM = 3, 3.0
+"""Longer edges are halved so often while the throat is measured, for outlines are found on edges."""
 READING = OutlineOptions(agree_px=3.0, near_px=20.0, sd_px=0.5)
 SPREAD = SurfaceOptions(floor_mm=0.3, far_mm=3.0, stiffness=30.0, hold_mm=20.0, most_mm=18.0)
 LIKE_SPREADS = 4.0
@@ -49,19 +50,19 @@ def with_throat(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], picture
     if len(turned) < 2:
         return head
     mesh, fine = head, anatomy
-    while (long := long_edges(mesh, throat(mesh, fine))).any():
-        mesh, fine, _ = halved(mesh, fine, long)
+    for _ in range(HALVINGS):
+        mesh, fine, _ = halved(mesh, fine, long_edges(mesh, throat(mesh, fine)))
     weight = throat(mesh, fine)
     movable = weight > FAINT
     skin = likeness({k: chroma(pictures(k), points_px[k]) for k in turned})
     for _ in range(ROUNDS):
         with ThreadPoolExecutor(2) as pool:
-            found = list(pool.map(lambda k, laid=mesh: reading(laid, weight, cameras[k], pictures(k), skin[k], rasterize),
+            found = list(pool.map(lambda k, on=mesh: reading(on, weight, cameras[k], pictures(k), skin[k], rasterize),
                                   turned))
         face, bary, target, normal, sd = (np.concatenate([f[k] for f in found]) for k in range(5))
         if len(sd) < LEAST:
             return head
-        view = np.concatenate([np.full(len(f[0]), k) for f, k in zip(found, turned, strict=True)])
+        view = np.concatenate([np.full(len(f[0]), float(k)) for f, k in zip(found, turned, strict=True)])
         told = Depths(on=SurfacePoints(face=face, bary=bary), target_mm=target, normal=normal, sd_mm=sd, view=view)
         along, _ = offsets(mesh, told, movable.astype(float), SPREAD)
         mesh = mesh.moved((along * movable)[:, None] * mesh.vertex_normals())
@@ -75,7 +76,7 @@ def throat(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v"]:
     chin, ears = points[152], points[[234, 454]].mean(0)
     other = np.max([anatomy.region(n) for n in ("forehead", "nose", "lips", "ear_l", "ear_r")], axis=0)
     reach = np.minimum((height - chin[1] + 60) / 20, (chin[1] + 12 - height) / 8)
-    weight: np.ndarray = all_skin(anatomy) * (1 - other) * (1 - others(anatomy)) * np.clip(
+    weight: np.ndarray = all_skin(anatomy) * (1 - other) * np.clip(
         np.minimum(reach, (ahead - ears[2] + 10) / 15), 0, 1)
     return weight
 
