@@ -54,7 +54,8 @@ def reconstruct(inputs: Sequence[Path], case: Path, options: ReconstructOptions 
     InputRefused (nothing is left behind): no head can come of these files, or the folder is not a case's.
     UsageError: an unknown head model or rasteriser. PrevisageError: the disk is full, a file cannot be written.
     """
-    from recon.intake import describe_inputs, load_capture, take_in
+    from recon.capture_folder import load_capture
+    from recon.intake import describe_inputs, take_in
     from recon.models import load_model, model_mark
 
     load_model(options.model)

@@ -16,19 +16,18 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from core.capture import Capture, Frame
+from core.capture import Capture
 from core.errors import InputRefused, PrevisageError
-from core.files import disk_errors, read_json, sha256, write_json
-from core.landmarks import MEDIAPIPE478, Landmarks2D
+from core.files import disk_errors, sha256, write_json
 from core.progress import Progress, part, silent
 from core.records import record
-from core.store import save_npz
+from recon.capture_folder import Candidate, Lost, load_capture, write_capture
 from recon.decode import DecodeOptions, Video
 from recon.detect import DetectOptions, Detector, Face
 from recon.keyframes import KeyframeOptions, choose
 from recon.photos import read_photo
 from recon.probe import FROM_ONE_SIDE, MAKE_A_TURN, MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
-from recon.quality import Measure, measure
+from recon.quality import measure
 from recon.sheet import draw_sheet
 from recon.verdict import COPY_AGAIN, Check, Clip, Counts, checks, lens_of, sentence
 
@@ -64,30 +63,6 @@ class IntakeOptions:
 
 
 DEFAULTS = IntakeOptions()
-
-
-@record
-class Candidate:
-    """A frame that shows the face and is written in the folder. order: its number among the analysed frames."""
-
-    order: int
-    path: str
-    source: str
-    time_s: float
-    size_wh: tuple[int, int]
-    focal_hint_px: float | None
-    measure: Measure
-
-
-@record
-class Lost:
-    """A frame or photo without a face, written in the folder like a `Candidate`."""
-
-    order: int
-    path: str
-    source: str
-    time_s: float
-    size_wh: tuple[int, int]
 
 
 @record
@@ -382,37 +357,3 @@ def quality_record(results: Sequence[Check], counts: Counts, taken: Taken, found
         "face_height_px": float(np.median([c.measure.face.height_px for c in kept])),
         "sharpness": float(np.median([c.measure.sharpness for c in kept])), "input": taken.facts,
         "ignored_files": list(found.ignored)}
-
-
-def write_capture(folder: Path, kind: str, kept: Sequence[Candidate], lost: Sequence[Lost]) -> None:
-    """capture.json and landmarks.npz, in the order of time. A frame without a face is as sharp as the nearest with."""
-    blank = np.full((478, 2), np.nan), np.zeros(478)
-    points, confidence, frames = [], [], []
-    for one in sorted(list[Candidate | Lost]([*kept, *lost]), key=lambda f: f.order):
-        shown = min(kept, key=lambda c: abs(c.order - one.order))
-        marks = one.measure.face.landmarks() if isinstance(one, Candidate) else None
-        points.append(marks.points if marks else blank[0])
-        confidence.append(marks.confidence if marks else blank[1])
-        frames.append({"path": one.path, "source": one.source, "time_s": one.time_s, "size_wh": one.size_wh,
-                       "sharpness": shown.measure.sharpness, "focal_hint_px": shown.focal_hint_px,
-                       "angles_deg": [round(a, 2) for a in shown.measure.angles_deg] if marks else None})
-    save_npz(folder / "landmarks.npz", points=np.array(points), confidence=np.array(confidence))
-    write_json(folder / "capture.json", {"kind": kind, "scheme": MEDIAPIPE478, "frames": frames})
-
-
-def load_capture(folder: Path) -> Capture:
-    """Read a capture back; PrevisageError when a file is missing or damaged."""
-    content, quality = read_json(folder / "capture.json"), read_json(folder / "quality.json")
-    try:
-        with np.load(folder / "landmarks.npz") as marks:
-            points, confidence = marks["points"], marks["confidence"]
-        frames = tuple(
-            Frame(path=f["path"], source=f["source"], time_s=float("nan") if f["time_s"] is None else f["time_s"],
-                  size_wh=tuple(f["size_wh"]), sharpness=f["sharpness"], focal_hint_px=f["focal_hint_px"],
-                  landmarks=Landmarks2D(scheme=content["scheme"], points=points[k], confidence=confidence[k])
-                  if np.isfinite(points[k]).all() else None)
-            for k, f in enumerate(content["frames"]))
-        return Capture(folder=folder, kind=content["kind"], frames=frames, quality=quality)
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise PrevisageError("case_damaged", f"A file of {folder} is missing or damaged.",
-                             "Run `previsage reconstruct` again with the same arguments.") from error

@@ -31,7 +31,7 @@ from recon.outline import OutlineOptions, measure_outlines
 from recon.scene import cast, scene_of
 from recon.skin import all_skin, others, outlined, still_skin
 from recon.surface import SurfaceOptions, carried, laid_on, offsets
-from recon.throat import with_throat
+from recon.throat import measure_throat, skins_of, throat, with_throat
 from recon.tracks import OVAL
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -88,13 +88,14 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
             return mesh, np.zeros(len(mesh.vertices_mm)), 0
         if options.outline is not None:
             outlines = measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline)
-            depths = joined(depths, outlines)
+            under = measure_throat(mesh, throat(mesh, of), cameras, pictures, skins, rasterize)
+            depths = joined(joined(depths, outlines), under)
         along, support = offsets(mesh, depths, 1 - others(of), options.surface)
         moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
         return moved, support, len(depths.sd_mm)
 
-    if options.outline is not None:
-        head = with_throat(head, anatomy, cameras, pictures, seen.points_px, rasterize)
+    skins = skins_of(cameras, pictures, seen.points_px) if options.outline is not None else {}
+    head = with_throat(head, anatomy, cameras, pictures, skins, rasterize)
     surface, on_surface, _ = finer(head, anatomy, on_face(head, anatomy))
     for turn in range(options.passes[0]):
         surface, _, count = measured(surface, on_surface, part(progress, turn / 2, (turn + 1) / 2))

@@ -12,8 +12,9 @@ from PIL import Image
 import recon.intake as intake
 from core.errors import InputRefused, PrevisageError
 from core.files import sha256
+from recon.capture_folder import load_capture
 from recon.detect import Detector
-from recon.intake import DEFAULTS, describe_inputs, load_capture, take_in
+from recon.intake import DEFAULTS, describe_inputs, take_in
 from tests.recon.media import SHARED, astronaut, asymmetric, clip, faststart, save_jpeg, shared, turned_face
 
 

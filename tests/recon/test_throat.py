@@ -5,7 +5,7 @@ import open3d as o3d
 import pytest
 
 from recon.scene import scene_of
-from recon.throat import throat, with_throat
+from recon.throat import skins_of, throat, with_throat
 from render.rasterize import rasterize
 from tests.recon.turning import turning
 
@@ -22,7 +22,8 @@ def moved(film, down_mm):
 
 
 def laid(film, head, pictures):
-    return with_throat(head, film.model.anatomy, film.cameras, pictures.__getitem__, film.seen.points_px, rasterize)
+    skins = skins_of(film.cameras, pictures.__getitem__, film.seen.points_px)
+    return with_throat(head, film.model.anatomy, film.cameras, pictures.__getitem__, skins, rasterize)
 
 
 @pytest.mark.parametrize("down_mm", [9.0, -4.0])
@@ -52,7 +53,7 @@ def test_what_is_no_skin_tells_nothing(film):
 
 def test_views_from_the_front_alone_tell_nothing(film):
     head, _ = moved(film, 9.0)
-    front = [k for k, c in enumerate(film.cameras) if abs(c.head_angles_rad[0]) < 0.3]
-    out = with_throat(head, film.model.anatomy, [film.cameras[k] for k in front], lambda k: film.pictures[front[k]],
-                      film.seen.points_px[front], rasterize)
-    assert out is head
+    front = [c for c in film.cameras if abs(c.head_angles_rad[0]) < 0.3]
+    skins = skins_of(front, film.pictures.__getitem__, film.seen.points_px)
+    assert skins == {}
+    assert with_throat(head, film.model.anatomy, front, film.pictures.__getitem__, skins, rasterize) is head
