@@ -26,7 +26,7 @@ from recon.observations import Observations
 from recon.photo_lens import lens_by_outline, loosened
 from recon.photometric import See, agreed
 from recon.refine import RefineOptions, refine
-from recon.sfm import Motion, Rejected, structure_from_motion
+from recon.sfm import LOWER_MOVED, Motion, Rejected, structure_from_motion
 from recon.shape import Shape, ShapeOptions, own_shape
 from recon.sides import with_profiles, with_side_photos
 from recon.skin import all_skin, still_skin, without
@@ -104,7 +104,8 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     if options.quality == "full":
         shape = own_shape(head, model.anatomy, close.cameras(bundle), close.picture,
                           close.masks(bundle, all_skin(model.anatomy)), close.seen, rasterize,
-                          ShapeOptions() if "registered" in motion else ShapeOptions(outline=None),
+                          ShapeOptions(throat=motion.get("skin") != LOWER_MOVED) if "registered" in motion else
+                          ShapeOptions(outline=None),
                           part(progress, 0.45, 0.75))
     timer.lap("surface")
     if see is not None and shape is not None:

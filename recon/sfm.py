@@ -34,6 +34,8 @@ MOST_OTHER = 0.2
 """Share of the views that a second, separate model may hold."""
 LEAST_SIGHTINGS = 60
 """Points that the usual view must hold: with fewer, noise decides the focal length."""
+LOWER_MOVED = "upper face: the lower one moved"
+"""What the report's `skin` says where the upper face alone tells the cameras."""
 FOCAL_HELD = 1
 """Which of the attempts holds the focal length."""
 CENTRE = 0.5
@@ -320,7 +322,7 @@ def on_stiff_skin(scene: pycolmap.Reconstruction, found: Motion, ids: dict[int, 
     judged = believe(alone) if alone is not None else None
     if alone is None or not isinstance(judged, Motion):
         return scene, found
-    return alone, replace(judged, report={**judged.report, "skin": "upper face: the lower one moved"})
+    return alone, replace(judged, report={**judged.report, "skin": LOWER_MOVED})
 
 
 def with_lenses(scene: pycolmap.Reconstruction, straight: Motion, ids: dict[int, int], seen: Observations,

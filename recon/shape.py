@@ -44,6 +44,7 @@ class ShapeOptions:
     stands as it is. seen_mm, unseen_mm: one sd of the surface where much, and where nothing, was measured; support:
     measurements (1/mm2 near a vertex) that halve the way from one to the other. outline: None where the cameras are
     too rough to tell where a head ends (a tip drawn out to a point on a small mannequin) or a nostril.
+    throat: whether its outline is measured: not where the lower face moved, for then each side shows another.
     """
 
     passes: tuple[int, int] = (1, 1)
@@ -55,6 +56,7 @@ class ShapeOptions:
     support: float = 12.0
     dense: DenseOptions = DenseOptions()
     outline: OutlineOptions | None = OutlineOptions()
+    throat: bool = True
     surface: SurfaceOptions = SurfaceOptions()
 
 
@@ -94,7 +96,7 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
         return moved, support, len(depths.sd_mm)
 
-    skins = skins_of(cameras, pictures, seen.points_px) if options.outline is not None else {}
+    skins = skins_of(cameras, pictures, seen.points_px) if options.throat and options.outline is not None else {}
     head = with_throat(head, anatomy, cameras, pictures, skins, rasterize)
     surface, on_surface, _ = finer(head, anatomy, on_face(head, anatomy))
     for turn in range(options.passes[0]):
