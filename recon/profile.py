@@ -228,9 +228,9 @@ def whole_camera(read: Read, size_wh: tuple[int, int], cam_from_head: Float[np.n
                   cam_from_head=cam_from_head, size_wh=size_wh)
 
 
-def drawn_to_photo(read: Read, rasterize: Rasterize, head: Mesh | None = None) -> Mesh:
+def drawn_to_photo(read: Read, rasterize: Rasterize, head: Mesh | None = None, landmarks: bool = True) -> Mesh:
     """The fitted head (or another that stands where it does), its skin moved across the line of sight to the contour
-    and to the landmarks that are sure."""
+    and to the landmarks that are sure; without `landmarks`, for they slide by millimetres, to the contour alone."""
     scene, basis, laid, seen = read.scene, read.basis, read.laid, read.seen
     mesh = mesh_of(basis, laid) if head is None else head
     for _ in range(2):
@@ -243,7 +243,7 @@ def drawn_to_photo(read: Read, rasterize: Rasterize, head: Mesh | None = None) -
         way, out = (scene.contour.px[near] - outline.px) / laid.px_per_mm, scene.contour.out[near]
         sure = np.linalg.norm(way, axis=1) < DRAWN_MM
         move = in_head((way * out).sum(1, keepdims=True) * out, laid)[sure]
-        rows = seen.rows[np.isin(seen.rows, sure_rows(scene.side)) & (seen.trust > 0.5)]
+        rows = seen.rows[np.isin(seen.rows, sure_rows(scene.side)) & (seen.trust > 0.5) & landmarks]
         pins = mesh.points(basis.model.anatomy.pins478)[rows]
         away = (seen.photo_px[np.isin(seen.rows, rows)] - camera.px_from_points(pins)) / laid.px_per_mm
         away *= np.minimum(1, DRAWN_MM / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9))

@@ -3,8 +3,9 @@
 `recon.profile` reads such a photo with the model's average head. Here the person's own head takes its place, with what
 the other photos left uncertain of it as its modes (the principal axes of the identity's covariance), so that only what
 they do not show, mostly depth, is given to the outline. Each photo draws the skin to its own outline; between several
-the mean is taken. What this moves across the other photos' line of sight is taken back, for there the landmarks are
-seen; then the outlines have the last word. Each camera is laid on the head anew.
+the mean is taken, and photos of one side alone are mirrored for the other: an outline says nothing of left and right
+(drawn to one, a nose was torn aside by 17 mm). What this moves across the other photos' line of sight is taken back,
+for there the landmarks are seen; then the outlines have the last word. Each camera is laid on the head anew.
 """
 
 import dataclasses
@@ -34,6 +35,9 @@ DEPTH_SHARE = 0.1
 """How much less than width and height the depth counts that photos from the front tell."""
 
 
+ONE_SIDE = "It shows one side alone, and its mirror image could not be read."
+
+
 @record
 class Side:
     """A photo from the side: what was read, its camera, in model units, the head drawn to it, and how far off the
@@ -58,7 +62,6 @@ def with_sides(model: FaceModel, bundle: Bundle, head: Mesh, pictures: Sequence[
                detector: Detector, foreground: Callable[[np.ndarray], np.ndarray], rasterize: Rasterize) -> Sides:
     """The head of a bundle, drawn to photos from the side as far as their outlines are clear."""
     basis = basis_of(still_open(model, bundle, head))
-    found: dict[int, Side] = {}
     reads: dict[int, Read] = {}
     refused: dict[int, str] = {}
     for k, (picture, focal) in enumerate(zip(pictures, focals_px, strict=True)):
@@ -67,21 +70,31 @@ def with_sides(model: FaceModel, bundle: Bundle, head: Mesh, pictures: Sequence[
         except InputRefused as error:
             refused[k] = error.message
     others = strange(reads)
-    for k, read in reads.items():
-        if k in others:
-            continue
-        picture = pictures[k]
-        camera = whole_camera(read, (picture.shape[1], picture.shape[0]), rigid(read.laid.R, read.laid.t))
-        found[k] = Side(read=read, camera=camera, mesh=drawn_to_photo(read, rasterize),
-                        off_px=float(np.median(read.laid.off_mm) * read.laid.px_per_mm / read.scene.scale))
+    found = {k: side_of(read, pictures[k], rasterize) for k, read in reads.items() if k not in others}
     refused |= others
     if not found:
         return Sides(head=head, found={}, refused=refused)
-    mean = head.with_vertices(np.mean([s.mesh.vertices_mm for s in found.values()], axis=0))
+    drawn = list(found.values())
+    if len({side.read.scene.side for side in drawn}) == 1:
+        k = next(iter(found))
+        mirrored = np.ascontiguousarray(pictures[k][:, ::-1])
+        try:
+            read = read_profile(basis, mirrored, None, None, focals_px[k], detector, foreground, rasterize)
+        except InputRefused:
+            return Sides(head=head, found={}, refused=refused | dict.fromkeys(found, ONE_SIDE))
+        drawn = drawn + [side_of(read, mirrored, rasterize)] * len(found)
+    mean = head.with_vertices(np.mean([s.mesh.vertices_mm for s in drawn], axis=0))
     turned = seen_from_front(model, bundle, mean)
-    again = [drawn_again(side, turned, basis.skin, rasterize) for side in found.values()]
+    again = [drawn_again(side, turned, basis.skin, rasterize) for side in drawn]
     kept = head.with_vertices(np.mean([mesh.vertices_mm for mesh in again], axis=0))
     return Sides(head=kept, found={k: laid_anew(s, kept, basis.skin) for k, s in found.items()}, refused=refused)
+
+
+def side_of(read: Read, picture: Picture, rasterize: Rasterize) -> Side:
+    """A photo that was read, with its camera and the head drawn to it."""
+    camera = whole_camera(read, (picture.shape[1], picture.shape[0]), rigid(read.laid.R, read.laid.t))
+    return Side(read=read, camera=camera, mesh=drawn_to_photo(read, rasterize, landmarks=False),
+                off_px=float(np.median(read.laid.off_mm) * read.laid.px_per_mm / read.scene.scale))
 
 
 def seen_from_front(model: FaceModel, bundle: Bundle, head: Mesh) -> Mesh:
@@ -113,7 +126,7 @@ def drawn_again(side: Side, head: Mesh, skin: Float[np.ndarray, "v"], rasterize:
     """A head drawn to the photo's outline once more, from where `laid_anew` puts it."""
     pose = laid_anew(side, head, skin).camera.cam_from_head
     there = dataclasses.replace(side.read.laid, R=pose[:3, :3], t=pose[:3, 3])
-    return drawn_to_photo(dataclasses.replace(side.read, laid=there), rasterize, head)
+    return drawn_to_photo(dataclasses.replace(side.read, laid=there), rasterize, head, landmarks=False)
 
 
 def laid_anew(side: Side, head: Mesh, skin: Float[np.ndarray, "v"]) -> Side:

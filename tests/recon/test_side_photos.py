@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.camera import Camera
-from core.transforms import rigid, rotation_from_vector
+from core.transforms import rigid, rotation_from_vector, umeyama
 from recon.bundle import Bundle, adjust
 from recon.models import load_model
 from recon.side_photos import Side, Sides, laid_anew, still_open, with_sides
@@ -53,6 +53,18 @@ def test_a_nose_that_only_the_outline_shows_is_taken_from_it() -> None:
     true = tip_mm(filmed().mesh.moved(grown()).points(model.anatomy.pins478))
     assert true - before > 3.5, "the landmarks from the front know nothing of it"
     assert abs(true - after) < 0.5 * (true - before)
+
+
+def test_one_side_alone_moves_both_sides_alike() -> None:
+    """Wings, corners of the mouth and cheeks, after the head is laid back on what it was."""
+    model, bundle = load_model(), from_the_front()
+    before = head_of(model, bundle.identity)
+    face = model.anatomy.region("face")
+    _, R, t = umeyama(joined().head.vertices_mm, before.vertices_mm, face, with_scale=False)
+    moved = before.with_vertices(joined().head.vertices_mm @ R.T + t).points(model.anatomy.pins478)
+    away = moved - before.points(model.anatomy.pins478)
+    off = away[[129, 61, 205]] * [-1, 1, 1] - away[[358, 291, 425]]
+    assert np.abs(off).max() < 1.0
 
 
 def test_what_is_no_profile_is_left_out_and_said() -> None:
