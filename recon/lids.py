@@ -5,33 +5,42 @@ that part came out through the skin; and the model's eyeballs (15.6 mm) are larg
 they lay where the pictures show them, cut through them. Letters: c centre, r radius of an eyeball.
 """
 
+import dataclasses
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 from core.anatomy import Anatomy
 from core.mesh import Mesh
+from core.records import record
+from core.surface import SurfacePoints
 from recon.complete import membrane
-from recon.graph import edges_of, neighbours
+from recon.graph import edges_of, laplacian, neighbours
 from recon.nostrils import spread
+from recon.surface import factor, rows_of
 
 EYE_RINGS = {"r": (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
              "l": (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)}
 """The lids' edges, from the outer corner over the lower lid."""
+MIDDLE = [k for k in range(16) if k % 8 not in (0, 1, 7)]
+"""Of each ring, what is neither a corner nor next to one."""
 BEYOND_MM, AROUND_MM = 1.0, 3.0
 """So far outside the edges (along the skin) nothing measures a lid; over so much of it normals are averaged."""
 NEAR_MM = 9.0
 """Skin farther from an edge is no lid."""
-SMALLER = 0.8
-"""Radius of an eyeball over that of the model's, 15.6 mm: adults' are 12 mm and hardly differ."""
-THICK_MM = 0.2
+SHARE = 12 / 87
+"""Radius of an eyeball over the distance of the eyes' outer corners, both medians of adults; eyeballs hardly differ."""
+THICK_MM = 0.3
 """How far the edges, where landmarks lie, stand off the eyeball."""
 EDGE_SD_MM, SIDE_SD_MM, DEPTH_SD_MM = 0.5, 1.0, 8.0
 """How well an edge says where the eyeball is; how well the model does across and along the line of sight."""
 LINING_MM, SKIN_MM = (0.2, 0.4), 0.6
 """How far outside the eyeball its socket's lining lies, and the lids' skin at least."""
+PULL = 10.0
+"""Weight of the edges against the lids' smoothness, when they are bent onto the eyeball."""
 CORNEA, LIMBUS = 0.65, 0.49
 """Radii of the cornea and of its rim over the eyeball's: 7.8 and 5.9 mm of 12."""
 
@@ -59,31 +68,93 @@ def followed(mesh: Mesh, move: Float[np.ndarray, "v 3"], behind: Bool[np.ndarray
     return mesh.moved(move)
 
 
-def seated(mesh: Mesh, anatomy: Anatomy) -> Mesh:
-    """The head with its eyeballs resting against its lids from behind, and nothing of lids and linings inside them."""
-    out = mesh.vertices_mm.copy()
-    near = neighbours(*edges_of(mesh.faces), len(out))
+def seated(mesh: Mesh, anatomy: Anatomy, seen_mm: Float[np.ndarray, "478 3"], known: Bool[np.ndarray, "478"]) -> Mesh:
+    """The head with its eyeballs resting against its lids from behind, and nothing of lids and linings inside them.
+
+    seen_mm: where the landmarks are seen from the front (how deep is not asked), of those that are `known`.
+    """
+    out, near = mesh.vertices_mm.copy(), neighbours(*edges_of(mesh.faces), len(mesh.vertices_mm))
+    lining = anatomy.region("mouth_interior") > 0.5
+    apart = float(np.linalg.norm(np.subtract(*(mesh.points(anatomy.pins478[[ring[0]]])[0] for ring in EYE_RINGS.values()))))
     for side, ring in EYE_RINGS.items():
-        ball = anatomy.region(f"eye_{side}") > 0.5
+        ball, behind = anatomy.region(f"eye_{side}") > 0.5, region_behind(mesh, anatomy, side, 0.0)
         before, size = middle(out[ball])
-        edge = mesh.points(anatomy.pins478[list(ring)])
-        r = SMALLER * size
+        pins = anatomy.pins478[list(ring)]
+        edge = mesh.points(pins)
+        edge[known[list(ring)], :2] = seen_mm[list(ring)][known[list(ring)], :2]
         gaze = mesh.points(anatomy.pin(f"p_{side}"))[0] - before
-        gaze /= np.linalg.norm(gaze)
-        c = centre(edge, before + [0, 0, size - r], r, gaze)
+        r = SHARE * apart
+        eye = Eye(c=before + [0, 0, size - r], r=r, gaze=gaze / np.linalg.norm(gaze))
+        eye = eye.resting(edge)
+        skin = ~behind & ~ball
+        out += bent(mesh.faces, pins, eye.in_front(edge) - mesh.points(pins), ~ball & (
+            behind | (cKDTree(edge).query(out)[0] < NEAR_MM)))
         towards = (out[ball] - before) / size
-        out[ball] = c + r * far_out(towards, gaze)[:, None] * towards
-        behind = region_behind(mesh, anatomy, side, 0.0)
-        lining = behind & (anatomy.region("mouth_interior") > 0.5)
-        out[lining] = held_off(out[lining], c, *(np.full(lining.sum(), r + away) for away in LINING_MM))
-        for part, least_mm in ((behind & ~lining, LINING_MM[0]), (~behind & ~ball, SKIN_MM)):
-            if least_mm == LINING_MM[0]:
-                out[part] = spread(out, near, part)
-            rows = np.flatnonzero(part & (np.linalg.norm(out - c, axis=1) < 1.5 * r))
-            line = out[rows] - c
-            least = r * far_out(line / np.linalg.norm(line, axis=1, keepdims=True), gaze) + least_mm
-            out[rows] = held_off(out[rows], c, least, np.full(len(rows), np.inf))
+        out[ball] = eye.c + eye.reach(towards)[:, None] * towards
+        bag, between = behind & lining, behind & ~lining
+        out[bag] = eye.off(out[bag], *LINING_MM)
+        out[between] = spread(out, near, between)
+        out[between] = eye.off(out[between], LINING_MM[0])
+        out[skin] = eye.off(out[skin], SKIN_MM)
     return mesh.with_vertices(out)
+
+
+def bent(faces: Int[np.ndarray, "f 3"], pins: SurfacePoints, move: Float[np.ndarray, "k 3"],
+         free: Bool[np.ndarray, "v"]) -> Float[np.ndarray, "v 3"]:
+    """Moves of all vertices, smooth ones of the free ones, that take pins along."""
+    count, own = len(free), np.flatnonzero(free)
+    P = rows_of(pins, faces, count)[:, own]
+    L = laplacian(faces, count)[:, own]
+    out = np.zeros((count, 3))
+    out[own] = factor(L.T @ L + PULL * P.T @ P).solve(np.asarray(PULL * P.T @ move))
+    return out
+
+
+@record
+class Eye:
+    """An eyeball: its centre (mm), radius (mm) and where it looks (unit vector), where its cornea is."""
+
+    c: Float[np.ndarray, "3"]
+    r: float
+    gaze: Float[np.ndarray, "3"]
+
+    def reach(self, towards: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+        """How far (mm) it reaches from c in these directions (unit vectors)."""
+        back = np.sqrt(1 - LIMBUS**2) - np.sqrt(CORNEA**2 - LIMBUS**2)  # of the cornea's centre
+        ahead = towards @ self.gaze
+        far = back * ahead + np.sqrt(np.maximum(CORNEA**2 - back**2 * (1 - ahead**2), 0))
+        return np.asarray(self.r * np.where(ahead > 0, np.maximum(far, 1), 1))
+
+    def resting(self, edge: Float[np.ndarray, "16 3"]) -> "Eye":
+        """The eye moved to where the lids' edges, its corners and what is next to them aside, rest on it."""
+        there, start = edge[MIDDLE], self.c
+        prior = np.array([SIDE_SD_MM, SIDE_SD_MM, DEPTH_SD_MM])
+        eye = self
+        for _ in range(10):
+            far = np.linalg.norm(there - eye.c, axis=1)
+            towards = (there - eye.c) / far[:, None]
+            J = np.concatenate([-towards / EDGE_SD_MM, np.diag(1 / prior)])
+            off = np.concatenate([(far - eye.reach(towards) - THICK_MM) / EDGE_SD_MM, (eye.c - start) / prior])
+            eye = dataclasses.replace(eye, c=eye.c - np.linalg.lstsq(J, off, rcond=None)[0])
+        return eye
+
+    def in_front(self, edge: Float[np.ndarray, "16 3"]) -> Float[np.ndarray, "16 3"]:
+        """The edges moved along z until they rest on the skin's side of it; the corners never backwards."""
+        out = edge.copy()
+        for _ in range(5):
+            far = np.linalg.norm(out - self.c, axis=1)
+            towards = (out - self.c) / far[:, None]
+            out[:, 2] += (self.reach(towards) + SKIN_MM - far) / np.maximum(towards[:, 2], 0.5)
+        corners = np.setdiff1d(np.arange(len(edge)), MIDDLE)
+        out[corners, 2] = np.where(np.abs(out - edge)[corners, 2] < 2, np.maximum(out, edge)[corners, 2], edge[corners, 2])
+        return out
+
+    def off(self, points: Float[np.ndarray, "n 3"], least_mm: float, most_mm: float = np.inf) -> Float[
+            np.ndarray, "n 3"]:
+        """Points drawn along their lines from c until they are so far outside of it."""
+        far = np.maximum(np.linalg.norm(points - self.c, axis=1), 1e-9)
+        reach = self.reach((points - self.c) / far[:, None])
+        return np.asarray(self.c + (points - self.c) * (np.clip(far, reach + least_mm, reach + most_mm) / far)[:, None])
 
 
 def region_behind(mesh: Mesh, anatomy: Anatomy, side: str, beyond_mm: float) -> Bool[np.ndarray, "v"]:
@@ -101,36 +172,6 @@ def region_behind(mesh: Mesh, anatomy: Anatomy, side: str, beyond_mm: float) -> 
     own = anatomy.pins478[list(EYE_RINGS[side])]
     at_edge = (along[mesh.faces[own.face]] * own.bary).sum(1)
     return lining | (~ball & (away < NEAR_MM) & (along < at_edge[nearest] + beyond_mm))
-
-
-def centre(edge: Float[np.ndarray, "16 3"], start: Float[np.ndarray, "3"], r: float, gaze: Float[np.ndarray, "3"],
-           ) -> Float[np.ndarray, "3"]:
-    """Where an eyeball is that the lids' edges, its corners and what is next to them aside, rest on."""
-    there = edge[[k for k in range(16) if k % 8 not in (0, 1, 7)]]
-    prior = np.array([SIDE_SD_MM, SIDE_SD_MM, DEPTH_SD_MM])
-    c = start
-    for _ in range(10):
-        far = np.linalg.norm(there - c, axis=1)
-        towards = (there - c) / far[:, None]
-        J = np.concatenate([-towards / EDGE_SD_MM, np.diag(1 / prior)])
-        off = np.concatenate([(far - r * far_out(towards, gaze) - THICK_MM) / EDGE_SD_MM, (c - start) / prior])
-        c = c - np.linalg.lstsq(J, off, rcond=None)[0]
-    return c
-
-
-def far_out(towards: Float[np.ndarray, "n 3"], gaze: Float[np.ndarray, "3"]) -> Float[np.ndarray, "n"]:
-    """How far an eyeball of radius 1, with its cornea where it looks, reaches in these directions (unit vectors)."""
-    back = np.sqrt(1 - LIMBUS**2) - np.sqrt(CORNEA**2 - LIMBUS**2)  # of the cornea's centre
-    ahead = towards @ gaze
-    far = back * ahead + np.sqrt(np.maximum(CORNEA**2 - back**2 * (1 - ahead**2), 0))
-    return np.where(ahead > 0, np.maximum(far, 1), 1)
-
-
-def held_off(points: Float[np.ndarray, "n 3"], c: Float[np.ndarray, "3"], least_mm: Float[np.ndarray, "n"],
-             most_mm: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 3"]:
-    """Points drawn along their lines from c until they lie between two distances from it."""
-    far = np.maximum(np.linalg.norm(points - c, axis=1), 1e-9)
-    return np.asarray(c + (points - c) * (np.clip(far, least_mm, most_mm) / far)[:, None])
 
 
 def middle(points: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "3"], float]:

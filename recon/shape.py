@@ -116,7 +116,8 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         mesh, fine = opened(closed, fine, cameras, pictures)
         inside = (mesh.vertices_mm != closed.vertices_mm).any(1)
         mesh, support = nose_again(mesh, fine, inside, *how), np.where(inside, 0, support)
-    mesh = seated(mesh, fine)
+    places, sd = frontal_landmarks(mesh, fine, cameras, seen, options)
+    mesh = seated(mesh, fine, places, np.isfinite(sd))
     spread = options.unseen_mm / (1 + support / options.support)
     return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
 
