@@ -1,8 +1,8 @@
 """Lids: what lies behind their edges follows them, and eyeballs of human size rest against them from behind.
 
-Flow sees lids, but neither what they turn inwards to nor the sockets' lining. Moved along its own normal, or not at all,
-that part came out through the skin; and the model's eyeballs (15.6 mm) are larger than anybody's, so that lids, once
-they lay where the pictures show them, cut through them. Letters: c centre, r radius of an eyeball.
+Flow sees lids, but neither what they turn inwards to nor the sockets' lining. Moved along its own normal, or not at
+all, that part came out through the skin; and the model's eyeballs (15.6 mm) are larger than anybody's, so that lids,
+once they lay where the pictures show them, cut through them. Letters: c centre, r radius of an eyeball.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from core.mesh import Mesh
 from core.records import record
 from core.surface import SurfacePoints
 from recon.complete import membrane
+from recon.face478 import OUTER_EYE
 from recon.graph import edges_of, laplacian, neighbours
 from recon.nostrils import spread
 from recon.surface import factor, rows_of
@@ -41,6 +42,8 @@ LINING_MM, SKIN_MM = (0.2, 0.4), 0.6
 """How far outside the eyeball its socket's lining lies, and the lids' skin at least."""
 PULL = 10.0
 """Weight of the edges against the lids' smoothness, when they are bent onto the eyeball."""
+CORNER_MM = 2.0
+"""Beside the corners a lid is drawn forwards onto the eyeball by less; what lies deeper is not over it."""
 CORNEA, LIMBUS = 0.65, 0.49
 """Radii of the cornea and of its rim over the eyeball's: 7.8 and 5.9 mm of 12."""
 
@@ -75,7 +78,8 @@ def seated(mesh: Mesh, anatomy: Anatomy, seen_mm: Float[np.ndarray, "478 3"], kn
     """
     out, near = mesh.vertices_mm.copy(), neighbours(*edges_of(mesh.faces), len(mesh.vertices_mm))
     lining = anatomy.region("mouth_interior") > 0.5
-    apart = float(np.linalg.norm(np.subtract(*(mesh.points(anatomy.pins478[[ring[0]]])[0] for ring in EYE_RINGS.values()))))
+    corners = mesh.points(anatomy.pins478[list(OUTER_EYE)])
+    r = SHARE * float(np.linalg.norm(corners[0] - corners[1]))
     for side, ring in EYE_RINGS.items():
         ball, behind = anatomy.region(f"eye_{side}") > 0.5, region_behind(mesh, anatomy, side, 0.0)
         before, size = middle(out[ball])
@@ -83,7 +87,6 @@ def seated(mesh: Mesh, anatomy: Anatomy, seen_mm: Float[np.ndarray, "478 3"], kn
         edge = mesh.points(pins)
         edge[known[list(ring)], :2] = seen_mm[list(ring)][known[list(ring)], :2]
         gaze = mesh.points(anatomy.pin(f"p_{side}"))[0] - before
-        r = SHARE * apart
         eye = Eye(c=before + [0, 0, size - r], r=r, gaze=gaze / np.linalg.norm(gaze))
         eye = eye.resting(edge)
         skin = ~behind & ~ball
@@ -146,7 +149,8 @@ class Eye:
             towards = (out - self.c) / far[:, None]
             out[:, 2] += (self.reach(towards) + SKIN_MM - far) / np.maximum(towards[:, 2], 0.5)
         corners = np.setdiff1d(np.arange(len(edge)), MIDDLE)
-        out[corners, 2] = np.where(np.abs(out - edge)[corners, 2] < 2, np.maximum(out, edge)[corners, 2], edge[corners, 2])
+        ahead = (out - edge)[corners, 2]
+        out[corners, 2] = edge[corners, 2] + np.where(ahead < CORNER_MM, np.maximum(ahead, 0), 0)
         return out
 
     def off(self, points: Float[np.ndarray, "n 3"], least_mm: float, most_mm: float = np.inf) -> Float[
