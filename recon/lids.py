@@ -158,7 +158,8 @@ class Eye:
         """Points drawn along their lines from c until they are so far outside of it."""
         far = np.maximum(np.linalg.norm(points - self.c, axis=1), 1e-9)
         reach = self.reach((points - self.c) / far[:, None])
-        return np.asarray(self.c + (points - self.c) * (np.clip(far, reach + least_mm, reach + most_mm) / far)[:, None])
+        kept = np.clip(far, reach + least_mm, reach + most_mm)
+        return np.where((kept == far)[:, None], points, self.c + (points - self.c) * (kept / far)[:, None])
 
 
 def region_behind(mesh: Mesh, anatomy: Anatomy, side: str, beyond_mm: float) -> Bool[np.ndarray, "v"]:
