@@ -28,8 +28,9 @@ from recon.keyframes import KeyframeOptions, choose
 from recon.photos import read_photo
 from recon.probe import FROM_ONE_SIDE, MAKE_A_TURN, MAKE_A_VIDEO, Inputs, Limits, Sniffed, gather
 from recon.quality import measure
+from recon.same_person import refuse_another
 from recon.sheet import draw_sheet
-from recon.verdict import COPY_AGAIN, Check, Clip, Counts, checks, lens_of, sentence
+from recon.verdict import COPY_AGAIN, CORNERS_MM, Check, Clip, Counts, checks, lens_of, sentence
 
 PENDING = 8
 """Frames of a film that may wait to be measured and written while the next ones are looked at."""
@@ -134,6 +135,7 @@ def film(found: Inputs, folder: Path, detector: Detector, options: IntakeOptions
             last, analysed = face or last, analysed + 1
     refuse_rivals(rivals, looked, options)
     steady = without_glimpses([c.result() for c in candidates])
+    refuse_another([c.measure for c in steady], [c.time_s for c in steady], CORNERS_MM)
     lost = tuple(f.result() for f in without)
     notes = film_notes(video, hdr, turns)
     return Taken(candidates=tuple(steady), lost=lost, given=video.decoded, analysed=analysed, notes=tuple(notes),

@@ -24,6 +24,7 @@ from core.progress import Progress, part, silent
 from core.records import freeze, record
 from core.subdivide import Split, between, finer, halved
 from recon.dense import DenseOptions, joined, measure_depths
+from recon.lids import EYE_RINGS, behind_lids, followed, seated, ways
 from recon.nose import nose_again
 from recon.nostrils import opened
 from recon.observations import Observations
@@ -35,6 +36,7 @@ from recon.throat import measure_throat, skins_of, throat, with_throat
 from recon.tracks import OVAL
 
 Picture = UInt8[np.ndarray, "h w 3"]
+EDGES = [k for ring in EYE_RINGS.values() for k in ring]
 
 
 @record
@@ -92,8 +94,10 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
             outlines = measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline)
             under = measure_throat(mesh, throat(mesh, of), cameras, pictures, skins, rasterize)
             depths = joined(joined(depths, outlines), under)
-        along, support = offsets(mesh, depths, 1 - others(of), options.surface)
-        moved = with_eyes(mesh, mesh.moved(along[:, None] * mesh.vertex_normals()), of)
+        behind = behind_lids(mesh, of)
+        way = ways(mesh, of, behind)
+        along, support = offsets(mesh, depths, np.where(behind, 1, 1 - others(of)), options.surface, way)
+        moved = with_eyes(mesh, followed(mesh, along[:, None] * way, behind), of)
         return moved, support, len(depths.sd_mm)
 
     skins = skins_of(cameras, pictures, seen.points_px) if options.throat and options.outline is not None else {}
@@ -119,6 +123,8 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         mesh, fine = opened(closed, fine, cameras, pictures)
         inside = (mesh.vertices_mm != closed.vertices_mm).any(1)
         mesh, support = nose_again(mesh, fine, inside, *how), np.where(inside, 0, support)
+    places, sd = frontal_landmarks(mesh, fine, cameras, seen, options)
+    mesh = seated(mesh, fine, places, np.isfinite(sd))
     spread = options.unseen_mm / (1 + support / options.support)
     return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
 
@@ -166,24 +172,26 @@ def long_edges(mesh: Mesh, anatomy: Anatomy) -> Bool[np.ndarray, "f 3"]:
 def frontal_landmarks(surface: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], seen: Observations,
                       options: ShapeOptions) -> tuple[Float[np.ndarray, "478 3"], Float[np.ndarray, "478"]]:
     """Where the near-frontal views' landmarks fall on the surface (median over views), and one sd (mm); inf for the
-    face's outline, which slides, the irises, and what fell far from its pin."""
+    face's outline, which slides, the irises, and what fell far from its pin. The lids' edges stay as deep as their pins
+    are: beside them the surface jumps from lid to eyeball."""
     angles = np.array([c.head_angles_rad for c in cameras])
     away = np.hypot(angles[:, 0], angles[:, 1] - np.median(angles[:, 1]))
     views = np.flatnonzero(away < max(options.frontal_rad, np.sort(away)[min(2, len(away) - 1)] + 1e-9))
     scene = scene_of(surface)
-    hits = []
+    hits, pins = [], surface.points(anatomy.pins478)
     for view in views:
         camera = cameras[view]
         ray = np.column_stack([(seen.points_px[view] - camera.K_px[:2, 2]) / camera.K_px[0, 0], np.ones(478)])
         ray = ray @ camera.cam_from_head[:3, :3]
         centre = camera.position_mm
         distance = cast(scene, np.tile(centre, (478, 1)), ray).astype(float)
-        hits.append(np.where(np.isfinite(distance)[:, None], centre + ray * np.where(
-            np.isfinite(distance), distance, 0)[:, None], np.nan))
+        ahead = ((pins[EDGES] - centre) * ray[EDGES]).sum(1) / (ray[EDGES] ** 2).sum(1)
+        distance[EDGES] = np.where(np.isfinite(distance[EDGES]), ahead, np.nan)
+        hits.append(centre + ray * np.where(np.isfinite(distance), distance, np.nan)[:, None])
     places = np.full((478, 3), np.nan)
     often = np.isfinite(np.stack(hits)[..., 0]).mean(0) > 0.5
     places[often] = np.nanmedian(np.stack(hits)[:, often], axis=0)
-    gap = np.linalg.norm(places - surface.points(anatomy.pins478), axis=1)
+    gap = np.linalg.norm(places - pins, axis=1)
     sd = np.where(np.isfinite(gap) & (gap < FARTHEST_PIN_MM), options.pin_sd_mm, np.inf)
     sd[list(OVAL)] = np.inf
     sd[468:] = np.inf

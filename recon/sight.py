@@ -57,6 +57,8 @@ class Zones:
     eyes: tuple[Float[np.ndarray, "v"], ...]
     ears: tuple[Float[np.ndarray, "v"], ...]
     lining: Float[np.ndarray, "v"]
+    dark: Float[np.ndarray, "v"]
+    """The lining of the mouth alone: between lids and eyeball there is no cave."""
     bare: Float[np.ndarray, "v"]
     """Skin without hair, brows, lips or eyes; face, ears and neck."""
     throat: Float[np.ndarray, "v"]
@@ -86,14 +88,20 @@ def zones(mesh: Mesh, anatomy: Anatomy | None) -> Zones:
     """The zones of an anatomy."""
     none = np.zeros(len(mesh.vertices_mm))
     if anatomy is None:
-        return Zones(eyes=(), ears=(), lining=none, bare=none, throat=none, scalp=none)
+        return Zones(eyes=(), ears=(), lining=none, dark=none, bare=none, throat=none, scalp=none)
 
     def part(*names: str) -> Float[np.ndarray, "v"]:
         return np.maximum.reduce([none, *(anatomy.region(n).astype(float) for n in names if n in anatomy.region_names)])
 
     marked = part("scalp", "lips", "eye_l", "eye_r", "brow_l", "brow_r", "mouth_interior")
-    return Zones(eyes=(part("eye_l"), part("eye_r")), ears=(part("ear_l"), part("ear_r")),
-                 lining=part("mouth_interior"), bare=1 - marked,
+    eyes, lining = (part("eye_l"), part("eye_r")), part("mouth_interior")
+    dark = lining.copy()
+    for eye in eyes:
+        if (eye > 0.5).any():
+            middle, size = mesh.vertices_mm[eye > 0.5].mean(0), np.ptp(mesh.vertices_mm[eye > 0.5], axis=0).max()
+            dark[np.linalg.norm(mesh.vertices_mm - middle, axis=1) < size] = 0
+    return Zones(eyes=eyes, ears=(part("ear_l"), part("ear_r")),
+                 lining=lining, dark=dark, bare=1 - marked,
                  throat=np.clip(1 - marked - part("face", "ear_l", "ear_r"), 0, 1),
                  scalp=np.clip(part("scalp") - part("ear_l", "ear_r"), 0, 1))
 

@@ -44,12 +44,13 @@ def factor(matrix: sparse.csc_matrix) -> SuperLU:
 
 
 def offsets(mesh: Mesh, depths: Depths, movable: Float[np.ndarray, "v"], options: SurfaceOptions = DEFAULTS,
-            ) -> tuple[Float[np.ndarray, "v"], Float[np.ndarray, "v"]]:
+            way: Float[np.ndarray, "v 3"] | None = None) -> tuple[Float[np.ndarray, "v"], Float[np.ndarray, "v"]]:
     """How far each vertex moves along its normal (mm), and how much was measured there (sum of 1/mm2 near it).
 
-    movable (V,): 1 where the skin may move, 0 where it is held (eyeballs, the inside of the mouth).
+    movable (V,): 1 where the skin may move, 0 where it is held (eyeballs, the inside of the mouth). way: unit vectors
+    to move along instead of the normals.
     """
-    count, normals = len(mesh.vertices_mm), mesh.vertex_normals()
+    count, normals = len(mesh.vertices_mm), mesh.vertex_normals() if way is None else way
     corners = mesh.faces[depths.on.face]
     share = depths.on.bary * np.einsum("nkc,nc->nk", normals[corners], depths.normal)
     goal = ((depths.target_mm - mesh.points(depths.on)) * depths.normal).sum(1)

@@ -47,7 +47,7 @@ HALF_TRUST = 2e-3
 DETAIL_TRUST = 1e-2
 """The same for detail: from a grazing view it is but streaks."""
 LINING_RGB = (84, 42, 40)
-"""Colour of the mouth's and eye sockets' lining, which no camera sees."""
+"""Colour of the mouth's lining, which no camera sees."""
 LIGHT_TEXELS = 7
 """Every so many coarse texels are asked about the light."""
 LIGHT_MM = 2.0
@@ -202,9 +202,9 @@ def finished(mesh: Mesh, flat: Layout, zone: Zones, seen: Survey, base: Float[np
 
     sure = full(trust)
     rgb = full(base) + mirrored(fine, sure, seen.points, seen.flat.inside)
-    if zone.lining.any():
-        lining = on_texels(zone.lining[:, None], mesh, flat)[..., 0]
-        dark = (np.clip((lining - 0.2) / 0.5, 0, 1) * (1 - sure))[..., None]
+    if zone.dark.any():
+        dark = on_texels(zone.dark[:, None], mesh, flat)[..., 0]
+        dark = (np.clip((dark - 0.2) / 0.5, 0, 1) * (1 - sure))[..., None]
         rgb += dark * (np.array(LINING_RGB, np.float32) - rgb)
     known = np.where((full(shown) > 0.5) & flat.inside, 255, 0).astype(np.uint8)
     return Texture(rgb=as_bytes(rgb), seen=known), Texture(rgb=as_bytes(rgb * full(lit)), seen=known)
