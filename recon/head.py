@@ -19,7 +19,7 @@ from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction, Scale, View
 from recon.bundle import Bundle, adjust
 from recon.bust import bust
-from recon.doubt import beyond_measured, radius95
+from recon.doubt import beyond_landmarks, beyond_measured, radius95
 from recon.foreground import Foreground
 from recon.models import load_model
 from recon.observations import Observations
@@ -116,8 +116,8 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     texture = gather(mesh, cameras, views.picture, Foreground(), np.array([f.sharpness for f in capture.frames]),
                      rasterize, options.texture(), part(progress, 0.75, 1.0), anatomy)
     timer.lap("texture")
-    sd = modes_sd(model, bundle, scale) if shape is None else beyond_measured(mesh, anatomy,
-                                                                              shape.sd_mm * scale.mm_per_unit)
+    sd = beyond_landmarks(mesh, anatomy, modes_sd(model, bundle, scale)) if shape is None else beyond_measured(
+        mesh, anatomy, shape.sd_mm * scale.mm_per_unit)
     mesh, anatomy, sd = bust(mesh, anatomy, sd, face_too=shape is None and options.quality == "full")
     sd = with_size(sd, mesh, scale)
     report = told(capture, model, bundle, options, motion, cues, shape, texture) | {

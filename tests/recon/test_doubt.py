@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from recon.doubt import EAR_MM, FARTHEST_MM, MEASURED_MM, NECK_MM, PER_MM, beyond_measured
+from recon.doubt import (EAR_MM, FARTHEST_MM, FITTED_MM, MEASURED_MM, NECK_MM, NOSE_MM, PER_FITTED_MM, PER_MM, TOLD_MM,
+                         beyond_landmarks, beyond_measured)
 
 
 def test_measured_skin_stays_and_doubt_grows_away_from_it(model):
@@ -24,3 +25,15 @@ def test_measured_skin_stays_and_doubt_grows_away_from_it(model):
 def test_where_nothing_was_measured_all_is_as_sure_as_what_is_farthest(model):
     found = beyond_measured(model.mean_mesh(), model.anatomy, np.full(len(model.template_mm), 2 * MEASURED_MM))
     assert np.isfinite(found).all() and found.min() >= PER_MM * FARTHEST_MM
+
+
+def test_a_fitted_head_is_the_less_sure_the_farther_from_landmarks_and_on_its_nose(model):
+    mesh, of = model.mean_mesh(), model.anatomy.region
+    sd = np.full(len(mesh.vertices_mm), 1.3)
+    found = beyond_landmarks(mesh, model.anatomy, sd)
+    away = cKDTree(mesh.points(model.anatomy.pins478)).query(mesh.vertices_mm)[0]
+    plain = of("nose") == 0
+    assert np.array_equal(found[plain & (away < TOLD_MM)], sd[plain & (away < TOLD_MM)])
+    assert (np.diff(found[plain][np.argsort(away[plain])]) >= -1e-9).all()
+    assert found[mesh.vertices_mm[:, 2].argmin()] == np.hypot(1.3, PER_FITTED_MM * FITTED_MM)
+    assert np.allclose(found[of("nose") > 0.999], np.hypot(1.3, NOSE_MM), atol=0.01)
