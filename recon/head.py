@@ -38,6 +38,8 @@ from recon.views import DEFAULTS, HeadOptions, Views, metric, modes_sd, true_sca
 
 SFM_ROUNDS = RefineOptions(rounds=8, track_px=0.4, surface_mm=0.7)
 """Of the adjustment after structure from motion; a noisier film's points count less."""
+LEAST_PX_PER_MM = 1.3
+"""Of a face in pictures whose outlines are read: in one of 160 pixels (1.0) they drew a nose's tip to a wedge."""
 FOCAL_SD = 0.001
 """How closely that adjustment holds ln(focal) as structure from motion found it: landmarks and the model's surface pull
 it 0.3 to 0.5 % short."""
@@ -102,11 +104,9 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     timer.lap("profiles")
     shape = None
     if options.quality == "full":
-        shape = own_shape(head, model.anatomy, close.cameras(bundle), close.picture,
-                          close.masks(bundle, all_skin(model.anatomy)), close.seen, rasterize,
-                          ShapeOptions(throat=motion.get("skin") != LOWER_MOVED) if "registered" in motion else
-                          ShapeOptions(outline=None),
-                          part(progress, 0.45, 0.75))
+        cameras = close.cameras(bundle)
+        shape = own_shape(head, model.anatomy, cameras, close.picture, close.masks(bundle, all_skin(model.anatomy)),
+                          close.seen, rasterize, shape_options(motion, cameras), part(progress, 0.45, 0.75))
     timer.lap("surface")
     if see is not None and shape is not None:
         shape, motion = agreeing(views, capture, bundle, shape, motion, see, part(progress, 0.7, 0.75))
@@ -124,6 +124,14 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
         "profiles": {"lost": len(ends), "placed": sum(f.landmarks is None for f in capture.frames), "refused": refused},
         "seconds": timer.seconds}
     return assembled(capture, model, anatomy, bundle, views.as_taken(cameras), mesh, texture, scale, sd, report)
+
+
+def shape_options(motion: dict, cameras: list[Camera]) -> ShapeOptions:
+    """Outlines are read where structure from motion gave the cameras and the pictures are fine enough."""
+    px_per_mm = np.median([c.K_px[0, 0] / np.linalg.norm(c.position_mm) for c in cameras])
+    if "registered" not in motion or px_per_mm < LEAST_PX_PER_MM:
+        return ShapeOptions(outline=None)
+    return ShapeOptions(throat=motion.get("skin") != LOWER_MOVED)
 
 
 def with_face(capture: Capture, most: int) -> Capture:
@@ -157,7 +165,7 @@ def told(capture: Capture, model: FaceModel, bundle: Bundle, options: HeadOption
             "landmark_sd_mm": bundle.landmark_sd.round(3), "views": len(capture.frames), "scale_cues": cues,
             "what_ran": {"cameras": motion["how"], "head_model": model.name, "surface": "model fit"
                          if shape is None else f"model fit, then {shape.depths} depths measured by optical flow" +
-                         (" and on outlines" if "registered" in motion else "") +
+                         (" and on outlines" if shape.outlines else "") +
                          (", then moved until the pictures agree" if "photometric" in motion else ""),
                          "skin": f"{len(texture.views)} views, light of the {texture.light.frame}"},
             "motion": motion, "light": texture.light.report()}

@@ -31,7 +31,7 @@ from recon.observations import Observations
 from recon.outline import OutlineOptions, measure_outlines
 from recon.scene import cast, scene_of
 from recon.skin import all_skin, others, outlined, still_skin
-from recon.surface import SurfaceOptions, carried, laid_on, offsets
+from recon.surface import SurfaceOptions, carried, disagreement, laid_on, offsets
 from recon.throat import measure_throat, skins_of, throat, with_throat
 from recon.tracks import OVAL
 
@@ -44,9 +44,11 @@ class ShapeOptions:
     """passes: measurements on the coarse and on the fine mesh. frontal_rad: views no farther from the straight look say
     where landmarks lie. pin_sd_mm: how well they say it. least_depths: measured places below which the fitted head
     stands as it is. seen_mm, unseen_mm: one sd of the surface where much, and where nothing, was measured; support:
-    measurements (1/mm2 near a vertex) that halve the way from one to the other. outline: None where the cameras are
-    too rough to tell where a head ends (a tip drawn out to a point on a small mannequin) or a nostril.
-    throat: whether its outline is measured: not where the lower face moved, for then each side shows another.
+    measurements (1/mm2 near a vertex) that halve the way from one to the other; differ, most_mm: so much of what the
+    film's views differ by is added to what was measured, and at most. outline: None where cameras or pictures are too
+    rough to tell where a head ends (a tip drawn out to a point on a small mannequin) or a nostril. nostril_mm: one sd
+    of how deep that is. throat: whether its outline is measured: not where the lower face moved, for then each side
+    shows another.
     """
 
     passes: tuple[int, int] = (1, 1)
@@ -54,7 +56,10 @@ class ShapeOptions:
     pin_sd_mm: float = 0.3
     least_depths: int = 3000
     seen_mm: float = 0.2
+    differ: float = 1.5
+    most_mm: float = 0.5
     unseen_mm: float = 1.3
+    nostril_mm: float = 2.5
     support: float = 12.0
     dense: DenseOptions = DenseOptions()
     outline: OutlineOptions | None = OutlineOptions()
@@ -71,12 +76,14 @@ LARGEST_MM = 6.0
 
 @record
 class Shape:
-    """mesh and anatomy, sd_mm (V,) of the surface along its normal, depths: how many places were measured."""
+    """mesh and anatomy, sd_mm (V,) of the surface along its normal, depths: how many places were measured; outlines:
+    whether on outlines, too."""
 
     mesh: Mesh
     anatomy: Anatomy
     sd_mm: Float[np.ndarray, "v"]
     depths: int
+    outlines: bool
 
     def __post_init__(self) -> None:
         freeze(self, sd_mm=(self.sd_mm, float))
@@ -86,10 +93,10 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
               masks: Sequence[UInt8[np.ndarray, "h w"]], seen: Observations, rasterize: Rasterize,
               options: ShapeOptions = DEFAULTS, progress: Progress = silent) -> Shape | None:
     """The person's own surface, or None where too little could be measured (then the fitted head stands)."""
-    def measured(mesh: Mesh, of: Anatomy, share: Progress) -> tuple[Mesh, np.ndarray, int]:
+    def measured(mesh: Mesh, of: Anatomy, share: Progress) -> tuple[Mesh, np.ndarray, int, float]:
         depths = measure_depths(mesh, all_skin(of), cameras, pictures, masks, rasterize, options.dense, share)
         if len(depths.sd_mm) < options.least_depths:
-            return mesh, np.zeros(len(mesh.vertices_mm)), 0
+            return mesh, np.zeros(len(mesh.vertices_mm)), 0, 0.0
         if options.outline is not None:
             outlines = measure_outlines(mesh, outlined(of), cameras, pictures, rasterize, options.outline)
             under = measure_throat(mesh, throat(mesh, of), cameras, pictures, skins, rasterize)
@@ -98,13 +105,13 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         way = ways(mesh, of, behind)
         along, support = offsets(mesh, depths, np.where(behind, 1, 1 - others(of)), options.surface, way)
         moved = with_eyes(mesh, followed(mesh, along[:, None] * way, behind), of)
-        return moved, support, len(depths.sd_mm)
+        return moved, support, len(depths.sd_mm), disagreement(mesh, depths, along, way, options.surface)
 
     skins = skins_of(cameras, pictures, seen.points_px) if options.throat and options.outline is not None else {}
     head = with_throat(head, anatomy, cameras, pictures, skins, rasterize)
     surface, on_surface, _ = finer(head, anatomy, on_face(head, anatomy))
     for turn in range(options.passes[0]):
-        surface, _, count = measured(surface, on_surface, part(progress, turn / 2, (turn + 1) / 2))
+        surface, _, count, _ = measured(surface, on_surface, part(progress, turn / 2, (turn + 1) / 2))
         if count == 0:
             return None
     progress(0.5, "Finding the person's landmarks on the surface")
@@ -114,9 +121,9 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     for _ in range(2):
         mesh, fine, _ = curved(mesh, fine, between(mesh, on_face(mesh, fine)))
     mesh, fine = evened(mesh, fine)
-    support = np.zeros(len(mesh.vertices_mm))
+    support, differ, inside = np.zeros(len(mesh.vertices_mm)), 0.0, np.zeros(len(mesh.vertices_mm), bool)
     for _ in range(options.passes[1]):
-        mesh, support, count = measured(mesh, fine, part(progress, 0.55, 1.0))
+        mesh, support, count, differ = measured(mesh, fine, part(progress, 0.55, 1.0))
     if options.outline is not None and count:
         how = cameras, pictures, masks, rasterize, options.dense, options.outline, options.surface
         closed = nose_again(mesh, fine, np.zeros(len(support), bool), *how)
@@ -125,8 +132,9 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
         mesh, support = nose_again(mesh, fine, inside, *how), np.where(inside, 0, support)
     places, sd = frontal_landmarks(mesh, fine, cameras, seen, options)
     mesh = seated(mesh, fine, places, np.isfinite(sd))
-    spread = options.unseen_mm / (1 + support / options.support)
-    return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(options.seen_mm, spread), depths=count)
+    seen_mm = np.hypot(options.seen_mm, min(options.differ * differ, options.most_mm))
+    spread = np.where(inside, options.nostril_mm, options.unseen_mm / (1 + support / options.support))
+    return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(seen_mm, spread), depths=count, outlines=options.outline is not None)
 
 
 def curved(mesh: Mesh, anatomy: Anatomy, edges: Bool[np.ndarray, "f 3"]) -> tuple[Mesh, Anatomy, Split]:

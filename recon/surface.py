@@ -36,6 +36,8 @@ class SurfaceOptions:
 
 
 DEFAULTS = SurfaceOptions()
+LEAST_WEIGHT = 0.5
+"""A view that measured less (1/mm2) near a vertex says nothing of it."""
 
 
 def factor(matrix: sparse.csc_matrix) -> SuperLU:
@@ -50,13 +52,8 @@ def offsets(mesh: Mesh, depths: Depths, movable: Float[np.ndarray, "v"], options
     movable (V,): 1 where the skin may move, 0 where it is held (eyeballs, the inside of the mouth). way: unit vectors
     to move along instead of the normals.
     """
-    count, normals = len(mesh.vertices_mm), mesh.vertex_normals() if way is None else way
-    corners = mesh.faces[depths.on.face]
-    share = depths.on.bary * np.einsum("nkc,nc->nk", normals[corners], depths.normal)
-    goal = ((depths.target_mm - mesh.points(depths.on)) * depths.normal).sum(1)
-    rows = np.repeat(np.arange(len(goal)), 3)
-    A = sparse.csr_matrix((share.ravel(), (rows, corners.ravel())), shape=(len(goal), count))
-    base = 1 / (depths.sd_mm.astype(float) ** 2 + options.floor_mm**2)
+    count = len(mesh.vertices_mm)
+    A, goal, base = equations(mesh, depths, options, mesh.vertex_normals() if way is None else way)
     smooth = laplacian(mesh.faces, count)
     held = options.hold_mm**-2 + (1 - movable) * 1e4
     keep = options.stiffness * (smooth.T @ smooth) + sparse.diags(held)
@@ -66,6 +63,39 @@ def offsets(mesh: Mesh, depths: Depths, movable: Float[np.ndarray, "v"], options
         d = factor(weighted.T @ A + keep).solve(weighted.T @ goal)
         weight = base / (1 + ((A @ d - goal) / options.far_mm) ** 2) ** 2
     return np.clip(d, -options.most_mm, options.most_mm), np.asarray(A.multiply(weight[:, None]).sum(0)).ravel()
+
+
+def equations(mesh: Mesh, depths: Depths, options: SurfaceOptions, way: Float[np.ndarray, "v 3"]) -> tuple[
+        sparse.csr_matrix, Float[np.ndarray, "p"], Float[np.ndarray, "p"]]:
+    """What P measured places say of the offsets: A (P,V), how far the skin is from each (mm), and weights (1/mm2)."""
+    corners = mesh.faces[depths.on.face]
+    share = depths.on.bary * np.einsum("nkc,nc->nk", way[corners], depths.normal)
+    goal = ((depths.target_mm - mesh.points(depths.on)) * depths.normal).sum(1)
+    rows = np.repeat(np.arange(len(goal)), 3)
+    A = sparse.csr_matrix((share.ravel(), (rows, corners.ravel())), shape=(len(goal), len(mesh.vertices_mm)))
+    return A, goal, 1 / (depths.sd_mm.astype(float) ** 2 + options.floor_mm**2)
+
+
+def disagreement(mesh: Mesh, depths: Depths, along: Float[np.ndarray, "v"], way: Float[np.ndarray, "v 3"],
+                 options: SurfaceOptions = DEFAULTS) -> float:
+    """How far (mm, root mean square, the median over all skin) views differ about where skin is that several measured.
+
+    What is wrong with a whole view, its camera or the face that moved, is no smaller for many measurements.
+    """
+    A, goal, weight = equations(mesh, depths, options, way)
+    off = A @ along - goal
+    weight = weight / (1 + (off / options.far_mm) ** 2) ** 2
+    A = abs(A)
+    views = np.zeros(len(along))
+    square = np.zeros(len(along))
+    for view in np.unique(depths.view):
+        rows = depths.view == view
+        total = A[rows].T @ weight[rows]
+        told = total > LEAST_WEIGHT
+        views += told
+        square[told] += ((A[rows].T @ (weight[rows] * off[rows]))[told] / total[told]) ** 2
+    several = views >= 3
+    return float(np.sqrt(np.median(square[several] / views[several]))) if several.any() else 0.0
 
 
 def laid_on(mesh: Mesh, surface: Mesh, pins: SurfacePoints, targets_mm: Float[np.ndarray, "l 3"],

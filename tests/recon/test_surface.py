@@ -7,7 +7,7 @@ from core.surface import SurfacePoints
 from recon.dense import Depths
 from recon.graph import laplacian
 from recon.scene import scene_of
-from recon.surface import SurfaceOptions, carried, laid_on, offsets
+from recon.surface import SurfaceOptions, carried, disagreement, laid_on, offsets
 from tests.recon.heads import head_of, person
 
 
@@ -77,3 +77,17 @@ def test_the_laplacian_of_a_constant_is_zero(mesh):
     count = len(mesh.vertices_mm)
     np.testing.assert_allclose(laplacian(mesh.faces, count) @ np.full(count, 3.0), 0, atol=1e-12)
     assert np.abs(laplacian(mesh.faces, count) @ mesh.vertices_mm[:, 0]).max() > 0.1
+
+
+def test_views_that_differ_are_told_from_views_that_scatter(model, mesh):
+    faces = np.flatnonzero((model.anatomy.region("cheek_l") > 0.5)[mesh.faces].all(1))
+    calm = depths_of(mesh, faces, 0.5, 0.1, 4)
+    view = np.random.default_rng(5).integers(0, 5, 6000).astype(float)
+
+    def told(shift_mm):
+        target = calm.target_mm + shift_mm * (view - 2)[:, None] * calm.normal
+        depths = Depths(on=calm.on, target_mm=target, normal=calm.normal, sd_mm=calm.sd_mm, view=view)
+        along, _ = offsets(mesh, depths, np.ones(len(mesh.vertices_mm)))
+        return disagreement(mesh, depths, along, mesh.vertex_normals())
+
+    assert told(0.0) < 0.05 and 0.2 < told(0.2) < 0.36  # 0.2 mm apart each: 0.28 about their middle
