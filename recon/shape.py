@@ -134,7 +134,8 @@ def own_shape(head: Mesh, anatomy: Anatomy, cameras: Sequence[Camera], pictures:
     mesh = seated(mesh, fine, places, np.isfinite(sd))
     seen_mm = np.hypot(options.seen_mm, min(options.differ * differ, options.most_mm))
     spread = np.where(inside, options.nostril_mm, options.unseen_mm / (1 + support / options.support))
-    return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(seen_mm, spread), depths=count, outlines=options.outline is not None)
+    return Shape(mesh=mesh, anatomy=fine, sd_mm=np.hypot(seen_mm, spread), depths=count,
+                 outlines=options.outline is not None)
 
 
 def curved(mesh: Mesh, anatomy: Anatomy, edges: Bool[np.ndarray, "f 3"]) -> tuple[Mesh, Anatomy, Split]:
