@@ -1,4 +1,4 @@
-"""Two people one after the other are refused; one person is not, who smiles, comes nearer or is seen by a shaky network."""
+"""Two people one after the other are refused; one person is not, who smiles, comes nearer or is seen shakily."""
 
 import numpy as np
 import pytest
