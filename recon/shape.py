@@ -44,8 +44,8 @@ class ShapeOptions:
     stands as it is. seen_mm, unseen_mm: one sd of the surface where much, and where nothing, was measured; support:
     measurements (1/mm2 near a vertex) that halve the way from one to the other; differ, most_mm: so much of what the
     film's views differ by is added to what was measured, and at most. outline: None where the cameras are too rough to
-    tell where a head ends (a tip drawn out to a point on a small mannequin) or a nostril. nostril_mm: one sd of how deep
-    that is.
+    tell where a head ends (a tip drawn out to a point on a small mannequin) or a nostril. nostril_mm: one sd of how
+    deep that is.
     """
 
     passes: tuple[int, int] = (1, 1)

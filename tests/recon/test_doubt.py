@@ -3,8 +3,19 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from recon.doubt import (EAR_MM, FARTHEST_MM, FITTED_MM, MEASURED_MM, NECK_MM, NOSE_MM, PER_FITTED_MM, PER_MM, TOLD_MM,
-                         beyond_landmarks, beyond_measured)
+from recon.doubt import (
+    EAR_MM,
+    FARTHEST_MM,
+    FITTED_MM,
+    MEASURED_MM,
+    NECK_MM,
+    NOSE_MM,
+    PER_FITTED_MM,
+    PER_MM,
+    TOLD_MM,
+    beyond_landmarks,
+    beyond_measured,
+)
 
 
 def test_measured_skin_stays_and_doubt_grows_away_from_it(model):
