@@ -49,13 +49,16 @@ class Meeting:
 
 def meeting(measures: Sequence[Measure], times_s: Sequence[float], corners_mm: float) -> Meeting:
     """Where two people would meet; frame 0 when too few sides are seen twice to say anything."""
+    nowhere = Meeting(frame=0, across_mm=0.0, times=0.0)
+    if len(measures) < 2 * LEAST_FRAMES:
+        return nowhere
     pairs = same_pose(measures, times_s)
     pairs = pairs[::max(1, len(pairs) // MOST_PAIRS)]
     bones = [m.face.points_px[list(BONES)].astype(float) for m in measures]
     corners = np.array([m.face.points_px[list(OUTER_EYE)] for m in measures])
     unit = corners_mm / np.maximum(between(corners[:, 0], corners[:, 1]), 1.0)
     differ = np.array([unit[i] * apart(bones[i], bones[j]) for i, j in pairs])
-    best = Meeting(frame=0, across_mm=0.0, times=0.0)
+    best = nowhere
     for frame in range(LEAST_FRAMES, len(measures) - LEAST_FRAMES):
         across = (pairs[:, 0] < frame) & (pairs[:, 1] >= frame)
         if min(across.sum(), (~across).sum()) < LEAST_PAIRS:

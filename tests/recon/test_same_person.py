@@ -55,6 +55,7 @@ def test_what_comes_slowly_and_stays_is_an_expression():
 def test_nothing_is_said_of_sides_that_are_seen_once():
     once = film(1.5)[2:15] + film(1.5)[-15:-2]  # one person to the left, another to the right
     assert meeting(once, TIMES[:len(once)], CORNERS_MM).frame == 0
+    refuse_another([], (), CORNERS_MM)
 
 
 def test_coming_nearer_does_not_make_another_face():
