@@ -22,7 +22,7 @@ BONES = (10, 67, 297, 109, 338, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 2, 33, 133
          345)
 """Forehead, nose, corners of the eyes, temples and cheekbones."""
 DIFFERENT_MM, DIFFERENT_TIMES = 0.72, 2.1
-"""Medians across the moment beyond this, and beyond so many times those beside it, are two faces: 35 of 36 pairs of
+"""Medians across the moment beyond this, and beyond so many times those beside it, are two faces: 34 of 36 pairs of
 films of two heads, one after the other (0.73 to 1.9 mm, 1.9 to 6 times). One head: at most 0.53 mm and 1.9 times in 21
 films, 0.76 and 2.0 in two sittings, 0.93 and 2.5 when glasses are put on."""
 SUDDEN, GAP_S, AROUND = 0.6, 0.3, 2
