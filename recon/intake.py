@@ -1,8 +1,7 @@
 """Intake: a video or photos become a Capture: upright chosen frames, their landmarks, and a verdict on their quality.
 
     folder/frames/*.jpg      the chosen frames, without any metadata
-    folder/capture.json      kind, frames, angles (null where no face was found: profiles)
-    folder/landmarks.npz     points (F,478,2) px and confidence (F,478), to the last bit; NaN where no face was found
+    folder/capture.json, landmarks.npz    (`recon.capture_folder`)
     folder/quality.json      verdict, checks with values and advice
     folder/quality.png       the same for people
 """

@@ -33,8 +33,6 @@ from recon.same_profile import strange
 Picture = UInt8[np.ndarray, "..."]
 DEPTH_SHARE = 0.1
 """How much less than width and height the depth counts that photos from the front tell."""
-
-
 ONE_SIDE = "It shows one side alone, and its mirror image could not be read."
 
 
