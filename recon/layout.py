@@ -71,11 +71,20 @@ def on_texels(values: Float[np.ndarray, "v c"], mesh: Mesh, flat: Layout) -> Flo
 
 def at_vertices(values: Float[np.ndarray, "t t c"], mesh: Mesh) -> Float[np.ndarray, "v c"]:
     """A texture's value at every vertex; on a seam, the mean of its sides."""
-    side = values.shape[0]
+    rows, columns = uv_texels(mesh, values.shape[0])
+    return of_sides(values[rows, columns], mesh)
+
+
+def uv_texels(mesh: Mesh, side: int) -> tuple[Int[np.ndarray, "u"], Int[np.ndarray, "u"]]:
+    """Row and column of the texel at every texture coordinate."""
     place = np.clip(mesh.uv * side, 0, side - 1).astype(int)
-    at_uv = values[place[:, 1], place[:, 0]]
+    return place[:, 1], place[:, 0]
+
+
+def of_sides(at_uv: Float[np.ndarray, "u c"], mesh: Mesh) -> Float[np.ndarray, "v c"]:
+    """Values at texture coordinates, for every vertex the mean of its sides."""
     vertex, corner = np.divmod(np.unique(mesh.faces.ravel().astype(np.int64) * len(at_uv) + mesh.faces_uv.ravel()),
                                len(at_uv))
     sides = np.bincount(vertex, minlength=len(mesh.vertices_mm))
-    total = np.stack([np.bincount(vertex, at_uv[corner, c], len(sides)) for c in range(values.shape[2])], 1)
+    total = np.stack([np.bincount(vertex, at_uv[corner, c], len(sides)) for c in range(at_uv.shape[1])], 1)
     return total / np.maximum(sides, 1)[:, None]

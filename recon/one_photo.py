@@ -30,7 +30,9 @@ from recon.bundle import Bundle, BundleOptions, adjust
 from recon.detect import Detector, Face, region_of_box
 from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
 from recon.landmark_net import FaceBox
+from recon.light import Light
 from recon.observations import Observations, lens_prior
+from recon.photo_light import light_of
 from recon.sight import SightOptions
 from recon.texture import Looks, TextureOptions, drawn, looked_at
 from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
@@ -264,6 +266,12 @@ def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, 
     hair and clothes too."""
     return looked_at(head.mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, SKIN,
                      anatomy=head.anatomy)
+
+
+def light_in(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
+             rasterize: Rasterize) -> Light:
+    """The light of `looks`, without the skin."""
+    return light_of(head.mesh, camera, picture, person, rasterize, SKIN, head.anatomy)
 
 
 def with_skin(head: PhotoHead, seen: Looks, name: str) -> Reconstruction:

@@ -3,7 +3,8 @@
 A chin that advances comes to light before the far jaw; where the fitted head ends within the pictured one, or the
 chin's edge crosses the jaw's, the picture's outline would step from one to the other. Skin drapes over such a step: the
 corner is filled as far as a disc of `ROUND_MM` rolls along the outline, its edge rounded by one of `EDGE_MM`, and the
-new outline is drawn from the stretch of the one before that lay there. Corners that the picture had before (chin and neck) stay as they are.
+new outline is drawn from the stretch of the one before that lay there. Corners that the picture had before (chin and
+neck) stay as they are.
 Letters: A, B ends of a filled corner on the outline after, u motion (picture before minus picture after, px).
 """
 
@@ -37,7 +38,8 @@ OFF_MM = 4.0
 """So far from the outline before the ends of a corner may be drawn from: where the picture would tear, its edge is not
 the outline."""
 LONGEST_MM, LONGEST = 24.0, 2.5
-"""A corner's edge is no longer; it is drawn from a stretch of the outline before that is at most so many times as long, or as short."""
+"""A corner's edge is no longer; it is drawn from a stretch of the outline before that is at most so many times as long,
+or as short."""
 
 
 def led(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"],
