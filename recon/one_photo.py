@@ -243,7 +243,7 @@ def drawn_to(model: FaceModel, own_mm: Float[np.ndarray, "478 3"], trusted: Bool
     """What every vertex moves when the landmarks move by their own departures; the sliding outline is left out."""
     weights, factor, rows = spreading(model)
     wanted = np.where(trusted[rows, None], own_mm[rows], 0.0)
-    return np.asarray(weights @ cho_solve(factor, wanted))
+    return np.asarray(weights @ cho_solve(factor, wanted).astype(weights.dtype)).astype(float)
 
 
 @functools.lru_cache(maxsize=2)
@@ -257,7 +257,7 @@ def spreading(model: FaceModel) -> tuple[Float[np.ndarray, "v p"], tuple, np.nda
         return np.exp(-cdist(a, b, "sqeuclidean") / REACH_MM**2)
 
     matrix = gauss(pins, pins) + RIDGE * np.eye(len(rows))
-    return gauss(model.template_mm, pins), cho_factor(matrix), rows
+    return gauss(model.template_mm, pins).astype(np.float32), cho_factor(matrix), rows
 
 
 def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],

@@ -187,7 +187,7 @@ def samples(seen: Survey, bare: Float[np.ndarray, "t t"], cameras: Sequence[Came
     return samples_at(thin, seen, bare, cameras)
 
 
-def samples_at(some: Bool[np.ndarray, "t u"], seen: Survey, bare: Float[np.ndarray, "t u"], cameras: Sequence[Camera],
+def samples_at(some: Bool[np.ndarray, "s t"], seen: Survey, bare: Float[np.ndarray, "s t"], cameras: Sequence[Camera],
                ) -> Samples:
     """The same of some texels."""
     asked = some & seen.flat.inside & (seen.weight.max(0) > 0.05 * LIGHT_TRUST)
