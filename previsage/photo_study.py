@@ -37,6 +37,7 @@ from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from render.flow import windowed
 from synth.photo_file import PhotoFile
+from synth.rims import rims
 from synth.spectacles import frames
 
 AROUND, HAIR = 1.15, 0.35
@@ -140,13 +141,14 @@ class Study:
 
     @functools.cached_property
     def spectacles(self) -> Bool[np.ndarray, "h w"]:
-        """The dark frame that is worn, in the whole photo."""
+        """The spectacles that are worn, in the whole photo: a dark frame, or thin rims."""
         worn = np.zeros(self.photo.picture.shape[:2], bool)
         part = np.ascontiguousarray(self.srgb[self.window])
         here = self.face.points_px - [self.window[1].start, self.window[0].start, 0]
         face = dataclasses.replace(self.face, points_px=here)
-        if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG and dark_lines(part, face) >= RIMS:
-            worn[self.window] = frames(part, here[:, :2])
+        if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG:
+            dark = dark_lines(part, face) >= RIMS
+            worn[self.window] = (frames if dark else rims)(part, here[:, :2])
         return worn
 
     @functools.cached_property
