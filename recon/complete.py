@@ -84,13 +84,11 @@ def known_at_vertices(mesh: Mesh, flat: Layout, values: Float[np.ndarray, "t t 3
 
 
 def membrane(mesh: Mesh, known: Float[np.ndarray, "v c"], trust: Float[np.ndarray, "v"],
-             expected: Float[np.ndarray, "v c"], keep_mm: float = KEEP_MM, where: Bool[np.ndarray, "v"] | None = None,
-             ) -> Float[np.ndarray, "v c"]:
+             expected: Float[np.ndarray, "v c"], keep_mm: float = KEEP_MM) -> Float[np.ndarray, "v c"]:
     """Colours that keep to what is known and follow the expectation's differences elsewhere (screened Poisson).
 
     Minimises sum w (x - c)^2 + sum over edges ((x_i - p_i) - (x_j - p_j))^2 + sum e (x - p)^2 with w = trust area / s^2
     and e = area / r^2: s `keep_mm` is how near to an edge known colours give way, r `REACH_MM` how far they carry.
-    where: vertices that are asked for; the others keep the expectation.
     """
     count = len(mesh.vertices_mm)
     laplacian = spring(mesh.faces.tobytes(), mesh.faces.dtype.str, count)
@@ -98,13 +96,8 @@ def membrane(mesh: Mesh, known: Float[np.ndarray, "v c"], trust: Float[np.ndarra
     area = np.bincount(mesh.faces.ravel(), np.repeat(corner_mm2, 3), count)
     weight = trust * (area + 1e-6) / keep_mm**2
     system = (laplacian + diags(weight + (area + 1e-6) / REACH_MM**2)).tocsc()
-    pull = weight[:, None] * (known - expected)
-    if where is None:
-        return expected + spsolve(system, pull).reshape(known.shape)
-    rows, out = np.flatnonzero(where), expected.copy()
-    if len(rows):
-        out[rows] += spsolve(system[rows][:, rows], pull[rows]).reshape(-1, known.shape[1])
-    return out
+    offset = spsolve(system, weight[:, None] * (known - expected))
+    return expected + offset.reshape(known.shape)
 
 
 @functools.lru_cache(maxsize=2)

@@ -151,12 +151,8 @@ def lit_as_broadly(seen: Survey, mesh: Mesh, normals: Float[np.ndarray, "v 3"]) 
 
 
 def evened(mesh: Mesh, normals: Float[np.ndarray, "v 3"], trust: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v 3"]:
-    """Normals averaged over the skin around that was seen; asked for where any was."""
-    seen = trust > 0
-    for _ in range(2):
-        touched = seen[mesh.faces].any(1)
-        seen[mesh.faces[touched]] = True
-    mean = membrane(mesh, normals, trust, np.zeros_like(normals), LIGHT_MM, seen)
+    """Normals averaged over the skin around that was seen."""
+    mean = membrane(mesh, normals, trust, np.zeros_like(normals), LIGHT_MM)
     return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
 
 
