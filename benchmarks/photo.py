@@ -274,7 +274,8 @@ Bold: a bar that is missed. {machine}. Peer: {peer}.
 SPEED = """The machine was shared, so wall times say what the load made of them; processor time counts all cores. Nine
 runs after one that warms up, three of warp3d beyond 512 px. `peer / ours` is the ratio of the least processor times.
 Peer beyond 512 px: its own functions at that size, once; its program does not offer that (it squeezes every photo to
-512 x 512). Ours finds the face, fits the head and checks the result."""
+512 x 512). Ours finds the face, fits the head and checks the result. The default mode is warp3d; tps is the flat one,
+which does what the peer does."""
 SIDES = """Mouth corner: the peer's `orthognathic`; ours moves the maxilla up by 3.6 mm, since advancement shows little
 from the front. Jowl: without the face's outline, where flow cannot tell skin from what lies behind it. On smooth skin
 flow stays near where it starts, and warp3d's new shading, which does not move with the skin, misleads it: the last

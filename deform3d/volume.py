@@ -55,14 +55,15 @@ def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> f
     """The sharpest edge (angle between its two triangles, 180 is flat) among those that the displacement sharpens by
     more than `SHARPER_DEG`; 180 when there is none.
     """
-    first, second = neighbours(mesh)
+    first, second = neighbours(mesh.faces.tobytes())
     before, after = (fold_deg(m.face_normals(), first, second) for m in (mesh, mesh.moved(displacement_mm)))
     return float(after[after < before - SHARPER_DEG].min(initial=180))
 
 
-def neighbours(mesh: Mesh) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
-    """The two triangles of every edge that has two."""
-    edges = np.sort(mesh.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+@lru_cache(maxsize=2)
+def neighbours(faces: bytes) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
+    """The two triangles of every edge that has two. faces (F,3): the bytes of a mesh's."""
+    edges = np.sort(np.frombuffer(faces, np.int32).reshape(-1, 3)[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     order = np.lexsort(edges.T)
     same = (edges[order[1:]] == edges[order[:-1]]).all(1)
     return order[:-1][same] // 3, order[1:][same] // 3

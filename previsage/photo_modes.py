@@ -229,7 +229,9 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     """One of the modes that bend the head."""
     progress(0.05, "Fitting the head")
     head = study.head
-    _ = study.looks if mode == "warp3d" else study.reconstruction  # begun, not waited for; a bend asks for light only
+    _ = study.light  # begun, not waited for
+    if mode != "warp3d":
+        _ = study.reconstruction
     progress(0.3, "Moving the skin")
     prediction = study.prediction(planned.plan).shown(planned.band)
     total = prediction.total_mm()

@@ -5,11 +5,11 @@ The picture is worked on around the head only (`window`), in the file's own pixe
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,12 +32,12 @@ from recon.foreground import Foreground
 from recon.landmark_net import FaceBox
 from recon.light import Light
 from recon.models import load_model
-from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, looks, with_skin
+from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, light_in, looks, with_skin
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
-from recon.texture import Looks
 from render.flow import windowed
 from synth.photo_file import PhotoFile
+from synth.rims import rims
 from synth.spectacles import frames
 
 AROUND, HAIR = 1.15, 0.35
@@ -141,34 +141,35 @@ class Study:
 
     @functools.cached_property
     def spectacles(self) -> Bool[np.ndarray, "h w"]:
-        """The dark frame that is worn, in the whole photo."""
+        """The spectacles that are worn, in the whole photo: a dark frame, or thin rims."""
         worn = np.zeros(self.photo.picture.shape[:2], bool)
         part = np.ascontiguousarray(self.srgb[self.window])
         here = self.face.points_px - [self.window[1].start, self.window[0].start, 0]
         face = dataclasses.replace(self.face, points_px=here)
-        if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG and dark_lines(part, face) >= RIMS:
-            worn[self.window] = frames(part, here[:, :2])
+        if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG:
+            dark = dark_lines(part, face) >= RIMS
+            worn[self.window] = (frames if dark else rims)(part, here[:, :2])
         return worn
 
     @functools.cached_property
-    def looks(self) -> "Future[Looks]":
-        """What the photo shows of the skin, and its light; worked out beside."""
-        return BESIDE.submit(self.looked_at, self.head, self.person)
+    def light(self) -> "Future[Light]":
+        """The photo's light; worked out beside."""
+        return BESIDE.submit(self.looked_at, light_in, self.head, self.person)
 
-    def looked_at(self, head: PhotoHead, person: Bool[np.ndarray, "h w"]) -> Looks:
-        """The window, reduced."""
+    def looked_at(self, look: Callable[..., Any], head: PhotoHead, person: Bool[np.ndarray, "h w"]) -> Any:
+        """What is seen in the window, reduced."""
         height, width = self.part.shape[:2]
         shrink = min(1.0, SKIN_PX / max(height, width))
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         small = self.part if shrink == 1 else cv2.resize(self.part, size, interpolation=cv2.INTER_AREA)
         there = cv2.resize(person.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        return looks(head, small, self.camera.resized(size), there, rasterizer())
+        return look(head, small, self.camera.resized(size), there, rasterizer())
 
     @functools.cached_property
     def reconstruction(self) -> "Future[Reconstruction]":
-        """The head with the photo's skin; worked out beside, after what it is drawn from."""
-        head, seen = self.head, self.looks
-        return BESIDE.submit(lambda: with_skin(head, seen.result(), self.photo.name))
+        """The head with the photo's skin; worked out beside."""
+        head, person = self.head, self.person
+        return BESIDE.submit(lambda: with_skin(head, self.looked_at(looks, head, person), self.photo.name))
 
     def prediction(self, plan: Plan) -> Prediction:
         """The plan on this person's face at rest; the same displacement is then worn with the expression."""
@@ -207,7 +208,7 @@ class PhotoStudio(Studio):
     @functools.cached_property
     def light(self) -> Light | None:
         """As soon as it is found, which is before the skin is drawn."""
-        found = self.study.looks.result().light
+        found = self.study.light.result()
         return dataclasses.replace(found, exposure=np.zeros((1, 3)))
 
     def frame(self, view: View) -> UInt8[np.ndarray, "h w 3"]:

@@ -52,13 +52,13 @@ class Survey:
     is the best that was seen head-on; withheld (t,t), what all views' weights lost only because an ear is near."""
 
     flat: Layout
-    points: Float[np.ndarray, "t t 3"]
-    normals: Float[np.ndarray, "t t 3"]
-    low: Float[np.ndarray, "k t t 3"]
-    mid: Float[np.ndarray, "k t t 3"]
-    weight: Float[np.ndarray, "k t t"]
-    wide: Float[np.ndarray, "k t t"]
-    withheld: Float[np.ndarray, "t t"]
+    points: Float[np.ndarray, "s t 3"]
+    normals: Float[np.ndarray, "s t 3"]
+    low: Float[np.ndarray, "k s t 3"]
+    mid: Float[np.ndarray, "k s t 3"]
+    weight: Float[np.ndarray, "k s t"]
+    wide: Float[np.ndarray, "k s t"]
+    withheld: Float[np.ndarray, "s t"]
 
 
 def survey(mesh: Mesh, normals: Float[np.ndarray, "v 3"], flat: Layout, sights: Sequence[Sight],

@@ -20,6 +20,7 @@ from core.face_model import FaceModel
 from core.progress import Progress, silent
 from core.records import freeze, record
 from core.transforms import head_angles_rad, rotation_from_vector
+from recon.compiled import compiled
 from recon.doubt import centre_cov, landmark_sd, with_variance
 from recon.face478 import IRIS_ROWS
 from recon.observations import Observations
@@ -220,7 +221,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
     size = k + lenses + 6 * n
     H, g = np.zeros((size, size)), np.zeros(size)
     Hd, gd, B = np.zeros((478, 3, 3)), np.zeros((478, 3)), np.zeros((size, 478, 3))
-    identity = problem.identity.transpose(1, 2, 0).copy()
+    identity = problem.identity.transpose(1, 2, 0).reshape(-1, k)
     for view, (r, w, cam) in enumerate(zip(*residuals(problem, state), strict=True)):
         focal = np.exp(state.log_focal[seen.lens[view]])
         z = cam[:, 2]
@@ -228,21 +229,26 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         to_cam[:, 0, 0] = to_cam[:, 1, 1] = focal / z
         to_cam[:, :, 2] = -focal * cam[:, :2] / z[:, None] ** 2
         to_head = to_cam @ state.pose[view][:3, :3]
-        J = np.zeros((478, 2, k + 1 + 6))
-        J[:, :, :k] = to_head @ identity
-        J[:, :, k] = focal * cam[:, :2] / z[:, None]
+        J = np.zeros((478, 2, 1 + 6))
+        J[:, :, 0] = focal * cam[:, :2] / z[:, None]
         about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
-        J[:, :, k + 1:k + 4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
-        J[:, :, k + 4:] = to_cam
-        index = np.concatenate([np.arange(k), [k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
-        Jw = J * w[:, None, None]
-        flat, flat_w = J.reshape(-1, J.shape[2]), Jw.reshape(-1, J.shape[2])
+        J[:, :, 1:4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
+        J[:, :, 4:] = to_cam
+        index = np.concatenate([[k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
+        flat, flat_w = J.reshape(-1, 7), (J * w[:, None, None]).reshape(-1, 7)
         H[np.ix_(index, index)] += flat_w.T @ flat
         g[index] += flat_w.T @ r.ravel()
         weighted = (to_head * w[:, None, None]).transpose(0, 2, 1)
         Hd += weighted @ to_head
         gd += (weighted @ r[..., None])[..., 0]
-        B[index] += (Jw.transpose(0, 2, 1) @ to_head).transpose(1, 0, 2)
+        B[index] += (weighted @ J).transpose(2, 0, 1)
+    # identity moves the free landmarks: what it adds follows from what they add, once for all views
+    H[k:, :k] = B[k:].reshape(-1, 478 * 3) @ identity
+    H[:k, k:] = H[k:, :k].T
+    coupled = Hd @ identity.reshape(478, 3, k)
+    H[:k, :k] = identity.T @ coupled.reshape(-1, k)
+    g[:k] = identity.T @ gd.ravel()
+    B[:k] = coupled.transpose(2, 0, 1)
     o = problem.options
     H[np.arange(k), np.arange(k)] += 1
     g[:k] += state.identity
@@ -261,14 +267,24 @@ def solve(H: np.ndarray, g: np.ndarray, blocks: Sequence[PointBlock], damping: f
     reduced, right, inverses = H + damping * diagonal, -g, []
     for block in blocks:
         inverse = inverse3(block.H * (1 + damping * np.eye(3)))
-        half = (block.B.transpose(1, 0, 2) @ inverse).transpose(1, 0, 2)
-        reduced = reduced - half.reshape(size, -1) @ block.B.reshape(size, -1).T
-        right = right + half.reshape(size, -1) @ block.g.ravel()
+        root, half = np.linalg.cholesky(inverse), np.empty(block.B.shape)
+        multiply(block.B, root, half)  # B H^-1 B^T is a matrix times its own transpose: half the work
+        reduced = reduced - half.reshape(size, -1) @ half.reshape(size, -1).T
+        right = right + half.reshape(size, -1) @ (root.transpose(0, 2, 1) @ block.g[..., None]).ravel()
         inverses.append(inverse)
     step = cho_solve(cho_factor(reduced + 1e-9 * diagonal), right)
     points = [-np.einsum("lab,lb->la", inverse, block.g + (block.B.reshape(size, -1).T @ step).reshape(-1, 3))
               for inverse, block in zip(inverses, blocks, strict=True)]
     return step, points, reduced
+
+
+@compiled
+def multiply(B, by, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write B (C,P,3) times a matrix (P,3,3) of every point's own."""
+    for c in range(B.shape[0]):
+        for p in range(B.shape[1]):
+            for j in range(3):
+                out[c, p, j] = B[c, p, 0] * by[p, 0, j] + B[c, p, 1] * by[p, 1, j] + B[c, p, 2] * by[p, 2, j]
 
 
 def inverse3(H: Float[np.ndarray, "p 3 3"]) -> Float[np.ndarray, "p 3 3"]:

@@ -17,18 +17,19 @@ BAND_ROWS = 256
 
 
 class Layout:
-    """face (T,T): triangle of every texel or -1; bary (T,T,3). Texel centres lie at (i + 1/2) / T."""
+    """face (S,T): triangle of every texel or -1; bary (S,T,3). Of a whole texture S = T, and texel centres lie at
+    (i + 1/2) / T."""
 
-    def __init__(self, face: Int[np.ndarray, "t t"], bary: Float[np.ndarray, "t t 3"]) -> None:
+    def __init__(self, face: Int[np.ndarray, "s t"], bary: Float[np.ndarray, "s t 3"]) -> None:
         self.face, self.bary = face, bary
 
     @cached_property
-    def inside(self) -> Bool[np.ndarray, "t t"]:
+    def inside(self) -> Bool[np.ndarray, "s t"]:
         """Texels that lie on the surface."""
         return self.face >= 0
 
     @cached_property
-    def nearest(self) -> tuple[Int[np.ndarray, "t t"], Int[np.ndarray, "t t"]]:
+    def nearest(self) -> tuple[Int[np.ndarray, "s t"], Int[np.ndarray, "s t"]]:
         """Row and column of the surface's texel nearest to every texel: the values that go on beyond an outline."""
         if not self.inside.any():
             rows, columns = np.indices(self.face.shape)
@@ -61,7 +62,7 @@ def layout(mesh: Mesh, side: int) -> Layout:
     return _layouts[key]
 
 
-def on_texels(values: Float[np.ndarray, "v c"], mesh: Mesh, flat: Layout) -> Float[np.ndarray, "t t c"]:
+def on_texels(values: Float[np.ndarray, "v c"], mesh: Mesh, flat: Layout) -> Float[np.ndarray, "s t c"]:
     """Per-vertex values at every texel, zero outside the layout."""
     corner = mesh.faces[np.maximum(flat.face, 0)]
     table = values.astype(np.float32)
@@ -71,11 +72,20 @@ def on_texels(values: Float[np.ndarray, "v c"], mesh: Mesh, flat: Layout) -> Flo
 
 def at_vertices(values: Float[np.ndarray, "t t c"], mesh: Mesh) -> Float[np.ndarray, "v c"]:
     """A texture's value at every vertex; on a seam, the mean of its sides."""
-    side = values.shape[0]
+    rows, columns = uv_texels(mesh, values.shape[0])
+    return of_sides(values[rows, columns], mesh)
+
+
+def uv_texels(mesh: Mesh, side: int) -> tuple[Int[np.ndarray, "u"], Int[np.ndarray, "u"]]:
+    """Row and column of the texel at every texture coordinate."""
     place = np.clip(mesh.uv * side, 0, side - 1).astype(int)
-    at_uv = values[place[:, 1], place[:, 0]]
+    return place[:, 1], place[:, 0]
+
+
+def of_sides(at_uv: Float[np.ndarray, "u c"], mesh: Mesh) -> Float[np.ndarray, "v c"]:
+    """Values at texture coordinates, for every vertex the mean of its sides."""
     vertex, corner = np.divmod(np.unique(mesh.faces.ravel().astype(np.int64) * len(at_uv) + mesh.faces_uv.ravel()),
                                len(at_uv))
     sides = np.bincount(vertex, minlength=len(mesh.vertices_mm))
-    total = np.stack([np.bincount(vertex, at_uv[corner, c], len(sides)) for c in range(values.shape[2])], 1)
+    total = np.stack([np.bincount(vertex, at_uv[corner, c], len(sides)) for c in range(at_uv.shape[1])], 1)
     return total / np.maximum(sides, 1)[:, None]

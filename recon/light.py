@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from core.records import freeze, record
+from recon.compiled import compiled
 
 GAMMA = 2.2
 """sRGB is close enough to this power for ratios of colours."""
@@ -135,70 +136,110 @@ def channel(y: Float[np.ndarray, "k v"], weight: Float[np.ndarray, "k v"], basis
     light[0] = np.exp(np.average(y, weights=weight))
     steady = np.where(np.arange(views) == front, FRONT_SD, EXPOSURE_SD)
     prior = 1 / np.concatenate([ORDERS_SD, steady]) ** 2
-
-    def state(light: np.ndarray, exposure: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Cost, J of the model, residuals (K,V), their weights, and the prior's weight of every group."""
-        raw = basis @ light
-        lit = np.maximum(raw, FLOOR * light[0])
-        z = y - np.log(lit) - exposure[:, None]
-        a, tie = reflectance(z, weight, group, members)
-        r = z - a[group]
-        theta = np.concatenate([light / light[0], exposure])
-        cost = (weight * np.log1p((r / NOISE) ** 2)).sum() + 2 * (members * (np.sqrt(1 + (a / SPREAD) ** 2) - 1)).sum()
-        J = np.where(raw > FLOOR * light[0], 1 / lit, 0)[..., None] * basis
-        return float(cost + (prior[1:] * theta[1:] ** 2).sum()), J, r, weight / (NOISE**2 + r**2), tie
-
-    cost, J, r, w, tie = state(light, exposure)
-    without = cost
-    for _ in range(STEPS):
-        step = gauss_newton(J, r, w, tie, group, prior, light, exposure)
-        for damp in (1.0, 0.5, 0.2, 0.05):
-            tried = (light + damp * step[:9], exposure + damp * step[9:])
-            if tried[0][0] > 0 and (new := state(*tried))[0] < cost:
-                break
-        else:
-            break
-        gain = cost - new[0]
-        (light, exposure), (cost, J, r, w, tie) = tried, new
-        if gain < 1e-4 * cost:
-            break
+    cost, without = descend(np.ascontiguousarray(y), weight, basis, group, members, prior, light, exposure)
     return light, exposure, cost, without
 
 
-def reflectance(z: np.ndarray, weight: np.ndarray, group: np.ndarray, members: np.ndarray) -> tuple[
-        np.ndarray, np.ndarray]:
-    """Robust mean of every group's log colours under the light, drawn weakly to zero; and the weight of that pull."""
-    a = np.zeros(len(members))
-    tie = members / SPREAD**2
-    for _ in range(4):
-        w = weight / (NOISE**2 + (z - a[group]) ** 2)
-        tie = members / (SPREAD**2 * np.sqrt(1 + (a / SPREAD) ** 2))
-        a = np.bincount(group, (w * z).sum(0), len(members)) / (np.bincount(group, w.sum(0), len(members)) + tie)
-    return a, tie
+@compiled
+def descend(y, weight, basis, group, members, prior, light, exposure):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Improve light and exposure in place; the robust cost with them and as they were given."""
+    views, count = y.shape
+    lit, r, w = np.zeros((views, count)), np.zeros((views, count)), np.zeros((views, count))
+    tie = np.zeros(len(members))
+    tried = lit.copy(), r.copy(), w.copy(), tie.copy()
+    cost = state(y, weight, basis, group, members, prior, light, exposure, lit, r, w, tie)
+    without = cost
+    for _ in range(STEPS):
+        step = gauss_newton(basis, lit, r, w, tie, group, prior, light, exposure)
+        better, new_light, new_exposure, new = False, light, exposure, cost
+        for damp in (1.0, 0.5, 0.2, 0.05):
+            new_light, new_exposure = light + damp * step[:9], exposure + damp * step[9:]
+            if new_light[0] > 0:
+                new = state(y, weight, basis, group, members, prior, new_light, new_exposure, *tried)
+                if new < cost:
+                    better = True
+                    break
+        if not better:
+            break
+        gain = cost - new
+        light[:], exposure[:], cost = new_light, new_exposure, new
+        lit[:], r[:], w[:], tie[:] = tried
+        if gain < 1e-4 * cost:
+            break
+    return cost, without
 
 
-def gauss_newton(J: np.ndarray, r: np.ndarray, w: np.ndarray, tie: np.ndarray, group: np.ndarray, prior: np.ndarray,
-                 light: np.ndarray, exposure: np.ndarray) -> np.ndarray:
-    """The step of (L, g): normal equations after eliminating every group's reflectance."""
-    views, unknowns = len(r), 9 + len(r)
-    H, b = np.zeros((unknowns, unknowns)), np.zeros(unknowns)
-    summed = np.zeros((len(tie), unknowns))
+@compiled
+def state(y, weight, basis, group, members, prior, light, exposure, lit, r, w, tie):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The cost. Written: what lit every sample (0 where the light is bent to its floor), residuals (K,V), their weights
+    and the prior's weight of every group."""
+    views, count = y.shape
+    floor = FLOOR * light[0]
     for k in range(views):
-        H[:9, :9] += (J[k] * w[k][:, None]).T @ J[k]
-        H[:9, 9 + k] = H[9 + k, :9] = w[k] @ J[k]
-        H[9 + k, 9 + k] = w[k].sum()
-        b[:9] += (w[k] * r[k]) @ J[k]
-        b[9 + k] = w[k] @ r[k]
-        for i in range(9):
-            summed[:, i] += np.bincount(group, w[k] * J[k, :, i], len(tie))
-        summed[:, 9 + k] = np.bincount(group, w[k], len(tie))
+        for v in range(count):
+            raw = 0.0
+            for i in range(9):
+                raw += basis[k, v, i] * light[i]
+            lit[k, v] = raw if raw > floor else 0.0
+            r[k, v] = y[k, v] - np.log(max(raw, floor)) - exposure[k]
+    a = np.zeros(len(members))
+    for _ in range(4):
+        above, below = np.zeros(len(members)), np.zeros(len(members))
+        for k in range(views):
+            for v in range(count):
+                one = weight[k, v] / (NOISE**2 + (r[k, v] - a[group[v]])**2)
+                above[group[v]] += one * r[k, v]
+                below[group[v]] += one
+        for g in range(len(members)):
+            tie[g] = members[g] / (SPREAD**2 * np.sqrt(1 + (a[g] / SPREAD)**2))
+            a[g] = above[g] / (below[g] + tie[g])
+    cost = 0.0
+    for k in range(views):
+        for v in range(count):
+            r[k, v] -= a[group[v]]
+            cost += weight[k, v] * np.log1p((r[k, v] / NOISE)**2)
+            w[k, v] = weight[k, v] / (NOISE**2 + r[k, v]**2)
+    for g in range(len(members)):
+        cost += 2 * members[g] * (np.sqrt(1 + (a[g] / SPREAD)**2) - 1)
+    for i in range(1, 9):
+        cost += prior[i] * (light[i] / light[0])**2
+    for k in range(views):
+        cost += prior[9 + k] * exposure[k]**2
+    return cost
+
+
+@compiled
+def gauss_newton(basis, lit, r, w, tie, group, prior, light, exposure):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The step of (L, g): normal equations after eliminating every group's reflectance."""
+    views, count = r.shape
+    unknowns = 9 + views
+    H, b, summed, J = np.zeros((unknowns, unknowns)), np.zeros(unknowns), np.zeros((len(tie), unknowns)), np.zeros(9)
+    for k in range(views):
+        for v in range(count):
+            g, one = group[v], w[k, v]
+            for i in range(9):
+                J[i] = basis[k, v, i] / lit[k, v] if lit[k, v] > 0 else 0.0
+                summed[g, i] += one * J[i]
+                b[i] += one * r[k, v] * J[i]
+                H[i, 9 + k] += one * J[i]
+                for j in range(i + 1):
+                    H[i, j] += one * J[i] * J[j]
+            summed[g, 9 + k] += one
+            b[9 + k] += one * r[k, v]
+            H[9 + k, 9 + k] += one
+    for i in range(9):
+        for j in range(i):
+            H[j, i] = H[i, j]
+        for k in range(views):
+            H[9 + k, i] = H[i, 9 + k]
     total = summed[:, 9:].sum(1) + tie
-    H -= (summed / total[:, None]).T @ summed
-    scale = np.concatenate([np.full(9, 1 / light[0] ** 2), np.ones(views)])
-    pull = prior * scale
-    H += np.diag(pull)
-    b -= pull * np.concatenate([light, exposure])
-    return np.linalg.solve(H + 1e-9 * np.diag(np.diag(H)), b)
+    H -= (summed / total.reshape(-1, 1)).T @ summed
+    for i in range(unknowns):
+        scale, at = (1 / light[0]**2, light[i]) if i < 9 else (1.0, exposure[i - 9])
+        H[i, i] += prior[i] * scale
+        b[i] -= prior[i] * scale * at
+        H[i, i] *= 1 + 1e-9
+    return np.linalg.solve(H, b)
 
 
 def log_linear(rgb: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:

@@ -30,7 +30,9 @@ from recon.bundle import Bundle, BundleOptions, adjust
 from recon.detect import Detector, Face, region_of_box
 from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
 from recon.landmark_net import FaceBox
+from recon.light import Light
 from recon.observations import Observations, lens_prior
+from recon.photo_light import light_of
 from recon.sight import SightOptions
 from recon.texture import Looks, TextureOptions, drawn, looked_at
 from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
@@ -241,7 +243,7 @@ def drawn_to(model: FaceModel, own_mm: Float[np.ndarray, "478 3"], trusted: Bool
     """What every vertex moves when the landmarks move by their own departures; the sliding outline is left out."""
     weights, factor, rows = spreading(model)
     wanted = np.where(trusted[rows, None], own_mm[rows], 0.0)
-    return np.asarray(weights @ cho_solve(factor, wanted))
+    return np.asarray(weights @ cho_solve(factor, wanted).astype(weights.dtype)).astype(float)
 
 
 @functools.lru_cache(maxsize=2)
@@ -255,7 +257,7 @@ def spreading(model: FaceModel) -> tuple[Float[np.ndarray, "v p"], tuple, np.nda
         return np.exp(-cdist(a, b, "sqeuclidean") / REACH_MM**2)
 
     matrix = gauss(pins, pins) + RIDGE * np.eye(len(rows))
-    return gauss(model.template_mm, pins), cho_factor(matrix), rows
+    return gauss(model.template_mm, pins).astype(np.float32), cho_factor(matrix), rows
 
 
 def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
@@ -264,6 +266,12 @@ def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, 
     hair and clothes too."""
     return looked_at(head.mesh, [camera], lambda k: picture, lambda p: person, np.ones(1), rasterize, SKIN,
                      anatomy=head.anatomy)
+
+
+def light_in(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],
+             rasterize: Rasterize) -> Light:
+    """The light of `looks`, without the skin."""
+    return light_of(head.mesh, camera, picture, person, rasterize, SKIN, head.anatomy)
 
 
 def with_skin(head: PhotoHead, seen: Looks, name: str) -> Reconstruction:

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from core.anatomy import Anatomy
 from core.camera import Camera, distort
+from core.channels import length, sum_of
 from core.fragments import Fragments, Rasterize
 from core.mesh import Mesh
 from core.records import record
@@ -127,7 +128,7 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     maps = seen.interpolate(tables.astype(np.float32), mesh.faces)
     eye, ear, lining, bare, throat = (maps[..., k] > 0.5 for k in range(3, 8))
     to_camera = -rays(small, rows, columns) @ small.cam_from_head[:3, :3].astype(np.float32)
-    cosine = np.einsum("hwc,hwc->hw", maps[..., :3], to_camera)
+    cosine = sum_of(maps[..., :3] * to_camera)
     mine = whose(colour, seen.covered, person, scale)
     mine &= ~((ear | throat) & pale(colour, mine & bare & (cosine > FRONTAL), scale))
     edge = edges(seen, mine, lining)
@@ -142,7 +143,7 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     def border(width_mm: float) -> Float[np.ndarray, "h w"]:
         return np.where(eye, at_lid * mine, skin(width_mm) * beside)
 
-    facing = np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1) ** options.power
+    facing = cv2.pow(np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1), options.power)
     facing = np.where(eye, np.clip(cosine, 0, 1), facing) * px_per_mm**2
     low, mid = masked_blurs(colour, mine & ~edge, (options.broad_mm * scale, options.fine_mm * scale))
     return Sight(camera=camera, small=small, corner_px=(float(columns.start), float(rows.start)), picture=picture,
@@ -156,10 +157,10 @@ def around(mask: Bool[np.ndarray, "h w"], margin_px: float) -> tuple[slice, slic
     """Rows and columns of a mask with a margin; one pixel at least."""
     margin = int(np.ceil(margin_px))
     out = []
-    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
+    for axis, count in ((1, mask.shape[0]), (0, mask.shape[1])):
         used = np.flatnonzero(mask.any(axis))
         low, high = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-        out.append(slice(max(low - margin, 0), min(high + margin, length)))
+        out.append(slice(max(low - margin, 0), min(high + margin, count)))
     return out[0], out[1]
 
 
@@ -196,9 +197,9 @@ def rays(camera: Camera, rows: slice, columns: slice) -> Float[np.ndarray, "h w 
     """Unit directions (camera axes) through pixel centres; the lens's distortion is left out, a degree at most."""
     x = (np.arange(columns.start, columns.stop) - camera.K_px[0, 2]) / camera.K_px[0, 0]
     y = (np.arange(rows.start, rows.stop) - camera.K_px[1, 2]) / camera.K_px[1, 1]
-    across, down = np.broadcast_arrays(x[None, :], y[:, None])
-    direction = np.stack([across, down, np.ones_like(across)], -1).astype(np.float32)
-    return direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+    direction = np.ones((len(y), len(x), 3), np.float32)
+    direction[..., 0], direction[..., 1] = x[None, :], y[:, None]
+    return direction / length(direction)[..., None]
 
 
 def whose(colour: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"], person: Bool[np.ndarray, "h w"],
@@ -228,7 +229,7 @@ def pale(colour: UInt8[np.ndarray, "h w 3"], skin: Bool[np.ndarray, "h w"], scal
     if not skin.any():
         return np.zeros(skin.shape, bool)
     smooth = cv2.GaussianBlur(colour.astype(np.float32), (0, 0), max(scale, 0.5))
-    red = smooth[..., 0] / np.maximum(smooth.sum(-1), 1)
+    red = smooth[..., 0] / np.maximum(sum_of(smooth), 1)
     return red < np.median(red[skin]) - PALE
 
 
@@ -248,7 +249,7 @@ def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w
     """
     share = mask.astype(np.float32)
     stacked = np.dstack([colour * share[..., None], share])
-    whole = stacked.mean((0, 1)) + 1e-9
+    whole = np.array(cv2.mean(stacked)) + 1e-9
     fallback = np.broadcast_to(whole[:3] / whole[3], colour.shape).astype(np.float32)
     out = []
     for sigma in sigmas_px:

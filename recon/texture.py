@@ -146,9 +146,14 @@ def looked_at(mesh: Mesh, cameras: Sequence[Camera], pictures: Callable[[int], P
 def lit_as_broadly(seen: Survey, mesh: Mesh, normals: Float[np.ndarray, "v 3"]) -> Survey:
     """The survey with normals that are means over the skin that was seen around, by which the light is told."""
     trust = np.minimum(seen.weight.max(0) / LIGHT_TRUST, 1)[..., None]
-    mean = membrane(mesh, normals, at_vertices(trust, mesh)[:, 0], np.zeros_like(normals), LIGHT_MM)
-    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+    mean = evened(mesh, normals, at_vertices(trust, mesh)[:, 0])
     return dataclasses.replace(seen, normals=on_texels(mean, mesh, seen.flat)[seen.flat.nearest])
+
+
+def evened(mesh: Mesh, normals: Float[np.ndarray, "v 3"], trust: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v 3"]:
+    """Normals averaged over the skin around that was seen."""
+    mean = membrane(mesh, normals, trust, np.zeros_like(normals), LIGHT_MM)
+    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
 
 
 def drawn(looks: Looks, progress: Progress = silent) -> Skin:
@@ -175,7 +180,13 @@ def samples(seen: Survey, bare: Float[np.ndarray, "t t"], cameras: Sequence[Came
     """What is asked about the light: bare skin, thinned out, in groups of one reflectance (a small cube, mirrored)."""
     thin = np.zeros(bare.shape, bool)
     thin[::LIGHT_TEXELS, ::LIGHT_TEXELS] = True
-    asked = thin & seen.flat.inside & (seen.weight.max(0) > 0.05 * LIGHT_TRUST)
+    return samples_at(thin, seen, bare, cameras)
+
+
+def samples_at(some: Bool[np.ndarray, "s t"], seen: Survey, bare: Float[np.ndarray, "s t"], cameras: Sequence[Camera],
+               ) -> Samples:
+    """The same of some texels."""
+    asked = some & seen.flat.inside & (seen.weight.max(0) > 0.05 * LIGHT_TRUST)
     if (asked & (bare > 0.5)).any():
         asked &= bare > 0.5
     points = seen.points[asked]

@@ -151,7 +151,8 @@ def modes_sd(model: FaceModel, bundle: Bundle, scale: Scale) -> Float[np.ndarray
     told = np.any(bundle.identity_cov != np.eye(len(bundle.identity)), axis=0)  # the others keep their prior
     root = np.linalg.cholesky(bundle.identity_cov[told][:, told] + 1e-12 * np.eye(int(told.sum())))
     flat = model.identity_basis_mm.reshape(len(told), -1)
-    square = np.einsum("kv,kv->v", flat[~told], flat[~told]) + ((root.T @ flat[told]) ** 2).sum(0)
+    mixed = root.T.astype(flat.dtype) @ flat[told]  # single precision, as the basis is
+    square = np.einsum("kv,kv->v", flat[~told], flat[~told]) + np.einsum("kv,kv->v", mixed, mixed)
     square_mm2 = square.reshape(-1, 3).sum(1) * scale.mm_per_unit**2
     return np.asarray(np.sqrt(square_mm2 / 3 + MODEL_RESIDUAL_MM**2))
 

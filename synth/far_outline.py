@@ -47,9 +47,7 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
     """The motion with the far outline held. person: the matte of who is seen; skin: where the head is after; fitted_px:
     signed distance from the fitted outline before, positive on the head; taper: how much of motion may count."""
     size = length(own_px)
-    wide = 2 * round(LASH_MM * px_per_mm) + 1
-    inside = cv2.morphologyEx((person > 0.5).astype(np.uint8), cv2.MORPH_OPEN,
-                              cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))) > 0
+    inside = around(person, px_per_mm)
     other = contour.apart & skin
     near = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, 5) < NEAR_MM * px_per_mm
     to = np.zeros((*size.shape, 3), np.float32)  # the outline's own motion, and how much it counts
@@ -85,6 +83,13 @@ def held(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], c
     fades = np.clip(2 - away / (far + 2), 0, 1)
     asked = np.where(inside[..., None], whole + into[..., None] * apart, fades[..., None] * whole)
     return own_px + of_outline[..., 2:] * (taper * asked - own_px)
+
+
+def around(person: Float[np.ndarray, "h w"], px_per_mm: float) -> Bool[np.ndarray, "h w"]:
+    """Who is seen, without lashes and single hairs."""
+    wide = 2 * round(LASH_MM * px_per_mm) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide))
+    return cv2.morphologyEx((person > 0.5).astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
 
 
 def normals(points: Int[np.ndarray, "n 2"], px_per_mm: float) -> Float[np.ndarray, "n 2"]:

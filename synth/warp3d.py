@@ -27,6 +27,7 @@ from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
 from synth.far_outline import held
 from synth.follow import STEEPEST, following
+from synth.lead import led
 from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
 from synth.register import Registered, registered
 from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
@@ -125,6 +126,9 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if (alone or scene.evened) and scene.contour is not None and scene.behind is not None:
         skin = np.isfinite(flow.depth_after_mm)
         own = held(own, scene.person, scene.contour, skin, scene.s, tapered(flow), flow.px_per_mm)
+        if alone:
+            own, changes = led(own, scene.person, scene.person_at(own), flow.px_per_mm)
+            flow = dataclasses.replace(flow, mask=np.maximum(flow.mask, changes))
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
