@@ -220,7 +220,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
     size = k + lenses + 6 * n
     H, g = np.zeros((size, size)), np.zeros(size)
     Hd, gd, B = np.zeros((478, 3, 3)), np.zeros((478, 3)), np.zeros((size, 478, 3))
-    identity = problem.identity.transpose(1, 2, 0).copy()
+    identity = problem.identity.transpose(1, 2, 0).reshape(-1, k)
     for view, (r, w, cam) in enumerate(zip(*residuals(problem, state), strict=True)):
         focal = np.exp(state.log_focal[seen.lens[view]])
         z = cam[:, 2]
@@ -228,21 +228,26 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         to_cam[:, 0, 0] = to_cam[:, 1, 1] = focal / z
         to_cam[:, :, 2] = -focal * cam[:, :2] / z[:, None] ** 2
         to_head = to_cam @ state.pose[view][:3, :3]
-        J = np.zeros((478, 2, k + 1 + 6))
-        J[:, :, :k] = to_head @ identity
-        J[:, :, k] = focal * cam[:, :2] / z[:, None]
+        J = np.zeros((478, 2, 1 + 6))
+        J[:, :, 0] = focal * cam[:, :2] / z[:, None]
         about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
-        J[:, :, k + 1:k + 4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
-        J[:, :, k + 4:] = to_cam
-        index = np.concatenate([np.arange(k), [k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
-        Jw = J * w[:, None, None]
-        flat, flat_w = J.reshape(-1, J.shape[2]), Jw.reshape(-1, J.shape[2])
+        J[:, :, 1:4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
+        J[:, :, 4:] = to_cam
+        index = np.concatenate([[k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
+        flat, flat_w = J.reshape(-1, 7), (J * w[:, None, None]).reshape(-1, 7)
         H[np.ix_(index, index)] += flat_w.T @ flat
         g[index] += flat_w.T @ r.ravel()
         weighted = (to_head * w[:, None, None]).transpose(0, 2, 1)
         Hd += weighted @ to_head
         gd += (weighted @ r[..., None])[..., 0]
-        B[index] += (Jw.transpose(0, 2, 1) @ to_head).transpose(1, 0, 2)
+        B[index] += (weighted @ J).transpose(2, 0, 1)
+    # identity moves the free landmarks: what it adds follows from what they add, once for all views
+    H[k:, :k] = B[k:].reshape(-1, 478 * 3) @ identity
+    H[:k, k:] = H[k:, :k].T
+    coupled = Hd @ identity.reshape(478, 3, k)
+    H[:k, :k] = identity.T @ coupled.reshape(-1, k)
+    g[:k] = identity.T @ gd.ravel()
+    B[:k] = coupled.transpose(2, 0, 1)
     o = problem.options
     H[np.arange(k), np.arange(k)] += 1
     g[:k] += state.identity

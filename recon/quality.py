@@ -74,8 +74,11 @@ def dark_lines(picture: UInt8[np.ndarray, "h w 3"], face: Face) -> float:
     """
     points = face.points_px[:, :2]
     width = float(np.linalg.norm(points[OUTER_EYE[0]] - points[OUTER_EYE[1]]))
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return float(np.median([darkest(grey, points[a], points[b], 0.06 * width) for a, b in RIMS]))
+    ends, half_width, most = points[list(sum(RIMS, ()))], 0.06 * width, np.array(picture.shape[1::-1])
+    low = np.clip(np.floor(ends.min(0) - half_width) - 2, 0, most - 1).astype(int)
+    high = np.clip(np.ceil(ends.max(0) + half_width) + 3, low + 1, most).astype(int)
+    grey = cv2.cvtColor(picture[low[1]:high[1], low[0]:high[0]], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(np.median([darkest(grey, points[a] - low, points[b] - low, half_width) for a, b in RIMS]))
 
 
 def darkest(grey: Float[np.ndarray, "h w"], start: Float[np.ndarray, "2"], end: Float[np.ndarray, "2"],
