@@ -145,8 +145,7 @@ class Study:
         worn = np.zeros(self.photo.picture.shape[:2], bool)
         part = np.ascontiguousarray(self.srgb[self.window])
         here = self.face.points_px - [self.window[1].start, self.window[0].start, 0]
-        face = dataclasses.replace(self.face, points_px=here)
-        if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG and dark_lines(part, face) >= RIMS:
+        if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG and dark_lines(part, here[:, :2]) >= RIMS:
             worn[self.window] = frames(part, here[:, :2])
         return worn
 
