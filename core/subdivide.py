@@ -57,8 +57,9 @@ class Split:
 
 def split(faces: Int[np.ndarray, "f 3"], vertices: int, halved: Bool[np.ndarray, "f 3"]) -> Split:
     """Halve the edges ab, bc, ca of the triangles marked in `halved` (neighbours must agree about a shared edge)."""
-    pairs = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]], axis=2)
-    ends, inverse = np.unique(pairs[halved], axis=0, return_inverse=True)
+    low, high = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].astype(np.int64)[halved], axis=1).T
+    number, inverse = np.unique(low * vertices + high, return_inverse=True)
+    ends = np.stack(np.divmod(number, vertices), 1)
     middle = np.full(halved.shape, -1)
     middle[halved] = vertices + inverse.ravel()
     corner = np.concatenate([faces, middle], 1)
@@ -70,7 +71,7 @@ def split(faces: Int[np.ndarray, "f 3"], vertices: int, halved: Bool[np.ndarray,
         nodes.append(np.tile(np.array(children), (len(rows), 1)))
     order = np.argsort(np.concatenate(parent), kind="stable")
     of, at = np.concatenate(parent)[order], np.concatenate(nodes)[order]
-    return Split(ends=ends.reshape(-1, 2), faces=corner[of[:, None], at], parent=of, nodes=at)
+    return Split(ends=ends, faces=corner[of[:, None], at], parent=of, nodes=at)
 
 
 def split_all(faces: Int[np.ndarray, "f 3"], vertices: int) -> Split:

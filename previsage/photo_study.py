@@ -145,9 +145,8 @@ class Study:
         worn = np.zeros(self.photo.picture.shape[:2], bool)
         part = np.ascontiguousarray(self.srgb[self.window])
         here = self.face.points_px - [self.window[1].start, self.window[0].start, 0]
-        face = dataclasses.replace(self.face, points_px=here)
         if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG:
-            dark = dark_lines(part, face) >= RIMS
+            dark = dark_lines(part, here[:, :2]) >= RIMS
             worn[self.window] = (frames if dark else rims)(part, here[:, :2])
         return worn
 

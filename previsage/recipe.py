@@ -31,9 +31,6 @@ from core.procedure import Procedure
 from core.progress import Progress, part, silent
 from core.reconstruction import Reconstruction
 from core.store import load_prediction, load_reconstruction, save_prediction, save_reconstruction
-from deform3d import catalogue, planned, read_plan
-from deform3d import clinical_flags as known_flags
-from deform3d import predict as displace
 from previsage.calm import one_thread
 from previsage.options import ReconstructOptions
 from previsage.rasterizer import OURS, differentiable, rasterizer, rasterizer_name
@@ -90,6 +87,9 @@ def predict(case: Path, plan: Plan, progress: Progress = silent) -> Prediction:
 
     UsageError: an unknown procedure or step, a value beyond its clamp. PrevisageError: the case has no head.
     """
+    from deform3d import catalogue, planned
+    from deform3d import clinical_flags as known_flags
+    from deform3d import predict as displace
     from previsage.pictures import standard
 
     planned(plan, catalogue(), known_flags())
@@ -150,11 +150,15 @@ def load(case: Path) -> Reconstruction:
 
 def procedures() -> dict[str, Procedure]:
     """The operations that can be planned, by name."""
+    from deform3d import catalogue
+
     return dict(catalogue())
 
 
 def clinical_flags() -> dict[str, ClinicalFlag]:
     """The findings of a person that a plan may name, by name."""
+    from deform3d import clinical_flags as known_flags
+
     return dict(known_flags())
 
 
@@ -198,6 +202,8 @@ def fitted(taken: Capture, options: ReconstructOptions, progress: Progress, see:
 
 def stored_plan(case: Case, plan_id: str) -> Plan:
     """The plan as it was asked for. UsageError: the case has none of that name."""
+    from deform3d import read_plan
+
     if plan_id not in case.plan_ids():
         known = ", ".join(case.plan_ids())
         raise UsageError("no_plan", f"The case has no plan called {plan_id!r}.",

@@ -90,12 +90,12 @@ def levelled(mesh: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "v 3"]:
 
 def neck_rim(mesh: Mesh) -> Int[np.ndarray, "_"]:
     """The vertices of the lowest open edge of the head; empty for a closed one."""
-    edges, count = np.unique(np.sort(mesh.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0,
-                             return_counts=True)
-    open_ = edges[count == 1]
+    size = len(mesh.vertices_mm)
+    low, high = np.sort(mesh.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64), axis=1).T
+    edges, count = np.unique(low * size + high, return_counts=True)
+    open_ = np.stack(np.divmod(edges[count == 1], size), 1)
     if not len(open_):
         return np.zeros(0, int)
-    size = len(mesh.vertices_mm)
     _, label = connected_components(coo_matrix((np.ones(len(open_)), open_.T), (size, size)), directed=False)
     lowest = np.unique(open_)[mesh.vertices_mm[np.unique(open_), 1].argmin()]
     return np.flatnonzero(label == label[lowest])

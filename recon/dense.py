@@ -108,13 +108,14 @@ class Companion:
     """A neighbouring view: its picture, and at half its size how far the head is and how squarely it is seen."""
 
     def __init__(self, mesh: Mesh, skin: Float[np.ndarray, "v"], camera: Camera, picture: Picture,
-                 rasterize: Rasterize) -> None:
+                 mask: UInt8[np.ndarray, "h w"], rasterize: Rasterize) -> None:
         self.camera, window = cropped(camera, mesh.vertices_mm[skin > 0.5])
         width, height = self.camera.size_wh
         seen = rasterize(mesh, self.camera.resized((width // 2, height // 2)))
         there = seen.interpolate(np.concatenate([mesh.vertices_mm, mesh.vertex_normals()], 1).astype(np.float32),
                                  mesh.faces)
-        self.depth = np.where(seen.covered, seen.depth_mm, 0).astype(np.float32)
+        bare = cv2.resize(mask[window], (width // 2, height // 2), interpolation=cv2.INTER_NEAREST) > 0
+        self.depth = np.where(seen.covered & bare, seen.depth_mm, 0).astype(np.float32)
         to_camera = self.camera.position_mm.astype(np.float32) - there[..., :3]
         length = np.linalg.norm(to_camera, axis=2) * np.linalg.norm(there[..., 3:], axis=2)
         self.cosine = (there[..., 3:] * to_camera).sum(2) / np.maximum(length, 1e-6)
@@ -176,7 +177,7 @@ def measure_depths(mesh: Mesh, skin: Float[np.ndarray, "v"], cameras: Sequence[C
 
     with ThreadPoolExecutor(2) as pool:
         neighbours = dict(zip(needed, pool.map(
-            lambda k: Companion(mesh, skin, cameras[k], pictures(k), rasterize), needed), strict=True))
+            lambda k: Companion(mesh, skin, cameras[k], pictures(k), masks[k], rasterize), needed), strict=True))
         able = [view for view in references if len(plan[view]) >= options.agree]
         found = []
         for turn, result in enumerate(pool.map(measured, able)):

@@ -8,7 +8,7 @@ unknowns, the free landmarks being unknown too.
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from core.anatomy import Anatomy
 from core.mesh import Mesh
@@ -72,7 +72,7 @@ def radius95(cov: Float[np.ndarray, "3 3"]) -> float:
     """The radius about a point that holds the true one in 95 of 100 cases: the squared distance is taken for a scaled
     chi-square of the same mean and variance (Satterthwaite)."""
     mean, spread = np.trace(cov), np.sum(cov**2)
-    return float(np.sqrt(spread / mean * chi2.ppf(0.95, mean**2 / spread)))
+    return float(np.sqrt(spread / mean * chdtri(mean**2 / spread, 0.05)))
 
 
 def beyond_measured(mesh: Mesh, anatomy: Anatomy, sd_mm: Float[np.ndarray, "v"]) -> Float[np.ndarray, "v"]:

@@ -88,7 +88,7 @@ def reconstruct_head(capture: Capture, rasterize: Rasterize, options: HeadOption
     if lens is not None:
         views, bundle = lens.views, lens.bundle
     timer.lap("fit")
-    views, bundle, motion = with_motion(views, capture, bundle, options, part(progress, 0.1, 0.4))
+    views, bundle, motion = with_motion(views.trusted(bundle), capture, bundle, options, part(progress, 0.1, 0.4))
     check_fit(bundle, views.seen)
     timer.lap("cameras")
     scale, cues = true_scale(views, bundle, options)

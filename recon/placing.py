@@ -129,7 +129,7 @@ def placed_from(guess: Camera, mesh: Mesh, skin: Float[np.ndarray, "v"], referen
     engine = flow_engine()
     camera, picture = smaller(guess, picture, options.longest_px)
     for _ in range(options.rounds):
-        there = Companion(mesh, skin, camera, picture, rasterize)
+        there = Companion(mesh, skin, camera, picture, np.ones(picture.shape[:2], np.uint8), rasterize)
         pairs = [pairs_of(here, there, engine, options) for here in references]
         points, px = (np.concatenate([p[k] for p in pairs] or [np.zeros((0, 3 - k))]) for k in (0, 1))
         if len(points) < options.least_pairs:

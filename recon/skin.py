@@ -16,6 +16,7 @@ from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
+from recon.spectacles import disc, rims_in
 from recon.tracks import MOVING
 
 STILL = ("face", "forehead", "nose", "ear_l", "ear_r")
@@ -67,9 +68,9 @@ def usual_skin(known: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "3"],
 
 def skin_masks(mesh: Mesh, weight: Float[np.ndarray, "v"], cameras: Sequence[Camera],
                points_px: Float[np.ndarray, "n 478 2"], pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]],
-               rasterize: Rasterize) -> list[UInt8[np.ndarray, "h w"]]:
+               rasterize: Rasterize, rims: float = 0.0) -> list[UInt8[np.ndarray, "h w"]]:
     """255 where a picture shows skin of the head (`weight` (V,) says which part), else 0; lips included, the lids'
-    openings not."""
+    openings and what rims of spectacles hide not. rims: how dark they are (`spectacles.darkness`)."""
     colour = [chroma(pictures(k), points_px[k]) for k in range(len(cameras))]
     usual, spread = usual_skin(np.concatenate([c[1] for c in colour]))
     out = []
@@ -85,6 +86,8 @@ def skin_masks(mesh: Mesh, weight: Float[np.ndarray, "v"], cameras: Sequence[Cam
         mask = (head & (like | (inner > 0))) | (around & very_like)
         mask = cv2.erode(mask.astype(np.uint8), disc(RIM * height), borderValue=0)
         mask = cv2.resize(mask, camera.size_wh, interpolation=cv2.INTER_NEAREST)
+        if rims:
+            mask = mask & (1 - rims_in(pictures(k), points, rims))
         out.append(255 * without(mask, points, MOVING[:2]))
     return out
 
@@ -104,11 +107,6 @@ def filled(shape: tuple[int, ...], points_px: Float[np.ndarray, "478 2"], loop: 
     out = np.zeros(shape, np.uint8)
     cv2.fillPoly(out, [np.rint(points_px[list(loop)]).astype(np.int32)], 1)
     return out
-
-
-def disc(radius_px: float) -> UInt8[np.ndarray, "k k"]:
-    """A round structuring element."""
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(radius_px)) + 1,) * 2)
 
 
 def chroma(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"]) -> tuple[

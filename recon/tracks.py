@@ -37,6 +37,8 @@ class TrackOptions:
 
 
 DEFAULTS = TrackOptions()
+EDGE_PX = 8
+"""Beside the places looked at, so that corners are judged as in the whole picture."""
 
 
 @record
@@ -86,6 +88,20 @@ def landmark_motion(points: Float[np.ndarray, "n 2"], before: Float[np.ndarray, 
     return points + (after - before)[near].mean(1)
 
 
+def corners(grey: UInt8[np.ndarray, "h w"], room: UInt8[np.ndarray, "h w"], most: int, spacing_px: float,
+            ) -> Float[np.ndarray, "n 2"]:
+    """Corners within `room` (not 0), so far apart; looked for around it alone."""
+    if most < 1 or not room.any():
+        return np.zeros((0, 2))
+    x, y, width, height = cv2.boundingRect(room)
+    part = np.s_[max(y - EDGE_PX, 0):y + height + EDGE_PX, max(x - EDGE_PX, 0):x + width + EDGE_PX]
+    found = cv2.goodFeaturesToTrack(grey[part], most, 0.003, spacing_px, mask=room[part])
+    if found is None:
+        return np.zeros((0, 2))
+    found += np.array([part[1].start, part[0].start], np.float32)
+    return cv2.cornerSubPix(grey, found, (3, 3), (-1, -1), (cv2.TERM_CRITERIA_COUNT, 10, 0.01)).reshape(-1, 2)
+
+
 def follow(pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], landmarks_px: Float[np.ndarray, "n 478 2"],
            yaw_rad: Float[np.ndarray, "n"], groups: Sequence[int], options: TrackOptions = DEFAULTS) -> Tracks:
     """Follow the skin through the views in the order of their yaw. `groups`: views of one lens share a number."""
@@ -111,9 +127,8 @@ def follow(pictures: Callable[[int], UInt8[np.ndarray, "h w 3"]], landmarks_px: 
         room = mask.copy()
         for x, y in alive:
             cv2.circle(room, (round(x), round(y)), int(spacing), 0, -1)
-        fresh = cv2.goodFeaturesToTrack(grey, max(1, options.corners - len(alive)), 0.003, spacing, mask=room)
-        if fresh is not None and len(alive) < options.corners:
-            fresh = cv2.cornerSubPix(grey, fresh, (3, 3), (-1, -1), (cv2.TERM_CRITERIA_COUNT, 10, 0.01)).reshape(-1, 2)
+        fresh = corners(grey, room, options.corners - len(alive), spacing)
+        if len(fresh):
             alive = np.concatenate([alive, fresh])
             alive_names = np.concatenate([alive_names, born + np.arange(len(fresh))])
             born += len(fresh)

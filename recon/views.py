@@ -1,6 +1,7 @@
 """Views: pictures with their landmarks, and what a fit to them gives to every later step: size, millimetres, spread."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ from recon.pupils import pupil_distance
 from recon.scale import MODEL_SD, Cue, fuse, ipd_cue, iris_cue
 from recon.sfm import Motion
 from recon.skin import skin_masks
+from recon.spectacles import darkness, trusted
 from recon.texture import TextureOptions
 
 MODEL_RESIDUAL_MM = 1.2
@@ -99,7 +101,20 @@ class Views:
     def masks(self, bundle: Bundle, weight: Float[np.ndarray, "v"]) -> list[UInt8[np.ndarray, "h w"]]:
         """Where every view shows a part of the skin (`weight`)."""
         return skin_masks(self.neutral(bundle), weight, self.cameras(bundle), self.seen.points_px, self.picture,
-                          self.rasterize)
+                          self.rasterize, self.rims)
+
+    @functools.cached_property
+    def rims(self) -> float:
+        """How dark the rims of spectacles are that the person wears; 0 for none."""
+        return darkness(self.seen.points_px, self.picture)
+
+    def trusted(self, bundle: Bundle) -> "Views":
+        """The same without landmarks that rims of spectacles mislead."""
+        if not self.rims:
+            return self
+        yaw = np.array([c.head_angles_rad[0] for c in self.cameras(bundle)])
+        seen = dataclasses.replace(self.seen, visible=trusted(self.seen.visible, yaw, bundle.landmarks))
+        return Views(self.model, seen, self.taken, self.rasterize, self.lenses)
 
 
 def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scale, dict]:

@@ -16,10 +16,10 @@ from core.prediction import Coupled, Landed, Prediction
 from core.procedure import Procedure, Step
 from core.reconstruction import Reconstruction
 from core.solved import Solved
-from previsage.doctor import Check
 from viewer.terminal import say, table
 
 if TYPE_CHECKING:
+    from previsage.doctor import Check
     from previsage.photoreal_stage import Photoreal
 
 SIMULATION = "A simulation of a plan, not a promise of the result."
@@ -227,7 +227,7 @@ def added_model(record: dict[str, Any]) -> None:
         f"Next      previsage reconstruct VIDEO -o CASE --model {record['name']}")
 
 
-def doctor(checks: Sequence[Check]) -> None:
+def doctor(checks: "Sequence[Check]") -> None:
     """Every check with what to do."""
     table("", ["", "what", "found", "to do"],
           [[{"ok": "ok", "missing": "MISSING", "optional": "-"}[c.state], c.name, c.found, c.hint] for c in checks])
