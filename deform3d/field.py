@@ -160,7 +160,9 @@ def solve(problem: Problem) -> Field:
     cardinal[np.ix_(found.rows, np.flatnonzero(moved))] = smooth
     cardinal = with_lining(mesh, problem.anatomy, procedure, cardinal, context.position[moved],
                            problem.options.support(procedure), found.immobile)
-    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, ~cardinal.any(1), sum(asked, []), points))
+    cardinal = unfolded(mesh, cardinal, ~cardinal.any(1), sum(asked, []), points)
+    cardinal.flags.writeable = False  # it is ours: no copy is needed
+    return Field(pins=pins, points=points, cardinal=cardinal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +206,7 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
                             bary=np.concatenate([points.bary[held], ring.bary]))
     rows = np.flatnonzero(((far <= 0) & ~still)[ground.own])
     of = ground.own[rows]
-    away = surface.from_points(centres, np.where(still & np.isinf(edge), -1, support),
+    away = surface.from_points(centres, np.where(far > 0, -1, np.where(still & np.isinf(edge), -1, support)),
                                np.concatenate([of, surface.faces[centres.face].ravel()]))
     kernel = KERNELS[procedure.kernel]
     corners = np.arange(len(of), away.shape[1]).reshape(-1, 3)
