@@ -206,7 +206,7 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
                             bary=np.concatenate([points.bary[held], ring.bary]))
     rows = np.flatnonzero(((far <= 0) & ~still)[ground.own])
     of = ground.own[rows]
-    away = surface.from_points(centres, np.where(far > 0, -1, np.where(still & np.isinf(edge), -1, support)),
+    away = surface.from_points(centres, np.where(still & np.isinf(edge), -1, support),
                                np.concatenate([of, surface.faces[centres.face].ravel()]))
     kernel = KERNELS[procedure.kernel]
     corners = np.arange(len(of), away.shape[1]).reshape(-1, 3)
