@@ -56,7 +56,7 @@ class Places:
         """Nothing is looked for yet."""
         self.mesh, self.anatomy, self.procedure = mesh, anatomy, procedure
         self.found: dict[str, SurfacePoints] = {}
-        self.means: dict[tuple[tuple[str, float], ...], Float[np.ndarray, "3"]] = {}
+        self.means: dict[tuple[tuple[str, float], ...], np.ndarray] = {}
 
     def point(self, pin: str) -> SurfacePoints:
         """One handle, as a batch of one. PrevisageError when this head lacks the landmark or the region."""
