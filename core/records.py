@@ -13,10 +13,8 @@ def record(cls: type) -> type:
 
 
 def freeze(owner: object, **arrays: tuple[Any, Any]) -> None:
-    """Store read-only copies of arrays on a frozen record: `freeze(self, points=(points, float))`. An array that owns
-    its numbers and is read-only already is kept as it is: copying a field of a head takes as long as a tenth of it."""
+    """Store read-only copies of arrays on a frozen record: `freeze(self, points=(points, float))`."""
     for name, (values, dtype) in arrays.items():
-        whole = isinstance(values, np.ndarray) and values.base is None and not values.flags.writeable
-        kept = values if whole and values.dtype == np.dtype(dtype) else np.array(values, dtype=dtype)
-        kept.flags.writeable = False
-        object.__setattr__(owner, name, kept)
+        copy = np.array(values, dtype=dtype)
+        copy.flags.writeable = False
+        object.__setattr__(owner, name, copy)

@@ -160,9 +160,7 @@ def solve(problem: Problem) -> Field:
     cardinal[np.ix_(found.rows, np.flatnonzero(moved))] = smooth
     cardinal = with_lining(mesh, problem.anatomy, procedure, cardinal, context.position[moved],
                            problem.options.support(procedure), found.immobile)
-    cardinal = unfolded(mesh, cardinal, ~cardinal.any(1), sum(asked, []), points)
-    cardinal.flags.writeable = False  # it is ours: no copy is needed
-    return Field(pins=pins, points=points, cardinal=cardinal)
+    return Field(pins=pins, points=points, cardinal=unfolded(mesh, cardinal, ~cardinal.any(1), sum(asked, []), points))
 
 
 @dataclass(frozen=True, kw_only=True)
