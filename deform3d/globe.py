@@ -10,7 +10,7 @@ m = h - min(h, LID_MM) the room that there is, it goes down by d / (1 + (d / m)^
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from core.anatomy import Anatomy
 from core.mesh import Mesh
@@ -24,15 +24,21 @@ LID_MM = 0.8
 """Thickness of a lid: no step along the normal brings the skin nearer to the globe, unless it was nearer before."""
 SIDEWAYS = (0.15, 0.5)
 """Below the first number of z / rho a point lies beside the globe and is left; above the second it rests on it."""
+NODES = np.array([[0.108103018168070, 0.445948490915965, 0.445948490915965],
+                  [0.816847572980459, 0.091576213509771, 0.091576213509771]])
+SHARES = np.array([0.223381589678011, 0.109951743655322])
+"""Dunavant's rule of degree 4 (1985): places on a triangle, as they stand and turned twice, and each one's share. The
+sums of `sphere` are then integrals over the surface, the same however it is cut into triangles."""
 
 
 class Globes:
-    """The two globes of a head, as spheres through the front of the eyes."""
+    """The two globes of a head, as spheres through the front of the eyes: each square millimetre counts as it is seen
+    from the front, and the back not at all."""
 
     def __init__(self, mesh: Mesh, anatomy: Anatomy) -> None:
         """A head without eye regions has none, and its lids are not held."""
         names = [f"eye_{side[0]}" for side in SIDES if f"eye_{side[0]}" in anatomy.region_names]
-        self.spheres = [sphere(mesh.vertices_mm[anatomy.region(name) > 0.5]) for name in names]
+        self.spheres = [sphere(*front(mesh, anatomy.region(name) > 0.5)) for name in names]
 
     def held(self, position: Float[np.ndarray, "n 3"], move: Float[np.ndarray, "n 3"], along_normal: bool = False) -> (
             Float[np.ndarray, "n 3"]):
@@ -71,8 +77,20 @@ class Globes:
         return out
 
 
-def sphere(points: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "3"], float]:
+def front(mesh: Mesh, part: Bool[np.ndarray, "v"]) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n"]]:
+    """Places on the triangles of a part that look forward, and how much of the part as seen from the front each one
+    stands for (mm2)."""
+    corners = mesh.vertices_mm[mesh.faces[part[mesh.faces].all(1)]]
+    one, two = np.moveaxis(corners[:, 1:] - corners[:, :1], 1, 0)
+    seen = np.maximum(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0], 0) / 2
+    nodes = np.concatenate([np.roll(NODES, turn, axis=1) for turn in range(3)])
+    return (nodes @ corners).reshape(-1, 3), np.outer(seen, np.tile(SHARES, 3)).ravel()
+
+
+def sphere(points: Float[np.ndarray, "n 3"], weights: Float[np.ndarray, "n"] | None = None) -> tuple[
+        Float[np.ndarray, "3"], float]:
     """Centre and radius (mm) of the sphere nearest to some points: |p|^2 = 2 c . p + r^2 - c^2, solved for c."""
+    root = np.ones(len(points)) if weights is None else np.sqrt(weights)
     system = np.column_stack([2 * points, np.ones(len(points))])
-    *centre, rest = np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0]
+    *centre, rest = np.linalg.lstsq(root[:, None] * system, root * (points**2).sum(1), rcond=None)[0]
     return np.array(centre), float(np.sqrt(rest + np.dot(centre, centre)))

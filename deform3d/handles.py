@@ -56,6 +56,7 @@ class Places:
         """Nothing is looked for yet."""
         self.mesh, self.anatomy, self.procedure = mesh, anatomy, procedure
         self.found: dict[str, SurfacePoints] = {}
+        self.means: dict[tuple[tuple[str, float], ...], np.ndarray] = {}
 
     def point(self, pin: str) -> SurfacePoints:
         """One handle, as a batch of one. PrevisageError when this head lacks the landmark or the region."""
@@ -70,8 +71,13 @@ class Places:
         return self.found[pin]
 
     def mean_mm(self, of: Weights) -> Float[np.ndarray, "3"]:
-        """The weighted mean position (mm) of some landmarks or points of the procedure."""
-        return np.array(list(of.values())) @ np.array([self.mesh.points(self.point(pin))[0] for pin in of])
+        """The weighted mean position (mm) of some landmarks or points of the procedure. Every handle of a jaw that
+        turns asks for the same few."""
+        key = tuple(of.items())
+        if key not in self.means:
+            self.means[key] = np.array(list(of.values())) @ np.array(
+                [self.mesh.points(self.point(pin))[0] for pin in of])
+        return self.means[key]
 
     def landmark(self, pin: str) -> SurfacePoints:
         """A landmark pin; PrevisageError when this head has none of that name."""

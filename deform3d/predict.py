@@ -39,7 +39,7 @@ from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 13"
+METHOD = "joint geodesic kernels, 14"
 """Name and number of the deformation method; the number rises when results change."""
 FIELD_ROUNDS, CORNER_ROUNDS, LID_MM = 3, 30, 0.005
 """So often a lid's handles, and then the corners of their triangles, are brought nearer to plan; when it is enough."""
@@ -71,7 +71,7 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
         limits += told
         done += [item.held_back(share) for item in made]
     done += list(by_hand(mesh, anatomy, plan, done))
-    if len(done) > 1:
+    if done:
         done = smoothed(mesh, done)
     progress(1.0, "predicted")
     return put_together(mesh, anatomy, plan, catalogue, amounts, done, effects, limits, swelling)

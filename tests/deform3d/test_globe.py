@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from core import SurfacePoints
+from core.subdivide import finer
 from deform3d import catalogue, predict, read_plan
 from deform3d.globe import Globes, sphere
 from tests.deform3d.test_head_model import head_of
@@ -16,6 +17,28 @@ def test_a_sphere_through_points():
     centre, radius = sphere(points)
     np.testing.assert_allclose(centre, [1, -2, 5], atol=1e-9)
     assert radius == pytest.approx(12)
+
+
+def test_the_globe_is_the_same_on_finer_triangles(model, mesh):
+    fine, anatomy, _ = finer(mesh, model.anatomy, np.ones(len(mesh.vertices_mm), bool))
+    for (centre, radius), (again, same) in zip(Globes(mesh, model.anatomy).spheres, Globes(fine, anatomy).spheres,
+                                               strict=True):
+        np.testing.assert_allclose(again, centre, atol=1e-6)
+        assert same == pytest.approx(radius, abs=1e-6)
+
+
+def test_the_back_of_a_lid_goes_with_its_margin_and_stays_on_the_globe(model):
+    """A back that stayed would be squeezed to a fold between the margin and itself."""
+    head = head_of(model, 0)
+    moved = predict(head, model.anatomy, read_plan({"procedures": [
+        {"procedure": "blepharoplasty_upper", "values": {"ptosis_repair_mm": 3.0}}]}), catalogue()).total_mm()
+    margin, lining = head.points(model.anatomy.pin("ps_l"))[0], model.anatomy.region("mouth_interior") == 1
+    away = np.linalg.norm(head.vertices_mm - margin, axis=1)
+    back = np.flatnonzero(lining & (away < 8) & (head.vertices_mm[:, 1] > margin[1]))
+    assert len(back) and moved[back, 1].max() > 0.5
+    centre = Globes(head, model.anatomy).spheres[0][0]
+    before, after = (np.linalg.norm(p[back] - centre, axis=1) for p in (head.vertices_mm, head.vertices_mm + moved))
+    np.testing.assert_allclose(after, before, atol=0.3)
 
 
 def test_a_lid_that_goes_up_keeps_its_distance(model, mesh):

@@ -57,3 +57,18 @@ def test_an_open_smile_stays_open(model, seed):
                       "lip_augmentation"):
         seen = lining_seen_mm2(after(mesh, anatomy, procedure), anatomy, *lips)
         assert seen == pytest.approx(before, abs=0.5 * np.linalg.norm(left - right)), procedure  # half a mm
+
+
+def test_lips_that_slide_past_each_other_part_little_seen_from_below(model):
+    """One jaw forward and the other back, 15 degrees from below: the upper lip stays by the lower one furthest in."""
+    turn = np.array([[1, 0, 0], [0, np.cos(0.26), np.sin(0.26)], [0, -np.sin(0.26), np.cos(0.26)]])
+    opened = 0.0
+    for seed in (1, 2, 3):
+        head = head_of(model, seed)
+        seen, at_rest = [], head.moved(head.vertices_mm @ turn.T - head.vertices_mm)
+        for mesh in (head, after(head, model.anatomy, "orthognathic_bimaxillary")):
+            tilted = mesh.moved(mesh.vertices_mm @ turn.T - mesh.vertices_mm)
+            middle = np.mean(heights_mm(at_rest, model.anatomy, "li", "ls"))
+            seen.append(lining_seen_mm2(tilted, model.anatomy, middle - 8, middle + 8))
+        opened += seen[1] - seen[0]
+    assert opened < 42  # 50 mm2 without
