@@ -37,8 +37,8 @@ from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from render.flow import windowed
 from synth.photo_file import PhotoFile
-from synth.rims import rims
 from synth.spectacles import frames
+from synth.thin_spectacles import rims
 
 AROUND, HAIR = 1.15, 0.35
 """The window reaches so many face heights to every side of the face's middle, which lies below the head's by so many:

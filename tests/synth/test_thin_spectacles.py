@@ -6,7 +6,7 @@ import pytest
 
 from previsage.photo import asked_plan, begin, carried_out
 from synth.photo_file import PhotoFile
-from synth.rims import best_path, rims
+from synth.thin_spectacles import best_path, rims
 from tests.previsage.photos import face
 
 
