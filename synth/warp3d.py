@@ -30,7 +30,7 @@ from synth.follow import STEEPEST, following
 from synth.outlines import FAR_MM, OUTLINE, OutlineOptions, landing, shown_beside
 from synth.register import Registered, skin_off
 from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
-from synth.rims import rims_off
+from synth.nose_rims import rims_off
 from synth.silhouette import outline_off
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]

@@ -6,7 +6,7 @@ import pytest
 
 from core.correspondence import Correspondence
 from synth.outlines import last_before_jumps
-from synth.rims import RIMS, backwards, moving, rims_off
+from synth.nose_rims import RIMS, backwards, moving, rims_off
 from tests.synth.bent import bent
 
 SHIFTS = [(0.0, 0.0), (1.5, 0.0), (-1.5, 0.0), (0.0, 1.5)]
