@@ -22,6 +22,8 @@ SHADED = 20.0
 """Difference of person and backdrop (grey levels) below which colour says nothing about the matte."""
 SURE = 0.15
 """A matte this near to zero or one by colour alone is zero or one: skin has spots and shades."""
+DARKEST = 0.4
+"""Skin in the shade of a chin is so much darker than beside it, at most."""
 NOISE = 12.0
 """Difference from the backdrop (grey levels) that noise and compression make."""
 
@@ -134,7 +136,7 @@ def matte(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"],
     square = sum_of(apart**2)
     along = sum_of((frame - behind) * apart) / np.maximum(square, 1)
     by_colour = smoothstep(along * (1 + 2 * SURE) - SURE)
-    neither = unlike(frame, behind, person)
+    neither = np.maximum(unlike(frame, behind, person), shaded(frame, behind, person))
     trust = smoothstep((np.sqrt(square) - SHADED) / (1.5 * SHADED))
     on_rim = trust * by_colour + (1 - trust) * smoothstep((s + 1) / 2)
     on_rim = np.maximum(on_rim, smoothstep((neither - NOISE) / (2.5 * NOISE)) * smoothstep((s + 1) / 2))
@@ -157,6 +159,14 @@ def unlike(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"]
     along = sum_of((frame - behind) * apart) / np.maximum(sum_of(apart**2), 1)
     other: np.ndarray = length(frame - behind - np.clip(along, 0, 1)[..., None] * apart) - uneven(behind)
     return other
+
+
+def shaded(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w 3"]
+           ) -> Float[np.ndarray, "h w"]:
+    """By how much (grey levels) a pixel is nearer to the person's colour in shade than to the backdrop."""
+    k = np.clip(sum_of(frame * person) / np.maximum(sum_of(person**2), 1), DARKEST, 1)
+    nearer: np.ndarray = length(frame - behind) - length(frame - k[..., None] * person) - uneven(behind)
+    return nearer
 
 
 def uneven(behind: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

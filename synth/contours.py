@@ -33,10 +33,10 @@ class ContourOptions:
     motion ends over so many times the width that it uncovers, so that nothing folds (above 1.5). even_mm: over which a
     contour's motion is evened along it, a pixel at least."""
 
-    jump_mm: float = 2.0
+    jump_mm: float = 1.5
     jump_px: float = 0.25
-    rim_mm: float = 0.6
-    fade_mm: float = 1.0
+    rim_mm: float = 0.35
+    fade_mm: float = 0.8
     bare: float = 2.5
     stretch: float = 1.7
     even_mm: float = 0.4
@@ -49,7 +49,8 @@ CONTOUR = ContourOptions()
 class Beyond:
     """For every pixel: flow_px of the contour before it; share, 0..1, how far it belongs to the thing before it when
     what lies behind is a layer of its own; stretched, 0..1, how far it takes part in the motion when it is not;
-    behind: it lies behind a moving contour at all; apart: so far that it is another thing's; distance_px to it."""
+    behind: it lies behind a moving contour at all; apart: so far that it is another thing's; distance_px to it, and how
+    deep it is, front_mm."""
 
     flow_px: Float[np.ndarray, "h w 2"]
     share: Float[np.ndarray, "h w"]
@@ -57,11 +58,13 @@ class Beyond:
     behind: Bool[np.ndarray, "h w"]
     apart: Bool[np.ndarray, "h w"]
     distance_px: Float[np.ndarray, "h w"]
+    front_mm: Float[np.ndarray, "h w"]
 
     def __post_init__(self) -> None:
         freeze(self, flow_px=(self.flow_px, np.float32), share=(self.share, np.float32),
                stretched=(self.stretched, np.float32), behind=(self.behind, bool),
-               apart=(self.apart, bool), distance_px=(self.distance_px, np.float32))
+               apart=(self.apart, bool), distance_px=(self.distance_px, np.float32),
+               front_mm=(self.front_mm, np.float32))
 
 
 def contours(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"],
@@ -109,7 +112,8 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     if landing is not None:
         ends = ends + landing(y, x)
     own = along(ends, edge, y, x, options.even_mm * px_per_mm)[number]
-    deeper = depth - depth[y, x][number]
+    front = depth[y, x][number]
+    deeper = depth - front
     outline = (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[y, x][number]
     behind = (deeper > BEHIND_MM) & (bare | ~outline | (deeper > APART_MM))  # nearer skin only runs away from the eye
     carried = evened(own, behind | edge, away, px_per_mm)
@@ -119,7 +123,7 @@ def beyond(depth_mm: Float[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2
     around = np.where(bare & outline, options.bare * rim, rim)  # not beyond a cheek that a nose stands before
     return Beyond(flow_px=carried, share=ending(away, rim, max(options.fade_mm * px_per_mm, 1.0)) * behind,
                   stretched=ending(away, around, np.maximum(wide, 1.0)) * behind, behind=behind,
-                  apart=deeper > APART_MM, distance_px=away)
+                  apart=deeper > APART_MM, distance_px=away, front_mm=front)
 
 
 def along(ends: Float[np.ndarray, "n 2"], edge: Bool[np.ndarray, "h w"], y: Int[np.ndarray, "n"],

@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from core.channels import length
 from synth.compiled import compiled
 
-STEEPEST = 0.65
-"""Neighbouring pixels part by this share of their distance: a picture is stretched less than threefold."""
+STEEPEST = 0.75
+"""Neighbouring pixels part by this share of their distance: a picture is stretched no more than fourfold."""
 COARSE_PX, ROUNDS = 8.0, 6
 """Where the strongest motion is larger, the halved picture's pixels follow first; then so many rounds remain."""
 AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)

@@ -81,11 +81,12 @@ def landing(flow: Correspondence, y: Int[np.ndarray, "n"], x: Int[np.ndarray, "n
 
 
 def shown_beside(person: Float[np.ndarray, "h w"], head: Bool[np.ndarray, "h w"], rim_px: float, px_per_mm: float,
-                 options: OutlineOptions = OUTLINE) -> Float[np.ndarray, "h w"]:
+                 inside: bool = False, options: OutlineOptions = OUTLINE) -> Float[np.ndarray, "h w"]:
     """How far beyond the fitted head's outline the head goes on, px, where the outline lies before more of the person
     and the picture does not show it: there its neighbours tell. Elsewhere, and where none tells, `2 rim_px`.
 
-    person: the matte of who is seen.
+    person: the matte of who is seen. inside: the head's own pixels are told, too, what the outline near them is: one
+    that lies before another part of it goes on as far.
     """
     limit = 2 * rim_px
     edge = head & (cv2.dilate((~head).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
@@ -105,6 +106,7 @@ def shown_beside(person: Float[np.ndarray, "h w"], head: Bool[np.ndarray, "h w"]
     spread = blurred(spread, max(options.carry_mm * px_per_mm, 1.0))
     asked = y[~known], x[~known]
     near = cv2.dilate(marked(head.shape, *asked), np.ones((2 * round(limit) + 1,) * 2, np.uint8)) > 0
+    near |= head & inside
     some = near & (spread[..., 1] > 1e-7)  # beyond, nobody tells
     told[some] = spread[some, 0] / spread[some, 1]
     return told

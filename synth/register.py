@@ -120,10 +120,11 @@ class Registered:
         return cv2.remap(known, *self.from_before, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def registered(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, drawn: Float[np.ndarray, "h w 3"],
-               options: RegisterOptions = REGISTER) -> Registered | None:
-    """The correspondence over what the picture shows; None where it is there already. frame, drawn: its window."""
+def skin_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, drawn: Float[np.ndarray, "h w 3"],
+             options: RegisterOptions = REGISTER) -> Float[np.ndarray, "h w 2"] | None:
+    """r of every pixel of the window, px; None where the head lies on the picture's skin already. frame, drawn: its
+    window."""
     if min(flow.mask.shape) < LEAST_PX:
         return None
     r = misplaced(frame, drawn, flow.px_per_mm, options)
-    return Registered(flow, r) if float(length(r).max()) > SLIGHTEST_PX else None
+    return r if float(length(r).max()) > SLIGHTEST_PX else None

@@ -11,7 +11,7 @@ from core.channels import largest, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.blur import blurred
-from synth.contours import Beyond
+from synth.contours import APART_MM, Beyond
 from synth.outlines import FAR_MM
 
 FAINT = 8.0
@@ -26,10 +26,10 @@ class RevealOptions:
     local_mm: what is local; near_mm: how far a disagreement spoils its neighbours. sure: the fitted head is right about
     skin where the stretched picture has only the wall to show."""
 
-    tolerance_mm: float = 2.0
+    tolerance_mm: float = 3.0
     rim_mm: float = 0.5
     match_mm: float = 2.5
-    agree: float = 35.0
+    agree: float = 30.0
     local_mm: float = 0.7
     near_mm: float = 2.0
     sure: bool = True
@@ -39,11 +39,15 @@ REVEAL = RevealOptions()
 
 
 def occluded(flow: Correspondence, options: RevealOptions = REVEAL) -> Bool[np.ndarray, "h w"]:
-    """Pixels whose skin lay behind other skin before."""
+    """Pixels whose skin lay behind other skin before: beside an outline, too, where the background is a pixel away; but
+    not the outline's own skin, which runs away from the eye."""
     at, near = before_of(flow)
     all_round = cv2.dilate(near, np.ones((3, 3), np.uint8))  # at a grazing outline depth runs away within a pixel
     shown = cv2.remap(all_round, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-    return flow.moved & (flow.from_depth_mm - options.tolerance_mm > shown)
+    skin = cv2.dilate(np.where(near < FAR_MM, near, np.float32(-1)), np.ones((3, 3), np.uint8))
+    front = cv2.remap(skin, *at, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    covered = (front > 0) & (flow.from_depth_mm - APART_MM > front)
+    return flow.moved & ((flow.from_depth_mm - options.tolerance_mm > shown) | covered)
 
 
 def hidden(flow: Correspondence, contour: Beyond, options: RevealOptions = REVEAL) -> Bool[np.ndarray, "h w"]:

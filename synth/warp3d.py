@@ -23,13 +23,14 @@ from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, signed_distance, smoothstep
 from synth.blur import blurred
-from synth.contours import CONTOUR, Beyond, ContourOptions, beyond
+from synth.contours import APART_MM, CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
 from synth.far_outline import held
 from synth.follow import STEEPEST, following
 from synth.lead import led
-from synth.outlines import OUTLINE, OutlineOptions, landing, shown_beside
-from synth.register import Registered, registered
+from synth.nose_rims import rims_off
+from synth.outlines import FAR_MM, OUTLINE, OutlineOptions, landing, shown_beside
+from synth.register import Registered, skin_off
 from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
 from synth.silhouette import outline_off
 
@@ -68,10 +69,10 @@ class WarpOptions:
 
     def loosened(self, misfit_mm: float) -> "WarpOptions":
         """The same for a head that fits worse, or better, than usual."""
-        wide = float(np.clip(1 + 2 * (misfit_mm - USUAL_MM), 0.8, 2.2))
-        bare = float(np.clip(1 + 1.9 * (wide - 0.9), 1, 2.5))
-        contour = dataclasses.replace(self.contour, rim_mm=wide * self.contour.rim_mm,
-                                      bare=max(bare, self.contour.bare), fade_mm=wide * self.contour.fade_mm)
+        worse = misfit_mm - USUAL_MM
+        rim, fade = (float(np.clip(1 + slope * worse, 0.8, most)) for slope, most in ((4.5, 3.8), (2.7, 2.75)))
+        own = self.contour
+        contour = dataclasses.replace(own, rim_mm=rim * own.rim_mm, fade_mm=fade * own.fade_mm)
         rim_mm = self.backdrop.rim_mm * float(np.clip(misfit_mm / USUAL_MM, 0.5, 1))
         behind = dataclasses.replace(self.backdrop, rim_mm=rim_mm)
         reveal = self.reveal
@@ -118,12 +119,12 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
         plate = Plate(rgb=plate.rgb[flow.window], known=plate.known[flow.window])
     person, still, eyes = (None if mask is None else mask[flow.window] for mask in (person, still, eyes))
     alone = skins is None
-    if skins is not None:
-        flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options.backdrop)
     options = options.loosened(misfit_mm)
+    if skins is not None:
+        flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options)
     scene = Scene(part, flow, plate, person, eyes, options, alone)
     own = motion(scene, flow, still, alone)
-    if (alone or scene.evened) and scene.contour is not None and scene.behind is not None:
+    if (alone or not scene.sure) and scene.contour is not None and scene.behind is not None:
         skin = np.isfinite(flow.depth_after_mm)
         own = held(own, scene.person, scene.contour, skin, scene.s, tapered(flow), flow.px_per_mm)
         if alone:
@@ -136,19 +137,21 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
 
 
 def on_picture(part: Float[np.ndarray, "h w 3"], flow: Correspondence, light: Float[np.ndarray, "h w 3"] | None,
-               skins: Skins, plate: Plate | None, person: Bool[np.ndarray, "h w"] | None, options: BackdropOptions
+               skins: Skins, plate: Plate | None, person: Bool[np.ndarray, "h w"] | None, options: WarpOptions
                ) -> tuple[Correspondence, Float[np.ndarray, "h w 3"] | None, Skins]:
-    """All that is known of the window, moved onto what the picture shows there: its outline, then the skin inside."""
+    """All that is known of the window, moved onto what the picture shows there: its outline, the skin inside, then
+    the rims of nose and nostrils, if the head fits well enough to lie near them."""
     before, after = skins()
-    off = outline_off(part, flow, plate, person, options.person_mm)
-    outlined = None if off is None else Registered(flow, off)
-    if outlined is not None:
-        flow, before = outlined.flow, outlined.before(before)
-    for moved in (outlined, registered(part, flow, before)):
-        if moved is not None:
-            flow, after = moved.flow, moved.after(after)
+    steps: tuple[Callable[[], Float[np.ndarray, "h w 2"] | None], ...] = (
+        lambda: outline_off(part, flow, plate, person, options.backdrop.person_mm),
+        lambda: skin_off(part, flow, before),
+        lambda: None if options.evened else rims_off(part, flow))
+    for step in steps:
+        off = step()
+        if off is not None:
+            moved = Registered(flow, off)
+            flow, before, after = moved.flow, moved.before(before), moved.after(after)
             light = None if light is None else moved.after(light)
-    before = before if moved is None else moved.before(before)
     return flow, light, lambda: (before, after)
 
 
@@ -172,7 +175,7 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     own = own + contour.stretched[..., None] * (whole - own)
     left = left_behind(scene, flow, own, whole)
     own[left] = whole[left]
-    own = despeckled(own, np.isfinite(flow.depth_after_mm), scene.evened)
+    own = despeckled(own, np.isfinite(flow.depth_after_mm), not scene.sure)
     free = near(contour, flow, own)
     if alone and scene.behind is not None:
         free |= (scene.person > 0.5) & np.isinf(flow.depth_before_mm) & (flow.mask > 0)
@@ -266,6 +269,8 @@ def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"]
     another = contour.apart & np.isfinite(flow.depth_after_mm)
     shown = upheld(another, unseen)
     trust *= ~(another & ~shown & (person < 0.5))
+    if scene.sure:
+        trust *= ~(another & (scene.person_at(flow.flow_px) < 0.5))
     touched = (trust > 0) & ((soft > 0) | (contour.share > 0) | (contour.stretched > 0))  # elsewhere all are alike
     fade, soft = taper[touched], soft[touched][:, None]
     layered, _ = scene.fetched(flow.flow_px[touched] * fade, touched)
@@ -292,7 +297,7 @@ class Scene:
     def __init__(self, part: UInt8[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
                  person: Bool[np.ndarray, "h w"] | None, eyes: Bool[np.ndarray, "h w"] | None, options: WarpOptions,
                  alone: bool = False) -> None:
-        self.frame, self.evened = part.astype(np.float32), options.evened
+        self.frame, self.sure = part.astype(np.float32), not options.evened
         before, bare = np.isfinite(flow.depth_before_mm), ~np.isfinite(flow.depth_after_mm)
         rim = options.backdrop.rim_mm * flow.px_per_mm
         lands = functools.partial(landing, flow, options=options.outline)
@@ -318,15 +323,22 @@ class Scene:
         if eyes is not None:
             found = with_eye(self.behind, self.frame, self.person, self.s, rim, eyes, REACH_MM * flow.px_per_mm)
             self.behind, self.person = (self.behind, self.person) if found is None else found
-        beside = shown_beside(self.person, before, rim, flow.px_per_mm, options.outline)
-        self.contour = self.narrowed(self.contour, flow, beside, options.outline.soft_px)
+        beside = shown_beside(self.person, before, rim, flow.px_per_mm, self.sure, options.outline)
+        self.contour = self.narrowed(self.contour, flow, beside, rim, options.outline.soft_px)
 
-    def narrowed(self, contour: Beyond, flow: Correspondence, beside_px: Float[np.ndarray, "h w"], soft_px: float
-                 ) -> Beyond:
-        """An outline that advances before the background takes along no more than the picture shows of the head."""
-        there = cv2.remap(beside_px, self.x + contour.flow_px[..., 0], self.y + contour.flow_px[..., 1],
-                          cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    def narrowed(self, contour: Beyond, flow: Correspondence, beside_px: Float[np.ndarray, "h w"], rim_px: float,
+                 soft_px: float) -> Beyond:
+        """An outline that advances before the background takes along no more than the picture shows of the head: of
+        what lies beyond the old outline, and, where that lay before a neck or a cheek, as much as its neighbours."""
+        at = self.x + contour.flow_px[..., 0], self.y + contour.flow_px[..., 1]
+        there = drawn_from(beside_px, at, cv2.INTER_LINEAR)
+        was_mm = cv2.remap(np.minimum(flow.depth_before_mm, np.float32(FAR_MM)), *at, cv2.INTER_NEAREST,
+                           borderMode=cv2.BORDER_REPLICATE)
+        told = was_mm > (contour.front_mm + APART_MM if self.sure else np.float32(FAR_MM) - 1)
+        there = np.where(told, there, 2 * rim_px)
         advances = np.isinf(flow.depth_after_mm) & np.isinf(flow.depth_before_mm)
+        if self.sure:
+            advances |= contour.apart & np.isfinite(flow.depth_after_mm) & (self.person_at(flow.flow_px) < 0.5)
         left = np.where(advances, np.clip(there + soft_px - contour.distance_px, 0, 1), 1)
         left = 1 - (1 - left) * (1 - self.person)
         return dataclasses.replace(contour, stretched=contour.stretched * left, share=contour.share * left)

@@ -26,7 +26,7 @@ def seen(nose_at: float, radius: float = 22.0) -> tuple[np.ndarray, np.ndarray, 
     behind = from_nose > radius
     carried = np.broadcast_to(np.float32(MOTION), (*size.shape, 2)).copy()
     contour = Beyond(flow_px=carried, share=np.zeros_like(size), stretched=size * behind, behind=behind, apart=behind,
-                     distance_px=np.abs(from_nose - radius))
+                     distance_px=np.abs(from_nose - radius), front_mm=np.full_like(size, 400))
     person = ((FROM_CHEEK < RADIUS) | (from_nose < radius)).astype(np.float32)
     return own, person, contour, FROM_CHEEK < RADIUS - 3
 

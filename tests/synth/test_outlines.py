@@ -66,6 +66,17 @@ def test_before_a_neck_the_outline_beside_it_tells_where_the_chin_ends() -> None
         assert told[10, 70] == told[40, 40] == 8.0
 
 
+def test_a_chin_before_the_fitted_neck_goes_on_as_the_outline_beside_it() -> None:
+    round_chin = np.hypot(X - 70, Y - 40)
+    neck = (np.abs(X - 70) < 12) & (Y > 40)
+    for more in (0.0, 2.0):
+        person = np.where(neck, 1, np.clip(30.5 + more - round_chin, 0, 1))
+        head = (round_chin < 30) | (neck & (Y < 90))
+        outside, inside = (shown_beside(person, head, 4.0, 2.0, inside) for inside in (False, True))
+        assert outside[72, 70] == 8.0 and more - 1 < inside[72, 70] < more + 1.6
+        assert np.array_equal(outside[~head], inside[~head])
+
+
 def test_where_nobody_tells_nothing_is_cut() -> None:
     head = np.hypot(X - 70, Y - 40) < 30
     for person, fitted in ((np.ones_like(X), head), (np.ones_like(X), np.zeros_like(head)), (1.0 * head, head)):

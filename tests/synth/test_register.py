@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synth.register import misplaced, registered
+from synth.register import misplaced, skin_off
 from synth.warp3d import warp3d
 from tests.synth.bent import bent
 
@@ -34,7 +34,7 @@ def test_a_shift_is_found_in_other_light_too(by_px: tuple[float, float]) -> None
 
 
 def test_a_head_that_lies_right_stays() -> None:
-    assert registered(drawn(), bent().seen.correspondence, drawn()) is None
+    assert skin_off(drawn(), bent().seen.correspondence, drawn()) is None
 
 
 def test_a_texture_that_shows_something_else_moves_nothing() -> None:

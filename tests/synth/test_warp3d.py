@@ -200,6 +200,19 @@ def test_skin_behind_the_nose_is_hidden_until_the_nose_is_smaller() -> None:
     assert (found & ~behind).sum() < 0.2 * behind.sum()
 
 
+def test_a_far_wing_that_comes_out_behind_the_tip_was_hidden_beside_the_wall_too() -> None:
+    """Its skin lay behind the last pixel of the nose before; the wall is a pixel away."""
+    flow = flow_of(75.0)
+    shape = flow.mask.shape
+    across = np.arange(shape[1])
+    before = np.broadcast_to(np.where(across < 30, 400, np.inf), shape)
+    after = np.broadcast_to(np.where(across < 26, 400, np.where(across < 28, 420, np.inf)), shape)
+    moves = np.broadcast_to(np.where((across < 28)[:, None], [[2.0, 0.0]], 0), (*shape, 2))
+    found = occluded(dataclasses.replace(flow, flow_px=moves, depth_before_mm=before, depth_after_mm=after,
+                                         from_depth_mm=after, moved=np.isfinite(after)))
+    assert found[:, 26:28].all() and not found[:, :26].any()
+
+
 def test_the_rim_of_a_contour_counts_as_hidden() -> None:
     flow = flow_of(75.0)
     contour = beyond(flow.depth_after_mm, flow.flow_px, flow.px_per_mm, ~occluded(flow),
@@ -292,6 +305,17 @@ def test_what_is_neither_skin_nor_backdrop_is_the_persons() -> None:
     s = signed_distance(np.tile(np.arange(80) >= 40, (60, 1)))
     found = matte(frame, behind, s, 8.0)
     assert found[20:40, 41:46].min() > 0.95 and found[:, :40].max() < 0.05
+
+
+def test_skin_in_the_shade_of_the_chin_is_the_persons() -> None:
+    """Dark skin on the head's side, before a dark backdrop of another colour."""
+    behind = np.full((60, 80, 3), (55, 75, 80), np.float32)
+    frame = behind.copy()
+    frame[:, 40:] = (200, 150, 125)
+    frame[:, 40:44] = (84, 63, 52)
+    s = signed_distance(np.tile(np.arange(80) >= 40, (60, 1)))
+    found = matte(frame, behind, s, 5.0)
+    assert found[:, 41:].min() > 0.95 and found[:, :40].max() < 0.05
 
 
 def test_a_plate_is_used_where_it_is_known() -> None:
