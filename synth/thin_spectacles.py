@@ -1,4 +1,4 @@
-"""Thin spectacles: the edges of rimless and thin spectacles, which are no darker than a wrinkle, but close around each eye.
+"""Thin spectacles: the edges of rimless and wire ones, which are no darker than a wrinkle, but close around each eye.
 
 About an eye the picture is unrolled by angle and distance. Thin lines there, darker or lighter than what lies on both
 their sides, are followed by the closed path that crosses most of them (dynamic programming). A bare face has no such
