@@ -3,6 +3,8 @@
 A nose that turns up uncovers lip that no picture shows, and the fitted nose may end a few millimetres beside the
 pictured one. A motion that stops at the fitted contour tears the picture there. So skin near a contour follows its
 stronger neighbours as far as it must: no two pixels part by more than `STEEPEST` of their distance, and nothing folds.
+In one photo nothing else can show what was hidden, and fourfold stretched grain is seen as streaks: there the skin
+behind a contour follows more gently (`gentler`), where no outline is near that must stay.
 Letters: u motion of a pixel, to where it lay before, px.
 """
 
@@ -11,36 +13,64 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from core.channels import length
+from synth.blur import blurred
 from synth.compiled import compiled
+from synth.contours import Beyond
 
 STEEPEST = 0.75
 """Neighbouring pixels part by this share of their distance: a picture is stretched no more than fourfold."""
+GENTLE = 0.5
+"""Where there is room, by this: grain that is stretched twofold is skin still, fourfold it is streaks."""
+ASIDE_MM, BEYOND_MM, EVEN_MM = 3.0, 1.5, 0.5
+"""Gently follows what lies behind a contour, and beside that less and less; so far beyond where the contour's own
+motion would end; evened over the third (standard deviation)."""
 COARSE_PX, ROUNDS = 8.0, 6
 """Where the strongest motion is larger, the halved picture's pixels follow first; then so many rounds remain."""
 AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 
 
-def following(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+def gentler(steep_px: Float[np.ndarray, "h w 2"], gentle_px: Float[np.ndarray, "h w 2"], contour: Beyond,
+            free: Bool[np.ndarray, "h w"], room_px: Float[np.ndarray, "h w"], px_per_mm: float) -> Float[
+                np.ndarray, "h w 2"]:
+    """A motion that follows steeply, made gentler behind the contours as far as there is room.
+
+    gentle_px: the motion that follows by `GENTLE`. free: skin that may follow. room_px: of each pixel, the way left to
+    where all stays.
+    """
+    rim = ASIDE_MM * px_per_mm
+    before = cv2.distanceTransform((~contour.behind).astype(np.uint8), cv2.DIST_L2, 5)
+    ahead = blurred(length(contour.flow_px), px_per_mm) + GENTLE * (BEYOND_MM * px_per_mm - contour.distance_px)
+    least, most = length(steep_px), length(gentle_px)
+    wider = most - least
+    fits = np.clip((np.minimum(GENTLE * room_px, ahead) - least) / np.maximum(wider, 1e-3), 0, 1)
+    share = np.clip(1 - before / rim, 0, 1) * fits * np.clip(wider, 0, 1)  # none where the two only go another way
+    more = blurred((share * free)[..., None] * (gentle_px - steep_px), max(EVEN_MM * px_per_mm, 1.0))
+    return steep_px + np.where(free[..., None], more, 0)
+
+
+def following(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"], steepest: float = STEEPEST) -> Float[
+        np.ndarray, "h w 2"]:
     """The motion with those pixels that are free taken along so far that none parts from a neighbour too steeply."""
     if not free.any():
         return flow_px
     rows, columns = (np.flatnonzero(free.any(axis)) for axis in (1, 0))
     part = tuple(slice(max(at[0] - 1, 0), at[-1] + 2) for at in (rows, columns))
     out = flow_px.copy()
-    out[part] = relaxed(np.ascontiguousarray(flow_px[part]), free[part])
+    out[part] = relaxed(np.ascontiguousarray(flow_px[part]), free[part], steepest)
     return out
 
 
-def relaxed(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+def relaxed(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"], steepest: float) -> Float[
+        np.ndarray, "h w 2"]:
     """Round by round each free pixel is drawn towards every stronger neighbour that it parts from too steeply."""
     u = flow_px.copy()
     strongest = float(length(u).max())
-    rounds = int(np.ceil(strongest / STEEPEST)) + 2
+    rounds = int(np.ceil(strongest / steepest)) + 2
     if strongest > COARSE_PX and min(free.shape) > 1:
-        u = coarse(flow_px, free)
+        u = coarse(flow_px, free, steepest)
         rounds = ROUNDS if strongest < 2 * COARSE_PX else int(strongest < 4 * COARSE_PX)
     for _ in range(rounds):
-        if not sum([drawn_towards(u, free, dy, dx, np.float32(STEEPEST * np.hypot(dy, dx))) for dy, dx in AROUND]):
+        if not sum([drawn_towards(u, free, dy, dx, np.float32(steepest * np.hypot(dy, dx))) for dy, dx in AROUND]):
             break
     return u
 
@@ -68,13 +98,14 @@ def drawn_towards(u, free, dy, dx, most):  # type: ignore[no-untyped-def]  # noq
     return count
 
 
-def coarse(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+def coarse(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"], steepest: float) -> Float[
+        np.ndarray, "h w 2"]:
     """The motion with those pixels that follow in the halved picture, and move more for it, moved as they do there."""
     to = free.shape[::-1]
     size = ((to[0] + 1) // 2, (to[1] + 1) // 2)
     small, where = (cv2.resize(f, size, interpolation=cv2.INTER_NEAREST_EXACT)
                     for f in (flow_px, free.astype(np.uint8)))
-    drawn = 2 * relaxed(small / 2, where > 0)
+    drawn = 2 * relaxed(small / 2, where > 0, steepest)
     changed = cv2.resize((length(drawn - small) > 1e-3).astype(np.float32), to, interpolation=cv2.INTER_LINEAR) > 0
     drawn = cv2.resize(drawn, to, interpolation=cv2.INTER_LINEAR)
     return np.where((free & changed & (length(drawn) > length(flow_px)))[..., None], drawn, flow_px)

@@ -26,7 +26,7 @@ from synth.blur import blurred
 from synth.contours import APART_MM, CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
 from synth.far_outline import held
-from synth.follow import STEEPEST, following
+from synth.follow import GENTLE, STEEPEST, following, gentler
 from synth.lead import led
 from synth.nose_rims import rims_off
 from synth.outlines import FAR_MM, OUTLINE, OutlineOptions, landing, shown_beside
@@ -176,10 +176,18 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     left = left_behind(scene, flow, own, whole)
     own[left] = whole[left]
     own = despeckled(own, np.isfinite(flow.depth_after_mm), not scene.sure)
-    free = near(contour, flow, own)
+    still = np.zeros(flow.mask.shape, bool) if still is None else still
+    past = np.zeros_like(still)
     if alone and scene.behind is not None:
-        free |= (scene.person > 0.5) & np.isinf(flow.depth_before_mm) & (flow.mask > 0)
-    return following(own, free if still is None else free & ~still)
+        past = (scene.person > 0.5) & np.isinf(flow.depth_before_mm) & (flow.mask > 0) & ~still
+    may = inside(flow) & ~still
+    steep = following(own, (may & near(contour, flow, own, STEEPEST)) | past)
+    if not alone:
+        return steep
+    gentle = following(own, (may & near(contour, flow, own, GENTLE)) | past, GENTLE)
+    may |= past
+    room = cv2.distanceTransform((may | ((length(own) > SPECK_PX) & ~still)).astype(np.uint8), cv2.DIST_L2, 5)
+    return gentler(steep, gentle, contour, may, room, flow.px_per_mm)
 
 
 def despeckled(own: Float[np.ndarray, "h w 2"], skin: Bool[np.ndarray, "h w"], outline: bool) -> Float[
@@ -236,12 +244,16 @@ def bent(scene: "Scene", flow: Correspondence, own: Float[np.ndarray, "h w 2"],
     return color, changed & (flow.mask > 0)
 
 
-def near(contour: Beyond, flow: Correspondence, own_px: Float[np.ndarray, "h w 2"]) -> Bool[np.ndarray, "h w"]:
-    """Skin so near to a contour that it may have to follow it."""
-    reach = float(length(own_px).max()) / STEEPEST + RIM * flow.px_per_mm
+def near(contour: Beyond, flow: Correspondence, own_px: Float[np.ndarray, "h w 2"], steepest: float) -> Bool[
+        np.ndarray, "h w"]:
+    """Pixels so near to a contour that they may have to follow it."""
+    return contour.distance_px < float(length(own_px).max()) / steepest + RIM * flow.px_per_mm
+
+
+def inside(flow: Correspondence) -> Bool[np.ndarray, "h w"]:
+    """Skin of the mask away from the background: what bends beside that, the backdrop tells."""
     skin = np.isfinite(flow.depth_after_mm) & np.isfinite(flow.depth_before_mm)
-    inside = signed_distance(skin) > RIM * flow.px_per_mm  # what bends beside the background, the backdrop tells
-    return inside & (flow.mask > 0) & (contour.distance_px < reach)
+    return (signed_distance(skin) > RIM * flow.px_per_mm) & (flow.mask > 0)
 
 
 def revealed(color: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"], scene: "Scene", flow: Correspondence,
