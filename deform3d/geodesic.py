@@ -162,21 +162,24 @@ def spaced(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"],
     """Points evenly spaced along each line of value zero, about so far apart; none on a line half as short as that.
     Lines end where `far` passes zero.
 
-    A closed line starts where it crosses the mid-plane, at its highest crossing, or else at its highest point: places
-    that do not depend on the triangles, and that a mirrored head has mirrored.
+    A closed line starts where it crosses the mid-plane, at its highest crossing, or else at its highest point; the points
+    of an open one stand about its middle, each place counting as it lies inside of `far`. These do not depend on the
+    triangles, and a mirrored head has them mirrored; where an open line ends, which does depend, hardly matters.
     """
     rows = np.asarray(mixed(faces, values[None], far))
     here = faces[rows]
     face, ends, edges = clipped(*crossings(here, values[here]), far[here][:, :, None])
     face = rows[face]
     place = np.einsum("mek,mkd->med", ends, vertices_mm[faces[face]])
+    outside = np.einsum("mek,mk->me", ends, far[faces[face]])
     found = [SurfacePoints(face=face[:0], bary=ends[:0, 0])]
     for line in chains(edges):
         length = np.linalg.norm(place[line, 1] - place[line, 0], axis=1)
         along = np.concatenate([[0.0], np.cumsum(length)])
         closed = bool((edges[line[-1], 1] == edges[line[0], 0]).all())
         start = start_of(place[line], along) if closed else None
-        at = evenly(np.concatenate([place[line, 0], place[line[-1:], 1]]), along, start, spacing_mm)
+        inside = np.maximum(-np.append(outside[line, 0], outside[line[-1], 1]), 0)
+        at = evenly(np.concatenate([place[line, 0], place[line[-1:], 1]]), along, start, inside, spacing_mm)
         row = np.clip(np.searchsorted(along, at, side="right") - 1, 0, len(line) - 1)
         part = np.clip((at - along[row]) / np.maximum(length[row], 1e-12), 0, 1)
         first, last = ends[line[row], 0], ends[line[row], 1]
@@ -185,8 +188,9 @@ def spaced(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"],
 
 
 def evenly(place: Float[np.ndarray, "n 3"], along: Float[np.ndarray, "n"], start: float | None,
-           spacing_mm: float) -> Float[np.ndarray, "_"]:
-    """Where along a line to take points about so far apart; start: of a closed line, whose last place is its first.
+           inside: Float[np.ndarray, "n"], spacing_mm: float) -> Float[np.ndarray, "_"]:
+    """Where along a line to take points about so far apart; start: of a closed line, whose last place is its first;
+    inside: how much each place counts for the middle of an open one.
 
     Lengths are those of the line drawn smoothly, so that the jags of its triangles do not count.
     """
@@ -201,9 +205,13 @@ def evenly(place: Float[np.ndarray, "n 3"], along: Float[np.ndarray, "n"], start
         drawn[:-1] = gaussian_filter1d(drawn[:-1], SAMPLES / 2, axis=0, mode="wrap")
         drawn[-1] = drawn[0]
     smooth = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(drawn, axis=0), axis=1))])
+    if start is None:
+        counts = np.interp(raw, along, inside)
+        middle = float(smooth @ counts / max(counts.sum(), 1e-12))
+        at = np.arange(middle % spacing_mm, smooth[-1], spacing_mm)
+        return np.interp(at, smooth, fine)
     count = int(round(smooth[-1] / spacing_mm))
-    at = (np.arange(count) + (0.5 if start is None else 0.0)) * smooth[-1] / max(count, 1)
-    return (np.interp(at, smooth, fine) + (start or 0.0)) % along[-1]
+    return (np.interp(np.arange(count) * smooth[-1] / max(count, 1), smooth, fine) + start) % along[-1]
 
 
 def start_of(place: Float[np.ndarray, "m 2 3"], along: Float[np.ndarray, "n"]) -> float:

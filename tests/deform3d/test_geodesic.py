@@ -151,9 +151,20 @@ def test_a_line_ends_where_it_goes_too_far_within_triangles(seed):
     assert (place[:, 0].min(), place[:, 0].max()) == pytest.approx((0, 20.3), abs=1e-9)
     assert line.links_mm.sum() == pytest.approx(20.3)
     points = mesh.points(spaced(mesh.vertices_mm, mesh.faces.astype(np.int64), y - 4.7, 3.0, far))
-    exact = 5.4 + 14.9 / 5 * (np.arange(5) + 0.5)
+    exact = (5.4 + 20.3) / 2 + 3.0 * (np.arange(5) - 2)
     np.testing.assert_allclose(np.sort(points[:, 0]), exact, atol=0.5)  # the line's ends are smoothed, too
     assert len(spaced(mesh.vertices_mm, mesh.faces.astype(np.int64), y - 4.7, 3.0, np.ones(len(x)))) == 0
+
+
+def test_points_on_an_open_line_do_not_jump_when_it_grows_a_little():
+    """Other triangles lengthen a line by a tenth of a millimetre: where one point more then fits, all others stay."""
+    mesh = sheet(seed=3)
+    x, y = mesh.vertices_mm[:, 0], mesh.vertices_mm[:, 1]
+    for length in np.arange(12.0, 15.0, 0.1):
+        few, many = (mesh.points(spaced(mesh.vertices_mm, mesh.faces.astype(np.int64), y - 4.7, 3.0,
+                                        np.abs(x - 13) - half))[:, 0] for half in (length / 2, length / 2 + 0.05))
+        apart = np.abs(few[:, None] - many).min(1)
+        assert apart[np.abs(few - 13) < length / 2 - 1].max() < 0.1
 
 
 def test_no_path_to_a_bent_line_is_lost():
