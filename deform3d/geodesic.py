@@ -162,9 +162,9 @@ def spaced(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"],
     """Points evenly spaced along each line of value zero, about so far apart; none on a line half as short as that.
     Lines end where `far` passes zero.
 
-    A closed line starts where it crosses the mid-plane, at its highest crossing, or else at its highest point; the points
-    of an open one stand about its middle, each place counting as it lies inside of `far`. These do not depend on the
-    triangles, and a mirrored head has them mirrored; where an open line ends, which does depend, hardly matters.
+    A closed line starts where it crosses the mid-plane, at its highest crossing, or else at its highest point; the
+    points of an open one stand about its middle, each place counting as it lies inside of `far`. These do not depend on
+    the triangles, and a mirrored head has them mirrored; where an open line ends, which does depend, hardly matters.
     """
     rows = np.asarray(mixed(faces, values[None], far))
     here = faces[rows]
