@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -34,12 +35,13 @@ from deform3d.free import free_field, topology
 from deform3d.globe import Globes
 from deform3d.handles import Context, Places
 from deform3d.healing import MONTHS, swelling_mm
+from deform3d.plain import plain_of
 from deform3d.together import Done, limited, smoothed
 from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 15"
+METHOD = "joint geodesic kernels, 16"
 """Name and number of the deformation method; the number rises when results change."""
 FIELD_ROUNDS, CORNER_ROUNDS, LID_MM = 3, 30, 0.005
 """So often a lid's handles, and then the corners of their triangles, are brought nearer to plan; when it is enough."""
@@ -59,6 +61,21 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
         raise UsageError("other_topology", f"The plan was made for the mesh {plan.topology}; this head's is "
                          f"{topology(mesh)}.", "Pick its places again on this head, or use landmarks.")
     amounts, effects = planned(plan, catalogue, clinical_flags() if flags is None else flags)
+    plain = plain_of(mesh, anatomy)
+    if plain is None:
+        return carried_out_all(mesh, anatomy, plan, catalogue, options, progress, amounts, effects, swelling)
+    free = [hand.model_copy(update=plain.place(mesh, hand)) for hand in plan.free]
+    made = carried_out_all(plain.mesh, plain.anatomy, plan.model_copy(update={"free": free}), catalogue, options,
+                           progress, amounts, effects, swelling)
+    return replace(made, plan=plan.model_dump(mode="json"), displacement_mm=plain.spread(made.displacement_mm),
+                   low_mm=plain.spread(made.low_mm), high_mm=plain.spread(made.high_mm),
+                   swelling_mm=plain.spread(made.swelling_mm))
+
+
+def carried_out_all(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, options: FieldOptions,
+                    progress: Progress, amounts: Sequence[Amount], effects: Mapping[str, Effects],
+                    swelling: bool) -> Prediction:
+    """The prediction for a head whose vertices all carry shape."""
     done: list[Done] = []
     limits: list[str] = []
     names = list(dict.fromkeys(a.procedure.name for a in amounts))

@@ -27,6 +27,7 @@ from core.surface import SurfacePoints
 from deform3d.catalogue import Catalogue, step_name
 from deform3d.field import DEFAULT, Field, FieldOptions, field_of
 from deform3d.handles import Context
+from deform3d.plain import plain_of
 
 LAMBDA = 1e-3
 AT_CLAMP = 0.995
@@ -93,6 +94,8 @@ class Problem:
     def __init__(self, mesh: Mesh, anatomy: Anatomy, procedures: Sequence[str], catalogue: Catalogue,
                  steps: Sequence[str] = (), options: FieldOptions = DEFAULT) -> None:
         """procedures: whose steps may be used; steps (`procedure.step`): only these. UsageError for unknown names."""
+        plain = plain_of(mesh, anatomy)
+        mesh, anatomy = (mesh, anatomy) if plain is None else (plain.mesh, plain.anatomy)
         self.mesh, self.anatomy, self.options = mesh, anatomy, options
         unknown = [name for name in procedures if name not in catalogue]
         if unknown or not procedures:
