@@ -239,8 +239,8 @@ def with_priors(problem: Problem, state: State, H: np.ndarray, g: np.ndarray, to
     seen, lenses, own2 = problem.seen, len(state.log_focal), problem.options.own_mm**2
     expected, off = np.zeros(len(g)), np.zeros(len(g))
     expected[:lenses], off[:lenses] = 1 / seen.focal_sd**2, state.log_focal - np.log(seen.focal_px)
-    return H + np.diag(expected), g + expected * off, PointBlock(H=told.H + np.eye(3) / own2, g=told.g + state.own / own2,
-                                                                 B=told.B)
+    block = PointBlock(H=told.H + np.eye(3) / own2, g=told.g + state.own / own2, B=told.B)
+    return H + np.diag(expected), g + expected * off, block
 
 
 def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.ndarray, PointBlock]:
