@@ -118,7 +118,6 @@ class Study:
         head = self.by_landmarks if options is WHOLE else self.to_landmarks(options)
         if not beyond(head):
             return head
-        _ = self.person  # the outline is found with the same network
         try:
             self.wear(side_on(self.srgb, self.face, None, self.focal_px, self.ipd_mm))
         except InputRefused as error:
