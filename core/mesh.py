@@ -1,5 +1,7 @@
 """Mesh: a triangle mesh in millimetres in the head frame, with its texture coordinates."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -43,12 +45,20 @@ class Mesh:
 
     def face_normals(self) -> Float[np.ndarray, "f 3"]:
         """Outward normals with length twice the triangle's area (mm2)."""
+        return self._face_normals.copy()
+
+    @functools.cached_property
+    def _face_normals(self) -> Float[np.ndarray, "f 3"]:
         a, b, c = (self.vertices_mm[self.faces[:, k]].T for k in range(3))
         (ux, uy, uz), (vx, vy, vz) = b - a, c - a
         return np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], 1)  # a third of np.cross's time
 
     def vertex_normals(self) -> Float[np.ndarray, "v 3"]:
         """Unit normals, area weighted; zero for a vertex without a face."""
+        return self._vertex_normals.copy()
+
+    @functools.cached_property
+    def _vertex_normals(self) -> Float[np.ndarray, "v 3"]:
         normals = scatter_add(len(self.vertices_mm), self.faces, np.repeat(self.face_normals(), 3, axis=0))
         length = np.linalg.norm(normals, axis=1, keepdims=True)
         return normals / np.where(length > 0, length, 1)

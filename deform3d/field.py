@@ -43,7 +43,7 @@ from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.geodesic import edge_line, smoothstep, spaced
-from deform3d.ground import LARGEST_MM, from_nearest, ground_of, region_of
+from deform3d.ground import LARGEST_MM, Ground, from_nearest, ground_near, region_on
 from deform3d.handles import Context, handle_points
 from deform3d.kernels import KERNELS, blunt, wendland
 from deform3d.lining import with_lining
@@ -183,26 +183,28 @@ class Interpolant:
 
 
 def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> Interpolant:
-    """w g of the moved handles, measured on the head's ground."""
-    procedure, options, ground = problem.procedure, problem.options, ground_of(problem.mesh)
-    surface, points = ground.surface, ground.points(points)
+    """w g of the moved handles, measured on the head's ground: of that, on the part where paths that count can run.
+    They end within `reach` of a moved handle and are no longer than the support."""
+    procedure, options, mesh = problem.procedure, problem.options, problem.mesh
     support, falloff = options.support(procedure), procedure.falloff_mm
     ramp, setback = options.ramp_per_falloff * falloff, options.setback_per_falloff * falloff
-    scores = still_scores(problem.mesh, problem.anatomy, procedure, options.still_weight)
-    if problem.locked is not None:
-        scores = np.vstack([scores, surface.vertices_mm[:, 0] * (1.0 if problem.locked == "left" else -1.0)])
-    still, places = (scores >= 0).any(0), points.on(surface.vertices_mm, surface.faces)
-    far = from_nearest(surface.vertices_mm, places[moved]) - (support + setback + LARGEST_MM)
+    places, reach = mesh.points(points), support + setback + LARGEST_MM
+    ground = ground_near(mesh, places[moved], reach + support)
+    surface, scores = ground.surface, still_scores(problem, ground)
+    still, immobile = (scores >= 0).any(0), (still_scores(problem)[1:] >= 0).any(0)
+    far = from_nearest(surface.vertices_mm, places[moved]) - reach
     edge = surface.from_line(edge_line(surface, scores, ramp / LINE_STEPS, far),
                              np.where(still, setback + surface.longest_mm, ramp))
     behind = np.minimum(edge, setback + LARGEST_MM) * np.where(still, 1, -1) - setback
     ring = spaced(surface.vertices_mm, surface.faces, behind, options.ring_per_falloff * falloff, far)
     ring = ring[np.flatnonzero(from_nearest(ring.on(surface.vertices_mm, surface.faces), places[moved]) <= support)]
+    near = np.asarray(from_nearest(places, places[moved])) <= support
+    points, moved = ground.points(points[near]), moved[near]
     free = points.on((~still)[:, None].astype(float), surface.faces)[:, 0] > 0  # what is still holds anyway
-    held = moved | (free & (np.asarray(from_nearest(places, places[moved])) <= support))
-    centres = SurfacePoints(face=np.concatenate([points.face[held], ring.face]),
-                            bary=np.concatenate([points.bary[held], ring.bary]))
-    rows = np.flatnonzero(((far <= 0) & ~still)[ground.own])
+    points, moved = points[moved | free], moved[moved | free]
+    centres = SurfacePoints(face=np.concatenate([points.face, ring.face]),
+                            bary=np.concatenate([points.bary, ring.bary]))
+    rows = np.flatnonzero((ground.own >= 0) & ((far <= 0) & ~still)[ground.own])
     of = ground.own[rows]
     away = surface.from_points(centres, np.where(still & np.isinf(edge), -1, support),
                                np.concatenate([of, surface.faces[centres.face].ravel()]))
@@ -216,9 +218,9 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     if not condition < WORST_CONDITION:
         raise PrevisageError("handles_coincide", f"Handles of {procedure.name} fall on the same spot of this head "
                              f"(condition {condition:.1e}).", "Move or remove a handle in the procedure's file.")
-    weights = np.linalg.inv(at_centres)[:, :len(moved[held])][:, moved[held]]
+    weights = np.linalg.inv(at_centres)[:, :len(moved)][:, moved]
     away = np.ascontiguousarray(away[:, :len(of)])
-    of_moved = away[np.flatnonzero(moved[held])]
+    of_moved = away[np.flatnonzero(moved)]
     w = window(edge[of], of_moved.min(0), ramp)
     reached = np.flatnonzero(away < support)
     pull = kernel(blunt(away.ravel()[reached] / support, top[reached // len(of)]))
@@ -227,7 +229,7 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     column = np.full(len(ground.own), -1)
     column[rows] = np.arange(len(rows))
     return Interpolant(rows=rows, column=column, away_mm=of_moved, smooth=w[:, None] * (pulls.T @ weights),
-                       immobile=(scores[1:] >= 0).any(0)[ground.own])
+                       immobile=immobile)
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:
@@ -250,16 +252,21 @@ def made_up_share(asked_mm: Sequence[Sequence[Float[np.ndarray, "m 3"]]], missed
     return 1 - LANDS_MM / np.max([none + LANDS_MM, *worst, np.sum([none, *worst], axis=0) / 2], axis=0)
 
 
-def still_scores(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, still_weight: float) -> Float[np.ndarray, "s w"]:
-    """A vertex of the ground must be still where any of these is positive or zero: for lack of moving regions, or by
-    weight of an immobile one. Each is linear in the regions' weights, so that finer triangles have the same edge."""
+def still_scores(problem: Problem, ground: Ground | None = None) -> Float[np.ndarray, "s w"]:
+    """A vertex of the ground, or of the head, must be still where any of these is positive or zero: for lack of moving
+    regions, by weight of an immobile one, or on a locked side. Each is linear on the head's triangles, so that finer
+    ones have the same edge."""
+    mesh, anatomy, procedure = problem.mesh, problem.anatomy, problem.procedure
     missing = sorted(r for r in {*procedure.regions, *procedure.immobile, *procedure.follows} if not anatomy.has(r))
     if missing:
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "
                              f"{procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")
-    weight = {r: region_of(mesh, anatomy, r) for r in (*procedure.regions, *procedure.immobile)}
-    moving = np.sum([weight[r] for r in procedure.regions], axis=0)
-    return np.array([still_weight - moving, *(weight[r] - still_weight for r in procedure.immobile)])
+    names, place = (*procedure.regions, *procedure.immobile), mesh if ground is None else ground
+    weights = np.array([anatomy.region(r) if ground is None else region_on(ground, anatomy, r) for r in names], float)
+    x_mm = place.vertices_mm[:, 0]
+    count, still = len(procedure.regions), problem.options.still_weight
+    side = {None: [], "left": [x_mm], "right": [-x_mm]}[problem.locked]
+    return np.array([still - weights[:count].sum(0), *(weights[count:] - still), *side])
 
 
 def window(edge_mm: Float[np.ndarray, "w"], moved_mm: Float[np.ndarray, "w"], ramp_mm: float) -> Float[np.ndarray, "w"]:

@@ -10,21 +10,30 @@ from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.subdivide import Split, split
 from core.surface import SurfacePoints
-from deform3d.compiled import compiled
+from deform3d.compiled import compiled, gap
 from deform3d.geodesic import Surface
 
 LARGEST_MM = 5.0
 """Longer edges are halved until none is left."""
+PART_OF = 20_000
+"""Of a head with fewer triangles, as one photo's, only what an operation can reach is made ready: a quarter for a nose,
+and most photos are asked for one operation. A film's head is asked for many, which share its ground."""
 CELL_MM = 6.0
 """Vertices are kept in the order of cells of this size: what is near lies near in memory, too."""
 
 
 class Ground:
-    """One head's ground. Its first vertices are not the head's: `own` names those."""
+    """One head's ground, or a part of it. Its first vertices are not the head's: `own` names those, -1 where a part has
+    none."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        """Split, and ready to be measured along."""
-        vertices, faces = mesh.vertices_mm, mesh.faces.astype(np.int64)
+    def __init__(self, mesh: Mesh, kept: Bool[np.ndarray, "f"] | None = None) -> None:
+        """Split, and ready to be measured along. kept: the triangles of the part; None: all."""
+        kept = np.ones(len(mesh.faces), bool) if kept is None else kept
+        self.number = np.cumsum(kept) - 1
+        within = np.zeros(len(mesh.vertices_mm), bool)
+        within[mesh.faces[kept]] = True
+        self.used = np.flatnonzero(within)
+        vertices, faces = mesh.vertices_mm[self.used], (np.cumsum(within) - 1)[mesh.faces[kept]]
         self.splits: list[tuple[Int[np.ndarray, "f 3"], Split]] = []
         while (long := edges_mm(vertices, faces) > LARGEST_MM).any():
             turn = turns(vertices, faces, long)
@@ -34,18 +43,21 @@ class Ground:
         self.order = np.lexsort(np.floor(vertices / CELL_MM).T)
         place = np.empty(len(vertices), np.int64)
         place[self.order] = np.arange(len(vertices))
-        self.own = place[:len(mesh.vertices_mm)]
+        self.own = np.full(len(mesh.vertices_mm), -1)
+        self.own[self.used] = place[:len(self.used)]
         self.surface = Surface(vertices[self.order], place[faces])
         self.vertices_mm, self.faces = self.surface.vertices_mm, self.surface.faces
 
     def values(self, of_mesh: Float[np.ndarray, "v k"]) -> Float[np.ndarray, "w k"]:
         """Values known at the head's vertices and linear on its triangles, at the ground's vertices."""
+        on_ground = of_mesh[self.used]
         for _, one in self.splits:
-            of_mesh = one.values(of_mesh)
-        return of_mesh[self.order]
+            on_ground = one.values(on_ground)
+        return on_ground[self.order]
 
     def points(self, of_mesh: SurfacePoints) -> SurfacePoints:
-        """The same points on the ground's triangles."""
+        """The same points, of triangles that were kept, on the ground's."""
+        of_mesh = SurfacePoints(face=self.number[of_mesh.face], bary=of_mesh.bary)
         for turn, one in self.splits:
             bary = np.take_along_axis(of_mesh.bary, turn[of_mesh.face], 1)
             of_mesh = one.points(SurfacePoints(face=of_mesh.face, bary=bary))
@@ -67,8 +79,34 @@ def turns(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], 
 
 def edges_mm(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3"]:
     """The lengths of the edges ab, bc, ca."""
-    corners = vertices_mm[faces]
-    return np.sqrt(((corners - corners[:, [1, 2, 0]])**2).sum(2))
+    out = np.empty(faces.shape)
+    write_edges(vertices_mm, faces, out)
+    return out
+
+
+@compiled
+def write_edges(vertices, faces, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write `edges_mm`."""
+    for f in range(len(faces)):
+        for k in range(3):
+            out[f, k] = gap(vertices[faces[f, k]], vertices[faces[f, (k + 1) % 3]])
+
+
+@compiled
+def around(vertices, faces, places, reach):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Which triangles may come within reach (mm) of some place: by the circle that holds each."""
+    out, middle = np.zeros(len(faces), np.bool_), np.zeros(3)
+    for f in range(len(faces)):
+        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+        for k in range(3):
+            middle[k] = (a[k] + b[k] + c[k]) / 3
+        square = (reach + max(gap(middle, a), gap(middle, b), gap(middle, c)))**2
+        for p in range(len(places)):
+            x, y, z = middle[0] - places[p, 0], middle[1] - places[p, 1], middle[2] - places[p, 2]
+            if x * x + y * y + z * z <= square:
+                out[f] = True
+                break
+    return out
 
 
 @lru_cache(maxsize=2)
@@ -77,10 +115,17 @@ def ground_of(mesh: Mesh) -> Ground:
     return Ground(mesh)
 
 
+def ground_near(mesh: Mesh, places_mm: Float[np.ndarray, "n 3"], reach_mm: float) -> Ground:
+    """The ground where it comes within reach of some places, at least; all of it, kept, of a head of many triangles."""
+    if len(mesh.faces) > PART_OF:
+        return ground_of(mesh)
+    return Ground(mesh, np.asarray(around(mesh.vertices_mm, mesh.faces, places_mm, reach_mm)))
+
+
 @lru_cache(maxsize=64)
-def region_of(mesh: Mesh, anatomy: Anatomy, name: str) -> Float[np.ndarray, "w"]:
+def region_on(ground: Ground, anatomy: Anatomy, name: str) -> Float[np.ndarray, "w"]:
     """The weight of a region at the ground's vertices."""
-    return ground_of(mesh).values(anatomy.region(name).astype(float)[:, None])[:, 0]
+    return ground.values(anatomy.region(name).astype(float)[:, None])[:, 0]
 
 
 @compiled

@@ -25,8 +25,9 @@ class Triangles:
 
     def __init__(self, corners_mm: Float[np.ndarray, "g 3 3"]) -> None:
         """The middle of each, and of each block, and how far they reach from there."""
-        self.corners, self.middle = np.ascontiguousarray(corners_mm), corners_mm.mean(1)
-        self.reach = np.sqrt(((corners_mm - self.middle[:, None])**2).sum(2).max(1))
+        self.corners, self.middle = np.ascontiguousarray(corners_mm), np.empty((len(corners_mm), 3))
+        self.reach = np.empty(len(corners_mm))
+        write_circles(self.corners, self.middle, self.reach)
         first = np.arange(0, len(corners_mm), BLOCK)
         count = np.diff(first, append=len(corners_mm))
         self.block = np.add.reduceat(self.middle, first) / count[:, None]
@@ -51,6 +52,14 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
     """The surface point nearest to a position (mm), as a batch of one."""
     face, bary = Triangles(mesh.vertices_mm[mesh.faces]).nearest(point_mm)
     return SurfacePoints(face=np.array([face]), bary=bary[None])
+
+
+@compiled
+def write_circles(corners, middle, reach):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write the middle of every triangle, and how far its corners lie from there."""
+    for g in range(len(corners)):
+        middle[g] = (corners[g, 0] + corners[g, 1] + corners[g, 2]) / 3
+        reach[g] = max(gap(corners[g, 0], middle[g]), gap(corners[g, 1], middle[g]), gap(corners[g, 2], middle[g]))
 
 
 @compiled

@@ -23,7 +23,8 @@ SHARPER_DEG = 5.0
 
 def swept_mm3(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "f"]:
     """Signed volume (mm3) swept by every triangle, positive outward."""
-    n0, half, n1 = (mesh.moved(t * displacement_mm).face_normals() for t in (0.0, 0.5, 1.0))
+    n0, half, n1 = (m.face_normals() for m in (
+        mesh, mesh.moved(0.5 * displacement_mm), mesh.moved(displacement_mm)))
     return np.einsum("fc,fc->f", displacement_mm[mesh.faces].mean(1), n0 + 4 * half + n1) / 12
 
 

@@ -47,7 +47,8 @@ RIMS, SIDEWAYS_DEG = 0.25, 40.0
 """Spectacles are worn from this darkness of rims on (`recon.quality.dark_lines`: at most 0.13 on bare faces); from
 further aside they are not looked for."""
 BESIDE = ThreadPoolExecutor(1)
-"""The skin is gathered on another core while the plan is worked out and the photo is bent."""
+"""The person and spectacles are found on another core while the head is fitted, and the skin is gathered while the plan
+is worked out and the photo is bent."""
 SKIN_PX = 1280
 """The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
 
@@ -93,7 +94,8 @@ class Study:
 
     @functools.cached_property
     def head(self) -> PhotoHead:
-        """The whole fit."""
+        """The whole fit; meanwhile the picture itself is looked at."""
+        _ = self.looked_for, self.rims_found
         return self.fitted(WHOLE)
 
     @functools.cached_property
@@ -135,19 +137,27 @@ class Study:
         return windowed(self.head.camera, *self.window)
 
     @functools.cached_property
+    def looked_for(self) -> "Future[Bool[np.ndarray, 'h w']]":
+        """Who is seen in the window; found beside."""
+        return BESIDE.submit(tools().foreground, np.ascontiguousarray(self.srgb[self.window]))
+
+    @property
     def person(self) -> Bool[np.ndarray, "h w"]:
         """Who is seen in the window."""
-        return tools().foreground(np.ascontiguousarray(self.srgb[self.window]))
+        return self.looked_for.result()
+
+    @functools.cached_property
+    def rims_found(self) -> "Future[Bool[np.ndarray, 'h w']]":
+        """Spectacles in the window, as long as the face is not turned aside; found beside."""
+        corner = [self.window[1].start, self.window[0].start]
+        return BESIDE.submit(worn_on, np.ascontiguousarray(self.srgb[self.window]), self.face.points_px[:, :2] - corner)
 
     @functools.cached_property
     def spectacles(self) -> Bool[np.ndarray, "h w"]:
         """The spectacles that are worn, in the whole photo: a dark frame, or thin rims."""
         worn = np.zeros(self.photo.picture.shape[:2], bool)
-        part = np.ascontiguousarray(self.srgb[self.window])
-        here = self.face.points_px - [self.window[1].start, self.window[0].start, 0]
         if abs(self.quick.angles_deg[0]) <= SIDEWAYS_DEG:
-            dark = dark_lines(part, here[:, :2]) >= RIMS
-            worn[self.window] = (frames if dark else rims)(part, here[:, :2])
+            worn[self.window] = self.rims_found.result()
         return worn
 
     @functools.cached_property
@@ -178,6 +188,12 @@ class Study:
         """What draws a plan on the window."""
         picture = np.ascontiguousarray(self.srgb[self.window]) if srgb else self.part
         return PhotoStudio(self, picture, srgb, displacement_mm, procedures)
+
+
+def worn_on(part: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"]) -> Bool[np.ndarray, "h w"]:
+    """A dark frame, or thin rims, about some landmarks."""
+    dark = dark_lines(part, points_px) >= RIMS
+    return (frames if dark else rims)(part, points_px)
 
 
 def side_on(srgb: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | None, focal_px: float | None,

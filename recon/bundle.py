@@ -9,20 +9,18 @@ Gauss-Newton with Levenberg's damping (Triggs et al., Bundle Adjustment: A Moder
 """
 
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import cho_factor, cho_solve
 
 from core.camera import Camera
 from core.face_model import FaceModel
 from core.progress import Progress, silent
 from core.records import freeze, record
 from core.transforms import head_angles_rad, rotation_from_vector
-from recon.compiled import compiled
 from recon.doubt import centre_cov, landmark_sd, with_variance
 from recon.face478 import IRIS_ROWS
+from recon.free_points import PointBlock, crossed, solve, solve_by_modes
 from recon.observations import Observations
 from recon.pnp import first_poses
 
@@ -100,6 +98,7 @@ class Problem:
         self.mean = pins.on(model.template_mm, model.faces)
         identity, self.expression = bases_at_pins(model)
         self.identity = identity[:options.modes]
+        self.basis = np.ascontiguousarray(self.identity.transpose(1, 2, 0)).reshape(-1, len(self.identity))
         height = np.ptp(seen.points_px[..., 1], axis=1)
         self.noise_px = options.noise_share * height
         visible = seen.visible.copy()
@@ -202,26 +201,15 @@ def objective(problem: Problem, state: State) -> float:
             + (state.expression**2).sum() / o.expression_sd**2)
 
 
-@record
-class PointBlock:
-    """What free 3D points add to the normal equations: their own (P,3,3) and (P,3), and the coupling (C,P,3)."""
+def by_views(problem: Problem, state: State) -> tuple[np.ndarray, np.ndarray, PointBlock]:
+    """Gauss-Newton's H (M,M) and g (M,) of lenses and poses, and what the views say of the landmarks, without priors.
 
-    H: Float[np.ndarray, "p 3 3"]
-    g: Float[np.ndarray, "p 3"]
-    B: Float[np.ndarray, "c p 3"]
-
-
-def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.ndarray, PointBlock]:
-    """Gauss-Newton's H (C,C) and g (C,) of the shared unknowns, and the block of the free landmarks.
-
-    C = K + G + 6 N: identity, log focal, then rotation and translation of each view (left perturbation).
+    M = G + 6 N: log focal, then rotation and translation of each view (left perturbation).
     """
-    seen, n = problem.seen, len(state.pose)
-    k, lenses = len(state.identity), len(state.log_focal)
-    size = k + lenses + 6 * n
+    seen, lenses = problem.seen, len(state.log_focal)
+    size = lenses + 6 * len(state.pose)
     H, g = np.zeros((size, size)), np.zeros(size)
     Hd, gd, B = np.zeros((478, 3, 3)), np.zeros((478, 3)), np.zeros((size, 478, 3))
-    identity = problem.identity.transpose(1, 2, 0).reshape(-1, k)
     for view, (r, w, cam) in enumerate(zip(*residuals(problem, state), strict=True)):
         focal = np.exp(state.log_focal[seen.lens[view]])
         z = cam[:, 2]
@@ -234,7 +222,7 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
         J[:, :, 1:4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
         J[:, :, 4:] = to_cam
-        index = np.concatenate([[k + seen.lens[view]], k + lenses + 6 * view + np.arange(6)])
+        index = np.concatenate([[seen.lens[view]], lenses + 6 * view + np.arange(6)])
         flat, flat_w = J.reshape(-1, 7), (J * w[:, None, None]).reshape(-1, 7)
         H[np.ix_(index, index)] += flat_w.T @ flat
         g[index] += flat_w.T @ r.ravel()
@@ -242,67 +230,34 @@ def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.nda
         Hd += weighted @ to_head
         gd += (weighted @ r[..., None])[..., 0]
         B[index] += (weighted @ J).transpose(2, 0, 1)
-    # identity moves the free landmarks: what it adds follows from what they add, once for all views
-    H[k:, :k] = B[k:].reshape(-1, 478 * 3) @ identity
-    H[:k, k:] = H[k:, :k].T
-    coupled = Hd @ identity.reshape(478, 3, k)
-    H[:k, :k] = identity.T @ coupled.reshape(-1, k)
-    g[:k] = identity.T @ gd.ravel()
-    B[:k] = coupled.transpose(2, 0, 1)
-    o = problem.options
-    H[np.arange(k), np.arange(k)] += 1
-    g[:k] += state.identity
-    lens = k + np.arange(lenses)
-    H[lens, lens] += 1 / seen.focal_sd**2
-    g[lens] += (state.log_focal - np.log(seen.focal_px)) / seen.focal_sd**2
-    Hd += np.eye(3) / o.own_mm**2
-    gd += state.own / o.own_mm**2
     return H, g, PointBlock(H=Hd, g=gd, B=B)
 
 
-def solve(H: np.ndarray, g: np.ndarray, blocks: Sequence[PointBlock], damping: float) -> tuple[
-        np.ndarray, list[np.ndarray], np.ndarray]:
-    """Step of the C shared unknowns, steps (P,3) of each block's points, and the reduced matrix (Schur complement)."""
-    size, diagonal = len(g), np.diag(np.diag(H))
-    reduced, right, inverses = H + damping * diagonal, -g, []
-    for block in blocks:
-        inverse = inverse3(block.H * (1 + damping * np.eye(3)))
-        root, half = np.linalg.cholesky(inverse), np.empty(block.B.shape)
-        multiply(block.B, root, half)  # B H^-1 B^T is a matrix times its own transpose: half the work
-        reduced = reduced - half.reshape(size, -1) @ half.reshape(size, -1).T
-        right = right + half.reshape(size, -1) @ (root.transpose(0, 2, 1) @ block.g[..., None]).ravel()
-        inverses.append(inverse)
-    step = cho_solve(cho_factor(reduced + 1e-9 * diagonal), right)
-    points = [-np.einsum("lab,lb->la", inverse, block.g + (block.B.reshape(size, -1).T @ step).reshape(-1, 3))
-              for inverse, block in zip(inverses, blocks, strict=True)]
-    return step, points, reduced
+def with_priors(problem: Problem, state: State, H: np.ndarray, g: np.ndarray, told: PointBlock) -> tuple[
+        np.ndarray, np.ndarray, PointBlock]:
+    """The same with what is expected of lenses and landmarks."""
+    seen, lenses, own2 = problem.seen, len(state.log_focal), problem.options.own_mm**2
+    expected, off = np.zeros(len(g)), np.zeros(len(g))
+    expected[:lenses], off[:lenses] = 1 / seen.focal_sd**2, state.log_focal - np.log(seen.focal_px)
+    block = PointBlock(H=told.H + np.eye(3) / own2, g=told.g + state.own / own2, B=told.B)
+    return H + np.diag(expected), g + expected * off, block
 
 
-@compiled
-def multiply(B, by, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Write B (C,P,3) times a matrix (P,3,3) of every point's own."""
-    for c in range(B.shape[0]):
-        for p in range(B.shape[1]):
-            for j in range(3):
-                out[c, p, j] = B[c, p, 0] * by[p, 0, j] + B[c, p, 1] * by[p, 1, j] + B[c, p, 2] * by[p, 2, j]
+def normal_equations(problem: Problem, state: State) -> tuple[np.ndarray, np.ndarray, PointBlock]:
+    """Gauss-Newton's H (C,C) and g (C,) of the shared unknowns, and the block of the free landmarks.
 
-
-def inverse3(H: Float[np.ndarray, "p 3 3"]) -> Float[np.ndarray, "p 3 3"]:
-    """Inverses of many 3x3 matrices by their adjugates: ten times as fast as a general solver's; each holds a prior,
-    so none is singular."""
-    a, b, c = H[:, 0], H[:, 1], H[:, 2]
-    adjugate = np.stack([crossed(b, c), crossed(c, a), crossed(a, b)], 2)
-    return np.asarray(adjugate / (a * adjugate[:, :, 0]).sum(1)[:, None, None])
-
-
-def crossed(a: Float[np.ndarray, "..."], b: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """a x b, in a fifth of the time that numpy's takes for a few hundred."""
-    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
-    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
-    x = ay * bz - az * by
-    out = np.empty((*x.shape, 3))
-    out[..., 0], out[..., 1], out[..., 2] = x, az * bx - ax * bz, ax * by - ay * bx
-    return out
+    C = K + G + 6 N: identity, then those of `by_views`. Identity moves the free landmarks: what it adds follows from
+    what they add, once for all views.
+    """
+    H, g, told = by_views(problem, state)
+    H, g, block = with_priors(problem, state, H, g, told)
+    identity, k = problem.basis, len(state.identity)
+    coupled = told.H @ identity.reshape(478, 3, k)
+    both = told.B.reshape(-1, 478 * 3) @ identity
+    own = identity.T @ coupled.reshape(-1, k) + np.eye(k)
+    return (np.block([[own, both.T], [both, H]]),
+            np.concatenate([identity.T @ told.g.ravel() + state.identity, g]),
+            PointBlock(H=block.H, g=block.g, B=np.concatenate([coupled.transpose(2, 0, 1), block.B])))
 
 
 def moved(state: State, step: np.ndarray, own: np.ndarray) -> State:
@@ -343,10 +298,11 @@ def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAUL
     cost, damping = objective(problem, state), 1e-3
     for turn in range(options.rounds):
         progress(turn / options.rounds, f"Fitting the head, round {turn + 1}")
-        H, g, block = normal_equations(problem, state)
+        H, g, told = by_views(problem, state)
+        H, g, block = with_priors(problem, state, H, g, told)
         before = cost
         for _ in range(6):
-            step, (own,), _ = solve(H, g, [block], damping)
+            step, own = solve_by_modes(problem.basis, state.identity, H, g, told, block, damping)
             trial = moved(state, step, own)
             trial_cost = objective(problem, trial)
             if trial_cost < cost:

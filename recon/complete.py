@@ -4,14 +4,12 @@ Broad colours are completed on the surface, not in the texture: there, neighbour
 the layout. Letters: v vertex, c known colour, w its trust, p what is expected, x the answer.
 """
 
-import functools
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csc_matrix, diags
-from scipy.sparse.linalg import spsolve
+from scipy.sparse import diags
 from scipy.spatial import cKDTree
 
 from core.mesh import Mesh
@@ -19,6 +17,7 @@ from recon.graph import edges_of, neighbours
 from recon.layout import Layout, at_vertices, on_texels
 from recon.scene import cast, scene_of
 from recon.sight import Zones
+from recon.springs import springs
 
 MIRROR_MM = 6.0
 """A point's mirror image must lie this near to the surface, and face the same way, to stand in for it."""
@@ -90,21 +89,11 @@ def membrane(mesh: Mesh, known: Float[np.ndarray, "v c"], trust: Float[np.ndarra
     Minimises sum w (x - c)^2 + sum over edges ((x_i - p_i) - (x_j - p_j))^2 + sum e (x - p)^2 with w = trust area / s^2
     and e = area / r^2: s `keep_mm` is how near to an edge known colours give way, r `REACH_MM` how far they carry.
     """
-    count = len(mesh.vertices_mm)
-    laplacian = spring(mesh.faces.tobytes(), mesh.faces.dtype.str, count)
     corner_mm2 = np.linalg.norm(mesh.face_normals(), axis=1) / 6
-    area = np.bincount(mesh.faces.ravel(), np.repeat(corner_mm2, 3), count)
+    area = np.bincount(mesh.faces.ravel(), np.repeat(corner_mm2, 3), len(mesh.vertices_mm))
     weight = trust * (area + 1e-6) / keep_mm**2
-    system = (laplacian + diags(weight + (area + 1e-6) / REACH_MM**2)).tocsc()
-    offset = spsolve(system, weight[:, None] * (known - expected))
-    return expected + offset.reshape(known.shape)
-
-
-@functools.lru_cache(maxsize=2)
-def spring(faces: bytes, kind: str, count: int) -> csc_matrix:
-    """Degrees less neighbours along a mesh's edges."""
-    graph = neighbours(*edges_of(np.frombuffer(faces, kind).reshape(-1, 3)), count)
-    return csc_matrix(diags(np.asarray(graph.sum(1)).ravel()) - graph)
+    held = weight + (area + 1e-6) / REACH_MM**2
+    return expected + springs(mesh).at_rest(held, weight[:, None] * (known - expected))
 
 
 def diffused(mesh: Mesh, values: Float[np.ndarray, "v c"], where: Bool[np.ndarray, "v"], over_mm: float = FADE_MM

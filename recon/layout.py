@@ -1,7 +1,6 @@
 """Layout: which point of the surface each texel of a texture lies on."""
 
-import hashlib
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import open3d as o3d
@@ -38,12 +37,12 @@ class Layout:
         return rows, columns
 
 
-_layouts: dict[tuple[str, int], Layout] = {}
+_layouts: dict[tuple[bytes, bytes, int], Layout] = {}
 
 
 def layout(mesh: Mesh, side: int) -> Layout:
     """Rasterise the texture coordinates once per topology: rays down on the flat layout."""
-    key = (hashlib.sha256(mesh.uv.tobytes() + mesh.faces_uv.tobytes()).hexdigest(), side)
+    key = (mesh.uv.tobytes(), mesh.faces_uv.tobytes(), side)
     if key not in _layouts:
         flat = np.column_stack([mesh.uv * side - 0.5, np.zeros(len(mesh.uv))])
         scene = scene_of(bare(flat, mesh.faces_uv))
@@ -84,8 +83,14 @@ def uv_texels(mesh: Mesh, side: int) -> tuple[Int[np.ndarray, "u"], Int[np.ndarr
 
 def of_sides(at_uv: Float[np.ndarray, "u c"], mesh: Mesh) -> Float[np.ndarray, "v c"]:
     """Values at texture coordinates, for every vertex the mean of its sides."""
-    vertex, corner = np.divmod(np.unique(mesh.faces.ravel().astype(np.int64) * len(at_uv) + mesh.faces_uv.ravel()),
-                               len(at_uv))
+    vertex, corner = sides_of(mesh.faces.tobytes(), mesh.faces_uv.tobytes(), mesh.faces.dtype.str, len(at_uv))
     sides = np.bincount(vertex, minlength=len(mesh.vertices_mm))
     total = np.stack([np.bincount(vertex, at_uv[corner, c], len(sides)) for c in range(at_uv.shape[1])], 1)
     return total / np.maximum(sides, 1)[:, None]
+
+
+@lru_cache(maxsize=2)
+def sides_of(faces: bytes, faces_uv: bytes, kind: str, count: int) -> tuple[Int[np.ndarray, "s"], Int[np.ndarray, "s"]]:
+    """Vertex and texture coordinate (of so many) of every side of a vertex, worked out once per topology."""
+    vertex, corner = (np.frombuffer(part, kind).astype(np.int64) for part in (faces, faces_uv))
+    return np.divmod(np.unique(vertex * count + corner), count)

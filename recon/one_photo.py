@@ -10,6 +10,7 @@ spreads over the skin around it as a Gaussian of `REACH_MM`. The nose's wings fo
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -52,6 +53,8 @@ SMILING_SD = 0.3
 QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_every=3)
 """Pose, scale and the face's proportions, for the flat mode."""
 WHOLE = BundleOptions(expression_sd=SMILING_SD)
+BESIDE = ThreadPoolExecutor(1)
+"""How sure the skin is, is worked out on another core while the wings are drawn."""
 
 
 @record
@@ -211,7 +214,7 @@ def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 
     `true_scale` says."""
     model, seen, (scale, cues) = views.model, views.seen, measure
     neutral, cameras = metric(views, head, model.anatomy, bundle, scale)
-    sd = vertex_sd(model, bundle, neutral, scale) if whole else np.full(len(neutral.vertices_mm), 2.0)
+    sd = BESIDE.submit(vertex_sd, model, bundle, neutral, scale) if whole else None
 
     def of_view(k: int, face: Face) -> PhotoHead:
         drawn = neutral.moved(blend(bundle.expression[k], model.expression_basis_mm) * scale.mm_per_unit)
@@ -224,7 +227,8 @@ def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 
         return PhotoHead(face=face, camera=cameras[k], mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
                          cues=cues, visible=seen.visible[k] * face.landmarks().confidence,
                          facial=bundle.expression[k], reprojection_px=float(bundle.reprojection_px[k]),
-                         identity=bundle.identity, identity_cov=bundle.identity_cov, sd_mm=sd, model=model.name)
+                         identity=bundle.identity, identity_cov=bundle.identity_cov, model=model.name,
+                         sd_mm=np.full(len(neutral.vertices_mm), 2.0) if sd is None else sd.result())
 
     return [of_view(k, face) for k, face in enumerate(faces)]
 

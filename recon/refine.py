@@ -17,7 +17,6 @@ from core.surface import SurfacePoints
 from recon.bundle import (
     Bundle,
     BundleOptions,
-    PointBlock,
     Problem,
     State,
     finished,
@@ -25,8 +24,8 @@ from recon.bundle import (
     normal_equations,
     objective,
     refine_expression,
-    solve,
 )
+from recon.free_points import PointBlock, solve
 from recon.observations import Observations
 from recon.scene import cast, closest, scene_of
 from recon.tracks import Tracks

@@ -16,6 +16,7 @@ from core.channels import length, sum_of
 from core.fragments import Fragments, Rasterize
 from core.mesh import Mesh
 from core.records import record
+from recon.compiled import compiled
 
 LEAST_PERSON = 0.3
 """Share of the head's silhouette that the person's mask must cover to be believed."""
@@ -125,7 +126,8 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     person = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[rows, columns] > 0
     none = np.zeros(len(normals))
     tables = np.column_stack([normals, sum(zone.eyes, none), sum(zone.ears, none), zone.lining, zone.bare, zone.throat])
-    maps = seen.interpolate(tables.astype(np.float32), mesh.faces)
+    maps = np.zeros((*seen.face.shape, tables.shape[1]), np.float32)
+    write_values(seen.face, seen.bary, mesh.faces, tables.astype(np.float32), maps)
     eye, ear, lining, bare, throat = (maps[..., k] > 0.5 for k in range(3, 8))
     to_camera = -rays(small, rows, columns) @ small.cam_from_head[:3, :3].astype(np.float32)
     cosine = sum_of(maps[..., :3] * to_camera)
@@ -247,8 +249,8 @@ def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w
 
     Where the narrow one reaches no masked pixel it goes over into the wide one, and that into the mean of all.
     """
-    share = mask.astype(np.float32)
-    stacked = np.dstack([colour * share[..., None], share])
+    stacked = np.empty((*mask.shape, 4), np.float32)
+    write_masked(colour, mask, stacked)
     whole = np.array(cv2.mean(stacked)) + 1e-9
     fallback = np.broadcast_to(whole[:3] / whole[3], colour.shape).astype(np.float32)
     out = []
@@ -258,9 +260,41 @@ def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w
         coarse = cv2.resize(stacked, size, interpolation=cv2.INTER_AREA) if step > 1 else stacked
         blurred = cv2.GaussianBlur(coarse, (0, 0), sigma / step, borderType=cv2.BORDER_CONSTANT)
         blurred = cv2.resize(blurred, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) if step > 1 else blurred
-        fallback = (blurred[..., :3] + 1e-3 * fallback) / (blurred[..., 3:] + 1e-3)
+        wider, fallback = fallback, np.empty(colour.shape, np.float32)
+        write_means(blurred, wider, fallback)
         out.append(fallback)
     return out[0], out[1]
+
+
+@compiled
+def write_values(face, bary, faces, values, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write the vertices' values (V,C) at every pixel that shows the mesh, in a fifth of `interpolate`'s time."""
+    for y in range(face.shape[0]):
+        for x in range(face.shape[1]):
+            if face[y, x] >= 0:
+                a, b, c = faces[face[y, x]]
+                for k in range(values.shape[1]):
+                    out[y, x, k] = bary[y, x, 0] * values[a, k] + bary[y, x, 1] * values[b, k] + (
+                        bary[y, x, 2] * values[c, k])
+
+
+@compiled
+def write_masked(colour, mask, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write colours (H,W,3), and ones, of the masked pixels; zeros elsewhere."""
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            for c in range(4):
+                out[y, x, c] = (colour[y, x, c] if c < 3 else 1) if mask[y, x] else 0
+
+
+@compiled
+def write_means(blurred, wider, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write blurred sums (H,W,3) over blurred counts, and where these vanish the wider mean."""
+    little = np.float32(1e-3)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            for c in range(3):
+                out[y, x, c] = (blurred[y, x, c] + little * wider[y, x, c]) / (blurred[y, x, 3] + little)
 
 
 def project(points: Float[np.ndarray, "*n 3"], camera: Camera) -> tuple[Float[np.ndarray, "*n 2"], Float[

@@ -163,13 +163,21 @@ def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Flo
 
 def modes_sd(model: FaceModel, bundle: Bundle, scale: Scale) -> Float[np.ndarray, "v"]:
     """One sd per vertex (mm) of a fitted head's shape: its covariance through the modes, what they cannot express."""
-    told = np.any(bundle.identity_cov != np.eye(len(bundle.identity)), axis=0)  # the others keep their prior
-    root = np.linalg.cholesky(bundle.identity_cov[told][:, told] + 1e-12 * np.eye(int(told.sum())))
-    flat = model.identity_basis_mm.reshape(len(told), -1)
-    mixed = root.T.astype(flat.dtype) @ flat[told]  # single precision, as the basis is
-    square = np.einsum("kv,kv->v", flat[~told], flat[~told]) + np.einsum("kv,kv->v", mixed, mixed)
+    told = np.flatnonzero(np.any(bundle.identity_cov != np.eye(len(bundle.identity)), axis=0))
+    count = int(told[-1]) + 1 if len(told) else 0  # later modes keep their prior
+    root = np.linalg.cholesky(bundle.identity_cov[:count, :count] + 1e-12 * np.eye(count))
+    flat = model.identity_basis_mm.reshape(len(bundle.identity), -1)
+    mixed = root.T.astype(flat.dtype) @ flat[:count]  # single precision, as the basis is
+    square = prior_square(model, count) + np.einsum("kv,kv->v", mixed, mixed)
     square_mm2 = square.reshape(-1, 3).sum(1) * scale.mm_per_unit**2
     return np.asarray(np.sqrt(square_mm2 / 3 + MODEL_RESIDUAL_MM**2))
+
+
+@functools.lru_cache(maxsize=4)
+def prior_square(model: FaceModel, first: int) -> Float[np.ndarray, "v3"]:
+    """Variance (model units) of every coordinate by all modes from one on that nothing told."""
+    flat = model.identity_basis_mm.reshape(len(model.identity_basis_mm), -1)[first:]
+    return np.asarray(np.einsum("kv,kv->v", flat, flat))
 
 
 def with_size(sd_mm: Float[np.ndarray, "v"], mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:

@@ -9,7 +9,9 @@ Letters: a the asked motion of a pixel, m the measured one (both from the pixel 
 share of a that a part of the face shows, the median of m.a / a.a over its pixels weighted by a.a.
 """
 
+import functools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -33,6 +35,8 @@ DEPTH_TOLERANCE_MM = 2.0
 """Skin that was nearer than this to what the picture showed before was in sight."""
 ENOUGH_PIXELS, LEAST_LARGE_PX = 80_000, 2.0
 """A window with more pixels is compared smaller, which takes less time, as long as the motion stays that large."""
+STARTS = ThreadPoolExecutor(2)
+"""Both starts are followed side by side."""
 FEWEST_PIXELS = 60
 """Of a part: fewer say nothing."""
 
@@ -75,7 +79,7 @@ def achieved(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     small = cv2.resize(flow, to, interpolation=cv2.INTER_LINEAR) * np.float32(shrink)
     places = {name: cv2.resize(where.astype(np.uint8), to, interpolation=cv2.INTER_NEAREST) > 0
               for name, where in used.items()}
-    ends = [settled(first, second, small, places, start) for start in (0.0, 1.0)]
+    ends = list(STARTS.map(functools.partial(settled, first, second, small, places), (0.0, 1.0)))
     return {name: Achieved(share=(ends[0][name] + ends[1][name]) / 2, spread=abs(ends[0][name] - ends[1][name]),
                            asked_px=float(np.percentile(size[where], 95)) if where.any() else 0.0,
                            pixels=int(where.sum())) for name, where in used.items()}

@@ -11,8 +11,7 @@ from core.errors import PrevisageError
 from core.procedure import Procedure
 from deform3d import catalogue, field_of, predict
 from deform3d.catalogue import read_procedure
-from deform3d.field import LANDS_MM, FieldOptions, made_up_share, solve, still_scores
-from deform3d.ground import ground_of
+from deform3d.field import LANDS_MM, FieldOptions, Problem, made_up_share, solve, still_scores
 from deform3d.handles import CLEAR, handle_points
 from deform3d.kernels import wendland
 from deform3d.volume import spoiled
@@ -32,6 +31,10 @@ def fine_head(head):
 
 def length(u):
     return np.linalg.norm(u, axis=1)
+
+
+def problem(mesh, anatomy, procedure):
+    return Problem("", mesh, anatomy, procedure, FieldOptions(), None)
 
 
 def at_most(procedure):
@@ -168,7 +171,7 @@ def test_beyond_the_region_nothing_moves_at_all(head, operate, procedure):
     mesh, anatomy = head
     what = catalogue()[procedure]
     total = operate(procedure, **at_most(procedure)).total_mm()
-    still = (still_scores(mesh, anatomy, what, FieldOptions().still_weight) >= 0).any(0)[ground_of(mesh).own]
+    still = (still_scores(problem(mesh, anatomy, what)) >= 0).any(0)
     assert 500 < still.sum() < len(still) and not total[still].any()
     for region in what.immobile:
         assert not total[anatomy.region(region) >= 0.05].any()
@@ -178,13 +181,24 @@ def test_beyond_the_region_nothing_moves_at_all(head, operate, procedure):
         assert length(anatomy.pin(pin).on(total, mesh.faces))[0] < 0.05
 
 
+@pytest.mark.parametrize("locked", [None, "left"])
+@pytest.mark.parametrize("procedure", ["rhinoplasty", "mentoplasty"])
+def test_a_part_of_the_ground_is_enough(head, monkeypatch, procedure, locked):
+    mesh, anatomy = head
+    found = []
+    for triangles in (len(mesh.faces), 0):  # a part of it, and all
+        monkeypatch.setattr("deform3d.ground.PART_OF", triangles)
+        solve.cache_clear()
+        found.append(field_of(mesh, anatomy, catalogue()[procedure], locked=locked).cardinal)
+    assert found[0].any() and np.abs(found[1] - found[0]).max() < 1e-12
+
+
 @pytest.mark.parametrize("procedure", ["rhinoplasty", "mentoplasty"])
 def test_smooth_up_to_the_edge(head, procedure):
     """No step between neighbours at the edge of the still part: the field starts from zero gently."""
     mesh, anatomy = head
     cardinal = field_of(mesh, anatomy, catalogue()[procedure]).cardinal
-    scores = still_scores(mesh, anatomy, catalogue()[procedure], FieldOptions().still_weight)
-    still = (scores >= 0).any(0)[ground_of(mesh).own]
+    still = (still_scores(problem(mesh, anatomy, catalogue()[procedure])) >= 0).any(0)
     edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
     across = edges[still[edges[:, 0]] & ~still[edges[:, 1]]]
     moved = [row for row, pin in enumerate(catalogue()[procedure].pins()) if pin not in catalogue()[procedure].anchors]

@@ -13,17 +13,18 @@ from core.transforms import head_angles_rad, rotation_from_vector
 from recon.bundle import (
     Bundle,
     BundleOptions,
-    PointBlock,
     Problem,
     State,
     adjust,
+    by_views,
     moved,
     normal_equations,
     objective,
-    solve,
+    with_priors,
 )
 from recon.doubt import centre_cov, landmark_sd, radius95, with_variance
 from recon.face478 import face_height_px
+from recon.free_points import PointBlock, solve, solve_by_modes
 from recon.observations import FACE_MM, KNOWN_FOCAL_SD, UNKNOWN_FOCAL, USUAL_MM, lens_prior, observations
 from recon.pnp import first_poses
 from tests.recon.heads import aligned, detected, head_of, observed, person, rms, sweep
@@ -132,6 +133,18 @@ def test_the_gradient_is_that_of_the_objective(small):
     numeric = [slope_of_objective(problem, state, e, np.zeros((478, 3))) for e in np.eye(len(g))]
     assert np.allclose(g, numeric, rtol=1e-4, atol=1e-5 * np.abs(g).max())
     assert (np.abs(g) > 1e-3).all()
+
+
+@pytest.mark.parametrize("damping", [0.0, 1e-3, 8.0])
+def test_eliminating_before_the_modes_are_laid_on_changes_no_step(small, damping):
+    problem, state = small
+    H, g, block = normal_equations(problem, state)
+    step, (own,), _ = solve(H, g, [block], damping)
+    H, g, told = by_views(problem, state)
+    H, g, block = with_priors(problem, state, H, g, told)
+    fast, fast_own = solve_by_modes(problem.basis, state.identity, H, g, told, block, damping)
+    assert np.allclose(fast, step, rtol=1e-8, atol=1e-9 * np.abs(step).max())
+    assert np.allclose(fast_own, own, rtol=1e-8, atol=1e-9 * np.abs(own).max())
 
 
 def test_the_gradient_of_the_free_landmarks(small):
