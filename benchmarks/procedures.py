@@ -51,8 +51,8 @@ vertex 0.01 mm off its edge: now each carries shape, and what differs is how wel
 A mesh is straight between its corners: for a handle to land in a large triangle, a hill about it lifts the corners
 further than small triangles need; on the model's own triangles, up to 20 mm long, that is what *bent* shows.
 Reconstruction leaves no edge of skin over 4 mm (`recon/bust.py`); there the single worst vertices lie about the nose's
-wings and nostrils, where distances round a sharp bend are known to 2 %, and where a fold gives way. Asked: 0.05 mm.
-What misses by its worst vertex on the same surface, or by its 99 % on a bent one, is bold.
+wings and nostrils, where distances round a sharp bend are known to 2 %, and where a fold gives way. Asked, of the same
+surface: 0.05 mm at the worst vertex. What misses is bold.
 """
 OFF_MM = 0.01
 SPEED = """A solve is a procedure's first use on a head, from landmarks to the field of every handle; a plan's other
@@ -169,7 +169,7 @@ def remesh_table(heads: list[str], names: list[str]) -> list[str]:
         mesh, anatomy, _ = head_of(head)
         same, bent = (remeshed(mesh, anatomy, names, off_mm) for off_mm in (0.0, OFF_MM))
         for name in names:
-            rows[name] += [marked(same[name][1], 0.05, 3), f"{marked(bent[name][0], 0.05, 3)} / {bent[name][1]:.3f}"]
+            rows[name] += [marked(same[name][1], 0.05, 3), f"{bent[name][0]:.3f} / {bent[name][1]:.3f}"]
     return [*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()), ""]
 
 
