@@ -1,10 +1,10 @@
 """Lips that touch go as one: neither a jaw nor a filler parts lips that are closed, nor closes lips that are open.
 
 x a vertex of one lip or of the lining behind it, p the nearest point of the other lip or its lining; e how far x is
-from the line of the mouth; a the way from the red border of its own lip to x, b that from the other lip's, round the
-corner of the mouth; f a field, w its window, S the smooth step:
+from the line of the mouth, c from its ends; a the way from the red border of its own lip to x, b that from the other
+lip's, round the corner of the mouth; f a field, w its window, S the smooth step:
 
-    s(x)  = (1 - S((|p - x| - T) / (P - T))) (1 - S((e - D) / B)) S((b - a) / C)
+    s(x)  = (1 - S((|p - x| - T) / (P - T))) (1 - S((e - D) / B)) S(c / C) S((b - a) / 2 C)
                                                       1 where the lips touch, within T; 0 from P on, deep in the mouth,
                                                       and at its corners, where both lips are one
     f(x) -> f(x) + s w (f(p) - f(x)) / 2
@@ -39,8 +39,8 @@ TOUCH_MM, PARTED_MM = 0.5, 6.0
 from each other within some millimetres; further it would reach the handles at their borders."""
 DEEP_MM, BEHIND_MM = 8.0, 4.0
 """D and B: lips are about so thick; further in the lining goes its own way."""
-CORNER_MM = 10.0
-"""C: twice the way to the corner of the mouth."""
+CORNER_MM = 6.0
+"""C: nearer to the corners lips part by the bend of the skin, and the nearest point of the other one jumps."""
 FAR_MM = 1000.0
 """For what is on no way from the lips."""
 
@@ -67,8 +67,10 @@ def seal_of(mesh: Mesh, anatomy: Anatomy) -> Seal:
     depth, way = from_line(place, line), ways(place, corner, borders)
     lip = np.where(depth < DEEP_MM + BEHIND_MM, np.sign(way[1] - way[0]), 0)
     row, bary, away = facing(place, corner, lip)
+    corner_mm = np.linalg.norm(place - line[[0, -1], None], axis=2).min(0)
     touch = ((1 - smoothstep((away - TOUCH_MM) / (PARTED_MM - TOUCH_MM)))
-             * (1 - smoothstep((depth - DEEP_MM) / BEHIND_MM)) * smoothstep(np.abs(way[1] - way[0]) / CORNER_MM))
+             * (1 - smoothstep((depth - DEEP_MM) / BEHIND_MM)) * smoothstep(corner_mm / CORNER_MM)
+             * smoothstep(np.abs(way[1] - way[0]) / (2 * CORNER_MM)))
     kept = np.flatnonzero((row >= 0) & (touch > 0))
     return Seal(vertex=vertex[kept], across=SurfacePoints(face=face[row[kept]], bary=bary[kept]), touch=touch[kept])
 
