@@ -98,11 +98,14 @@ HINTS = {"overrides": "Give `overrides: [{what: PROCEDURE.STEP, reason: WHY}]`."
 
 def read_plan(value: Any) -> Plan:
     """A plan from parsed YAML or JSON; UsageError says what is wrong with it (unknown keys, NaN, no procedure)."""
+    usual = "Give `procedures: [{procedure: NAME, intensity: 0..100, values: {STEP: NUMBER}}]`."
+    if not isinstance(value, Mapping):
+        raise UsageError("bad_plan", "The plan is empty, or not a list of what to do by name.", usual)
     try:
         return Plan.model_validate(value)
     except ValidationError as error:
         first = str(error.errors()[0]["loc"][0]) if error.errors()[0]["loc"] else ""
-        hint = HINTS.get(first, "Give `procedures: [{procedure: NAME, intensity: 0..100, values: {STEP: NUMBER}}]`.")
+        hint = HINTS.get(first, usual)
         raise UsageError("bad_plan", f"The plan cannot be used: {in_words(error)}.", hint) from error
 
 

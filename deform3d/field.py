@@ -8,13 +8,16 @@ w window.
     g      = phi(d(v, c)) phi(d(c, c))^-1                        1 at its own handle, 0 at all others and on the ring
     w(v)   = 1 - (1 - S(e/ramp)) (1 - S(e/(e + m)))              e(v) distance to the still part: exactly 0 there;
                                                                  m(v) distance to the nearest moved handle: 1 there
+    q      w g with both lips of a closed mouth as one (deform3d.seal); what that takes from handles is given back:
+             Q = q (P q)^-1 P w g
     b      hills about the moved handles, a few triangles wide; P barycentric weights of these handles
     s      how much of what a handle misses at the worst ends of its steps' clamps is above LANDS_MM, as a share
-    f      = w g + b (P b)^-1 s (1 - P w g),  so that P f = 1 on the mesh, to LANDS_MM of motion; giving way in folds
+    f      = Q + b (P b)^-1 s (1 - P Q),  so that P f = 1 on the mesh, to LANDS_MM of motion; giving way in folds
              that a step at an end of its clamp would turn over (deform3d.unfold)
     u(v)   = sum_j f_j(v) D_j
 
-Nothing is measured, and nothing moves, further from every moved handle than R, the ring's setback and a triangle.
+Nothing is measured, and nothing moves, further from every moved handle than R, the ring's setback and a triangle; the
+other lip, where lips touch, counts as near.
 The ring makes the interpolant itself die out towards the edge, so that the window has little to cut off. It lies behind
 the edge, not on it: anchors close to a handle make the interpolant swing over beyond the handle, and the edge, drawn by
 the regions' weights, is a triangle further on one side of a face than on the other.
@@ -28,7 +31,7 @@ f is computed once per mesh and procedure; a plan costs one product.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +50,7 @@ from deform3d.ground import LARGEST_MM, Ground, from_nearest, ground_near, regio
 from deform3d.handles import Context, handle_points
 from deform3d.kernels import KERNELS, blunt, wendland
 from deform3d.lining import with_lining
+from deform3d.seal import as_one, seal_of
 from deform3d.unfold import unfolded
 
 LEAST_REACH = 0.2
@@ -59,6 +63,9 @@ their weights."""
 TOP_MM, TOP_SHARE = 3.0, 0.3
 """A kernel is blunt so far about its centre, or to this share of the way to the nearest other one: as wide as the
 larger triangles, so that their corners go with a handle and need no hill; wider, near handles would swing."""
+OPPOSITE = 0.1
+"""Two handles that lie on each other, one on either lip, cannot both have their way: below this part of what the others
+have, none of it is given back by the field, and hills must do."""
 LINE_STEPS = 6
 """A line is taken as points, so many to the width of the window's rise."""
 LANDS_MM = 0.05
@@ -182,13 +189,13 @@ class Interpolant:
         return np.einsum("nk,nkm->nm", points.bary, np.where((corner >= 0)[..., None], values[corner], 0))
 
 
-def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> Interpolant:
+def interpolant(problem: Problem, handles: SurfacePoints, moved: Bool[np.ndarray, "h"]) -> Interpolant:
     """w g of the moved handles, measured on the head's ground: of that, on the part where paths that count can run.
     They end within `reach` of a moved handle and are no longer than the support."""
     procedure, options, mesh = problem.procedure, problem.options, problem.mesh
     support, falloff = options.support(procedure), procedure.falloff_mm
     ramp, setback = options.ramp_per_falloff * falloff, options.setback_per_falloff * falloff
-    places, reach = mesh.points(points), support + setback + LARGEST_MM
+    places, reach, pulled = mesh.points(handles), support + setback + LARGEST_MM, handles[moved]
     ground = ground_near(mesh, places[moved], reach + support)
     surface, scores = ground.surface, still_scores(problem, ground)
     still, immobile = (scores >= 0).any(0), (still_scores(problem)[1:] >= 0).any(0)
@@ -199,7 +206,7 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
     ring = spaced(surface.vertices_mm, surface.faces, behind, options.ring_per_falloff * falloff, far)
     ring = ring[np.flatnonzero(from_nearest(ring.on(surface.vertices_mm, surface.faces), places[moved]) <= support)]
     near = np.asarray(from_nearest(places, places[moved])) <= support
-    points, moved = ground.points(points[near]), moved[near]
+    points, moved = ground.points(handles[near]), moved[near]
     free = points.on((~still)[:, None].astype(float), surface.faces)[:, 0] > 0  # what is still holds anyway
     points, moved = points[moved | free], moved[moved | free]
     centres = SurfacePoints(face=np.concatenate([points.face, ring.face]),
@@ -228,8 +235,21 @@ def interpolant(problem: Problem, points: SurfacePoints, moved: Bool[np.ndarray,
                        np.searchsorted(reached, len(of) * np.arange(len(away) + 1))), shape=away.shape)
     column = np.full(len(ground.own), -1)
     column[rows] = np.arange(len(rows))
-    return Interpolant(rows=rows, column=column, away_mm=of_moved, smooth=w[:, None] * (pulls.T @ weights),
-                       immobile=immobile)
+    found = Interpolant(rows=rows, column=column, away_mm=of_moved, smooth=w[:, None] * (pulls.T @ weights),
+                        immobile=immobile)
+    return sealed(problem, found, w, pulled)
+
+
+def sealed(problem: Problem, found: Interpolant, w: Float[np.ndarray, "c"], handles: SurfacePoints) -> Interpolant:
+    """The same with lips that touch going as one, where any of them moves. What this takes from a handle at the lips,
+    all moved handles' fields together give back."""
+    mesh, anatomy = problem.mesh, problem.anatomy
+    if not anatomy.has("lips") or not found.smooth[anatomy.region("lips")[found.rows] > 0].any():
+        return found
+    seal = seal_of(mesh, anatomy)
+    smooth = as_one(seal, found.smooth, found.at(seal.across, mesh.faces, found.smooth), w, found.column)
+    asked, left = (found.at(handles, mesh.faces, values) for values in (found.smooth, smooth))
+    return replace(found, smooth=smooth @ (np.linalg.pinv(left, OPPOSITE) @ asked))
 
 
 def bumps(mesh: Mesh, points: SurfacePoints, away_mm: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "c m"]:

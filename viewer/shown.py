@@ -122,6 +122,9 @@ def solved(case: Path, found: Solved, made: Prediction) -> None:
                 "reached" if g.reached else "NOT REACHED"] for g in found.goals])
     else:
         say(f"Surface   {found.rms_before_mm:.2f} mm off before, {found.rms_after_mm:.2f} mm with the plan (RMS)")
+    for g in found.goals:
+        if not g.reached and f"{g.after:.2f}" == f"{g.before:.2f}":
+            say(f"Limit     {MEASURES[g.name].label}: no step that may be used here brings it nearer")
     for name in found.at_clamp:
         say(f"Limit     {name} is at its clamp and has no more to give")
     say()

@@ -181,6 +181,8 @@ def test_an_override_with_its_reason_passes_the_clamp_but_not_all_sense():
 
 
 @pytest.mark.parametrize(("plan", "words", "hint"), [
+    (None, "plan is empty", "procedures"),
+    (["rhinoplasty"], "not a list of what to do by name", "procedures"),
     ({"procedures": [{"procedure": "rhinoplasty", "values": {"hump_mm": math.nan}}]}, "finite number", "procedures"),
     ({"procedures": [{"procedure": "rhinoplasty", "values": {"alar_base_mm": {"left": math.inf}}}]},
      "alar_base_mm.Sides.left: Input should be a finite number", "procedures"),

@@ -208,6 +208,8 @@ def test_solve_finds_a_plan_and_says_what_it_cannot_reach(call: Call, case: Path
     words = ("solve", case, "--procedure", "rhinoplasty", "--procedure", "mentoplasty")
     code, out, _ = call(*words, "--goal", "chin_to_zero_meridian=90", "--step", "mentoplasty.advancement_mm")
     assert code == 0 and "NOT REACHED" in out and "mentoplasty.advancement_mm is at its clamp" in out
+    out = call("solve", case, "--procedure", "mentoplasty", "--goal", "nasolabial_angle=100")[1]
+    assert "Limit     Nasolabial angle: no step that may be used here brings it nearer" in out
     record = one_object(call(*words, "--goal", "nasolabial_angle=105", "--json")[1])
     (goal,) = record["goals"]
     assert goal["target"] == 105 and (case / "plans" / "goals" / "views" / "sheet.png").is_file()
