@@ -32,7 +32,8 @@ class SilhouetteOptions:
     levels) how much what lies beyond the fitted outline may differ from it: hair is no skin. even_mm: over which r is
     evened along the outline; stray_mm: what lies so far from the even one is left out. inside_mm: r ends so far inside.
     from_mm, to_mm: an outline that lies
-    so far off is laid over, from the second in full: a nearer one is met by the matte."""
+    so far off is laid over, from the second in full: a nearer one is met by the matte. found: the person as found tells
+    alone what the backdrop is, within the fitted outline, too."""
 
     reach_mm: float = 7.0
     clear: float = 0.08
@@ -43,6 +44,7 @@ class SilhouetteOptions:
     inside_mm: float = 15.0
     from_mm: float = 1.5
     to_mm: float = 2.5
+    found: bool = False
 
 
 SILHOUETTE = SilhouetteOptions()
@@ -59,7 +61,8 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     s = signed_distance(np.isfinite(flow.depth_before_mm))
     free = s < -options.reach_mm * mm
     if person is not None:
-        free &= signed_distance(person) < -person_mm * mm
+        away = signed_distance(person) < -person_mm * mm
+        free = away if options.found else free & away
     if not free.any() and plate is None:
         return None
     near = np.abs(s) < options.reach_mm * mm + 2
