@@ -63,7 +63,8 @@ def cut_to(flow: Correspondence, wall: Bool[np.ndarray, "h w"]) -> Correspondenc
         depth_after_mm=np.where(gone, far, flow.depth_after_mm), from_depth_mm=np.where(gone, far, flow.from_depth_mm))
 
 
-def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, person: Float[np.ndarray, "h w"],
+def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, frame: Float[np.ndarray, "h w 3"],
+             person: Float[np.ndarray, "h w"],
              person_at: Callable[[Float[np.ndarray, "h w 2"]], Float[np.ndarray, "h w"]],
              fitted_px: Float[np.ndarray, "h w"], contour: Beyond, taper: Float[np.ndarray, "h w 1"], alone: bool
              ) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
@@ -76,7 +77,7 @@ def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, person: F
     """
     mm, changes = flow.px_per_mm, np.zeros(flow.mask.shape, bool)
     if alone:
-        drawn, changes = withdrawn(own_px, person, person_at(own_px), flow)
+        drawn, changes = withdrawn(own_px, frame, person, person_at(own_px), flow)
         own_px, flow = drawn, dataclasses.replace(flow, moved=flow.moved & (length(drawn - own_px) < APART_PX))
     fitted_px = np.where(changes, np.float32(0), fitted_px)
     own_px = held(own_px, person, contour, np.isfinite(flow.depth_after_mm), fitted_px, taper, mm)

@@ -74,6 +74,8 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     if len(y) < FEWEST:
         return None
     off, told = asked(frame, behind, (y, x), out[y, x], mm, options)
+    if options.found:
+        off = np.minimum(off, 0)
     if told.sum() < FEWEST:
         return None
     r = spread(s.shape, (y, x), out[y, x] * off[:, None], told, options.even_mm * mm)

@@ -18,8 +18,9 @@ from synth.blur import blurred
 from synth.far_outline import around
 from synth.outlines import nearest
 
-RIM_MM, FARTHEST_MM = 4.0, 12.0
-"""A fitted outline so near to the pictured one tells by how much it withdraws: by no more than the second."""
+RIM_MM, FARTHEST_MM, ALIKE = 4.0, 12.0, 45.0
+"""A fitted outline so near to the pictured one, with nothing between that differs from the skin inside by more than the
+third (grey levels: a scarf, hair), tells by how much it withdraws: by no more than the second."""
 EVEN_MM, ALONG_MM = 1.0, 2.5
 """The outline after is evened over the first, its motion over the second (standard deviations)."""
 OFF_MM, BESIDE = 0.4, 6.0
@@ -31,15 +32,16 @@ LEAST_PX = 1e-3
 """Motion that leaves no trace in a byte."""
 
 
-def withdrawn(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], after: Float[np.ndarray, "h w"],
-              flow: Correspondence) -> tuple[Float[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
+def withdrawn(own_px: Float[np.ndarray, "h w 2"], frame: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"],
+              after: Float[np.ndarray, "h w"], flow: Correspondence) -> tuple[Float[np.ndarray, "h w 2"],
+                                                                              Bool[np.ndarray, "h w"]]:
     """The motion with outlines that withdraw drawn anew, and the pixels that this changes.
 
-    person, after: the mattes of who is seen, before, and after that motion.
+    frame: before. person, after: the mattes of who is seen, before, and after that motion.
     """
     mm, none = flow.px_per_mm, np.zeros(person.shape, bool)
     was = around(person, mm)
-    back = withdrawal(was, flow)
+    back = withdrawal(frame, was, flow)
     if not (back > OFF_MM * mm).any():
         return own_px, none
     inside = np.clip(signed_distance(was), -FARTHEST_MM * mm, FARTHEST_MM * mm) - back
@@ -56,21 +58,31 @@ def withdrawn(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w
     return np.where(changed[..., None], out, own_px), changed
 
 
-def withdrawal(was: Bool[np.ndarray, "h w"], flow: Correspondence) -> Float[np.ndarray, "h w"]:
+def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], flow: Correspondence) -> Float[
+        np.ndarray, "h w"]:
     """By how much the fitted outline nearest to each pixel withdraws before the wall, px, evened along it. was: who is
-    seen; an outline far within, before hair or clothes, does not withdraw before the wall."""
+    seen; an outline before hair or clothes does not withdraw before the wall."""
     before, after = np.isfinite(flow.depth_before_mm), np.isfinite(flow.depth_after_mm)
-    edge = rim_of(before)
+    edge, rim = rim_of(before), RIM_MM * flow.px_per_mm
     if not edge.any() or not after.any():
         return np.zeros(was.shape, np.float32)
     _, number, y, x = nearest(edge)
     away = cv2.distanceTransform((~after).astype(np.uint8), cv2.DIST_L2, 5)[y, x]
-    away *= signed_distance(was)[y, x] < RIM_MM * flow.px_per_mm
+    away *= (signed_distance(was)[y, x] < rim) & ~dressed(frame, before, was, rim)[y, x]
     line = np.zeros((*was.shape, 2), np.float32)
     line[y, x] = np.stack([away, np.ones(len(y))], 1)
     line = blurred(line, max(ALONG_MM / 2 * flow.px_per_mm, 1.0))[y, x]
     even: np.ndarray = (line[:, 0] / np.maximum(line[:, 1], 1e-6))[number]
     return even
+
+
+def dressed(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], was: Bool[np.ndarray, "h w"],
+            rim_px: float) -> Bool[np.ndarray, "h w"]:
+    """Where the person beyond the fitted outline is unlike the skin within it."""
+    skin, beyond = ((m.astype(np.uint8), np.where(m[..., None], frame, 0)) for m in (before, was & ~before))
+    sides = [blurred(np.dstack([color, m]).astype(np.float32), max(rim_px / 2, 1.0)) for m, color in (skin, beyond)]
+    means = [s[..., :3] / np.maximum(s[..., 3:], 1e-3) for s in sides]
+    return (length(means[0] - means[1]) > ALIKE) & (sides[1][..., 3] > 0.1)
 
 
 def astray(then: Bool[np.ndarray, "h w"], now: Bool[np.ndarray, "h w"], bare: Bool[np.ndarray, "h w"], mm: float

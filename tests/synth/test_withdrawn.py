@@ -33,10 +33,15 @@ def neck(fitted_off_px: int = 0, over_px: float = 30) -> tuple[np.ndarray, Corre
         mask=np.ones((SIZE, SIZE)), px_per_mm=PX_PER_MM), EDGE - back
 
 
+def pictured(person: np.ndarray) -> np.ndarray:
+    """Skin before a wall."""
+    return np.where(person[..., None] > 0.5, (170, 120, 100), (220, 225, 225)).astype(np.float32)
+
+
 def test_nothing_is_left_where_the_outline_was() -> None:
     person, flow, ends = neck()
     none = np.zeros((SIZE, SIZE, 2), np.float32)
-    motion, changed = withdrawn(none, person, person, flow)
+    motion, changed = withdrawn(none, pictured(person), person, person, flow)
     shown = bent(person, motion) > 0.5
     assert np.abs(shown.sum(1) - ends).max() < 2.0 * PX_PER_MM
     assert np.abs(np.diff(shown.sum(1).astype(int))).max() <= 2  # no steps
@@ -47,7 +52,7 @@ def test_nothing_is_left_where_the_outline_was() -> None:
 def test_it_withdraws_as_far_where_the_head_fits_worse() -> None:
     for off in (-6, 6):
         person, flow, ends = neck(off)
-        motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), person, person, flow)
+        motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), pictured(person), person, person, flow)
         shown = (bent(person, motion) > 0.5).sum(1)
         assert np.abs(shown - ends).max() < 2.5 * PX_PER_MM
 
@@ -57,20 +62,25 @@ def test_an_outline_that_is_drawn_well_stays_as_it_is() -> None:
     motion = np.zeros((SIZE, SIZE, 2), np.float32)
     motion[..., 0] = (EDGE - ends)[:, None]
     after = bent(person, motion)
-    out, changed = withdrawn(motion, person, after, flow)
+    out, changed = withdrawn(motion, pictured(person), person, after, flow)
     assert out is motion and not changed.any()
 
 
 def test_before_hair_or_clothes_nothing_is_done() -> None:
-    person, flow, _ = neck()
-    person[:, :EDGE + 60] = 1
     none = np.zeros((SIZE, SIZE, 2), np.float32)
-    assert not withdrawn(none, person, person, flow)[1].any()
+    person, flow, _ = neck()
+    person[:, :EDGE + 9] = 1
+    scarf = pictured(person)
+    assert withdrawn(none, scarf, person, person, flow)[1].any()  # skin: a head that fits worse
+    scarf[:, EDGE:EDGE + 9] = (150, 20, 30)
+    assert not withdrawn(none, scarf, person, person, flow)[1].any()
+    person[:, :EDGE + 60] = 1
+    assert not withdrawn(none, pictured(person), person, person, flow)[1].any()
 
 
 def test_skin_beside_it_is_not_stretched_more_than_threefold() -> None:
     person, flow, _ = neck()
-    motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), person, person, flow)
+    motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), pictured(person), person, person, flow)
     inside = bent(person, motion) > 0.99
     steps = np.abs(np.diff(motion, axis=1)).max(-1)[inside[:, 1:] & inside[:, :-1]]
     assert steps.max() < 0.75
