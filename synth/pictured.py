@@ -25,6 +25,8 @@ from synth.withdrawn import withdrawn
 
 IN_ONE = SilhouetteOptions(reach_mm=12.0, found=True)
 """A neck that no photo from below shows is a guess: it may lie so far off."""
+INSIDE_MM = 2.0
+"""So far within the person as found no wall is seen."""
 APART_PX = 0.5
 """Skin drawn so far from where the plan has it is drawn for the outline's sake."""
 
@@ -37,7 +39,7 @@ def pictured(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, light: Lig
     off = outline_off(frame, flow, plate, person, person_mm, IN_ONE)
     if off is not None:
         flow, light = laid(flow, light, off)
-    if person is None:
+    if person is None or not (np.isfinite(flow.depth_before_mm) & ~person).any():
         return flow, light
     return cut_to(flow, signed_distance(person) < -person_mm * flow.px_per_mm), light
 
@@ -66,18 +68,20 @@ def cut_to(flow: Correspondence, wall: Bool[np.ndarray, "h w"]) -> Correspondenc
 def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, frame: Float[np.ndarray, "h w 3"],
              person: Float[np.ndarray, "h w"],
              person_at: Callable[[Float[np.ndarray, "h w 2"]], Float[np.ndarray, "h w"]],
-             fitted_px: Float[np.ndarray, "h w"], contour: Beyond, taper: Float[np.ndarray, "h w 1"], alone: bool
-             ) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
+             found: Bool[np.ndarray, "h w"] | None, fitted_px: Float[np.ndarray, "h w"], contour: Beyond,
+             taper: Float[np.ndarray, "h w 1"], alone: bool) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
     """The motion with the pictured outline as it must be: the far cheek's stays; where one photo is all (`alone`), what
     withdraws before the wall leaves nothing behind, and what advances no step. Skin that is drawn for the outline's
     sake is no longer asked to have moved as planned.
 
-    person, person_at: the matte of who is seen, before, and as a motion draws it. fitted_px: signed distance from the
-    fitted outline before. taper: how much of motion may count.
+    person, person_at: the matte of who is seen, before, and as a motion draws it. found: the person as found, for no
+    matte tells a red scarf from a red wall. fitted_px: signed distance from the fitted outline before. taper: how much
+    of motion may count.
     """
     mm, changes = flow.px_per_mm, np.zeros(flow.mask.shape, bool)
     if alone:
-        drawn, changes = withdrawn(own_px, frame, person, person_at(own_px), flow)
+        sure = person if found is None else np.maximum(person, np.float32(signed_distance(found) > INSIDE_MM * mm))
+        drawn, changes = withdrawn(own_px, frame, sure, person_at(own_px), flow)
         own_px, flow = drawn, dataclasses.replace(flow, moved=flow.moved & (length(drawn - own_px) < APART_PX))
     fitted_px = np.where(changes, np.float32(0), fitted_px)
     own_px = held(own_px, person, contour, np.isfinite(flow.depth_after_mm), fitted_px, taper, mm)

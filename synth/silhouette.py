@@ -59,6 +59,9 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     """
     mm = flow.px_per_mm
     s = signed_distance(np.isfinite(flow.depth_before_mm))
+    y, x = np.nonzero((s > 0) & (s < 1.5) & (flow.mask > 0))
+    if len(y) < FEWEST:
+        return None
     free = s < -options.reach_mm * mm
     if person is not None:
         away = signed_distance(person) < -person_mm * mm
@@ -70,9 +73,6 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     even = blurred(s, max(0.7 * mm, 1.0))
     out = -np.stack([cv2.Sobel(even, cv2.CV_32F, 1, 0), cv2.Sobel(even, cv2.CV_32F, 0, 1)], -1)
     out /= np.maximum(length(out), 1e-6)[..., None]
-    y, x = np.nonzero((s > 0) & (s < 1.5) & (flow.mask > 0))
-    if len(y) < FEWEST:
-        return None
     off, told = asked(frame, behind, (y, x), out[y, x], mm, options)
     if options.found:
         off = np.minimum(off, 0)

@@ -126,7 +126,7 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     scene = Scene(part, flow, plate, person, eyes, options, alone)
     own = motion(scene, flow, still, alone)
     if (alone or not scene.sure) and scene.contour is not None and scene.behind is not None:
-        own, flow = outlined(own, flow, scene.frame, scene.person, scene.person_at, scene.s, scene.contour,
+        own, flow = outlined(own, flow, scene.frame, scene.person, scene.person_at, person, scene.s, scene.contour,
                              tapered(flow), alone)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
