@@ -32,7 +32,8 @@ class SilhouetteOptions:
     levels) how much what lies beyond the fitted outline may differ from it: hair is no skin. even_mm: over which r is
     evened along the outline; stray_mm: what lies so far from the even one is left out. inside_mm: r ends so far inside.
     from_mm, to_mm: an outline that lies
-    so far off is laid over, from the second in full: a nearer one is met by the matte."""
+    so far off is laid over, from the second in full: a nearer one is met by the matte. found: the person as found tells
+    alone what the backdrop is, within the fitted outline, too."""
 
     reach_mm: float = 7.0
     clear: float = 0.08
@@ -43,6 +44,7 @@ class SilhouetteOptions:
     inside_mm: float = 15.0
     from_mm: float = 1.5
     to_mm: float = 2.5
+    found: bool = False
 
 
 SILHOUETTE = SilhouetteOptions()
@@ -57,9 +59,13 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     """
     mm = flow.px_per_mm
     s = signed_distance(np.isfinite(flow.depth_before_mm))
+    y, x = np.nonzero((s > 0) & (s < 1.5) & (flow.mask > 0))
+    if len(y) < FEWEST:
+        return None
     free = s < -options.reach_mm * mm
     if person is not None:
-        free &= signed_distance(person) < -person_mm * mm
+        away = signed_distance(person) < -person_mm * mm
+        free = away if options.found else free & away
     if not free.any() and plate is None:
         return None
     near = np.abs(s) < options.reach_mm * mm + 2
@@ -67,10 +73,9 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     even = blurred(s, max(0.7 * mm, 1.0))
     out = -np.stack([cv2.Sobel(even, cv2.CV_32F, 1, 0), cv2.Sobel(even, cv2.CV_32F, 0, 1)], -1)
     out /= np.maximum(length(out), 1e-6)[..., None]
-    y, x = np.nonzero((s > 0) & (s < 1.5) & (flow.mask > 0))
-    if len(y) < FEWEST:
-        return None
     off, told = asked(frame, behind, (y, x), out[y, x], mm, options)
+    if options.found:
+        off = np.minimum(off, 0)
     if told.sum() < FEWEST:
         return None
     r = spread(s.shape, (y, x), out[y, x] * off[:, None], told, options.even_mm * mm)

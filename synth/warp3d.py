@@ -25,11 +25,10 @@ from synth.backdrop import BACKDROP, BackdropOptions, Plate, backdrop, matte, si
 from synth.blur import blurred
 from synth.contours import APART_MM, CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
-from synth.far_outline import held
 from synth.follow import GENTLE, STEEPEST, following, gentler
-from synth.lead import led
 from synth.nose_rims import rims_off
 from synth.outlines import FAR_MM, OUTLINE, OutlineOptions, landing, shown_beside
+from synth.pictured import outlined, pictured
 from synth.register import Registered, skin_off
 from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
 from synth.silhouette import outline_off
@@ -122,14 +121,13 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     options = options.loosened(misfit_mm)
     if skins is not None:
         flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options)
+    else:
+        flow, light = pictured(part.astype(np.float32), flow, light, plate, person, options.backdrop.person_mm)
     scene = Scene(part, flow, plate, person, eyes, options, alone)
     own = motion(scene, flow, still, alone)
     if (alone or not scene.sure) and scene.contour is not None and scene.behind is not None:
-        skin = np.isfinite(flow.depth_after_mm)
-        own = held(own, scene.person, scene.contour, skin, scene.s, tapered(flow), flow.px_per_mm)
-        if alone:
-            own, changes = led(own, scene.person, scene.person_at(own), flow.px_per_mm)
-            flow = dataclasses.replace(flow, mask=np.maximum(flow.mask, changes))
+        own, flow = outlined(own, flow, scene.frame, scene.person, scene.person_at, person, scene.s, scene.contour,
+                             tapered(flow), alone)
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,91 @@
+"""Pictured: the head fitted to one photo is laid on the outline that the photo shows, and ends there.
+
+The neck of a head fitted to a profile may hang a centimetre below the pictured one. What lies between is wall; taken
+for skin it would be bent and lit as skin. So the fitted outline is laid on the pictured one as far as the picture tells
+where that is (`silhouette`), and what then still lies beyond the person as found is cut off. What the operation makes
+of the pictured outline, `withdrawn`, `far_outline` and `lead` tell.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from core.channels import length
+from core.correspondence import Correspondence
+from synth.backdrop import Plate, signed_distance
+from synth.contours import Beyond
+from synth.far_outline import held
+from synth.lead import led
+from synth.register import Registered
+from synth.silhouette import SilhouetteOptions, outline_off
+from synth.withdrawn import withdrawn
+
+IN_ONE = SilhouetteOptions(reach_mm=12.0, found=True)
+"""A neck that no photo from below shows is a guess: it may lie so far off."""
+INSIDE_MM = 2.0
+"""So far within the person as found no wall is seen."""
+APART_PX = 0.5
+"""Skin drawn so far from where the plan has it is drawn for the outline's sake."""
+
+Light = Float[np.ndarray, "h w 3"] | None
+
+
+def pictured(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, light: Light, plate: Plate | None,
+             person: Bool[np.ndarray, "h w"] | None, person_mm: float) -> tuple[Correspondence, Light]:
+    """The window's correspondence and light, on the picture's outline. person: who is seen, right within person_mm."""
+    off = outline_off(frame, flow, plate, person, person_mm, IN_ONE)
+    if off is not None:
+        flow, light = laid(flow, light, off)
+    if person is None or not (np.isfinite(flow.depth_before_mm) & ~person).any():
+        return flow, light
+    return cut_to(flow, signed_distance(person) < -person_mm * flow.px_per_mm), light
+
+
+def laid(flow: Correspondence, light: Light, off_px: Float[np.ndarray, "h w 2"]) -> tuple[Correspondence, Light]:
+    """Both moved; the mask holds the places before and after, too."""
+    moved = Registered(flow, off_px)
+    there = [cv2.remap(flow.mask, *at, cv2.INTER_LINEAR) for at in (moved.from_before, moved.from_after)]
+    mask = np.maximum(flow.mask, np.maximum(*there))
+    return dataclasses.replace(moved.flow, mask=mask), None if light is None else moved.after(light)
+
+
+def cut_to(flow: Correspondence, wall: Bool[np.ndarray, "h w"]) -> Correspondence:
+    """The same without the head's parts that lie, before, where the picture shows the wall."""
+    height, width = wall.shape
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    gone = cv2.remap(wall.astype(np.uint8), x + flow.flow_px[..., 0], y + flow.flow_px[..., 1], cv2.INTER_NEAREST,
+                     borderMode=cv2.BORDER_REPLICATE) > 0
+    kept, far = ~gone[..., None], np.float32(np.inf)
+    return dataclasses.replace(
+        flow, flow_px=flow.flow_px * kept, moved=flow.moved & ~gone, normals_before=flow.normals_before * kept,
+        normals_after=flow.normals_after * kept, depth_before_mm=np.where(wall, far, flow.depth_before_mm),
+        depth_after_mm=np.where(gone, far, flow.depth_after_mm), from_depth_mm=np.where(gone, far, flow.from_depth_mm))
+
+
+def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, frame: Float[np.ndarray, "h w 3"],
+             person: Float[np.ndarray, "h w"],
+             person_at: Callable[[Float[np.ndarray, "h w 2"]], Float[np.ndarray, "h w"]],
+             found: Bool[np.ndarray, "h w"] | None, fitted_px: Float[np.ndarray, "h w"], contour: Beyond,
+             taper: Float[np.ndarray, "h w 1"], alone: bool) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
+    """The motion with the pictured outline as it must be: the far cheek's stays; where one photo is all (`alone`), what
+    withdraws before the wall leaves nothing behind, and what advances no step. Skin that is drawn for the outline's
+    sake is no longer asked to have moved as planned.
+
+    person, person_at: the matte of who is seen, before, and as a motion draws it. found: the person as found, for no
+    matte tells a red scarf from a red wall. fitted_px: signed distance from the fitted outline before. taper: how much
+    of motion may count.
+    """
+    mm, changes = flow.px_per_mm, np.zeros(flow.mask.shape, bool)
+    if alone:
+        sure = person if found is None else np.maximum(person, np.float32(signed_distance(found) > INSIDE_MM * mm))
+        drawn, changes = withdrawn(own_px, frame, sure, person_at(own_px), flow)
+        own_px, flow = drawn, dataclasses.replace(flow, moved=flow.moved & (length(drawn - own_px) < APART_PX))
+    fitted_px = np.where(changes, np.float32(0), fitted_px)
+    own_px = held(own_px, person, contour, np.isfinite(flow.depth_after_mm), fitted_px, taper, mm)
+    if alone:
+        own_px, more = led(own_px, person, person_at(own_px), mm)
+        flow = dataclasses.replace(flow, mask=np.maximum(flow.mask, changes | more))
+    return own_px, flow

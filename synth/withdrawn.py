@@ -1,0 +1,116 @@
+"""Withdrawn: an outline that withdraws before the wall is drawn from the outline before.
+
+The skin that is the outline after an operation need not have been it before: a lifted neck shows, as its outline, skin
+that lay in front of it and hardly moves. Carried outwards, such a motion leaves the old outline standing, whole or in
+crumbs. So the pictured outline withdraws as far as the fitted head's does, and where the bent picture shows it
+elsewhere, each of its points is drawn from the nearest one of the outline before.
+Letters: E a point of the outline after, C the one before nearest to it, u motion (picture before minus picture after).
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from core.channels import length
+from core.correspondence import Correspondence
+from synth.backdrop import signed_distance
+from synth.blur import blurred
+from synth.far_outline import around
+from synth.outlines import nearest
+
+RIM_MM, FARTHEST_MM, ALIKE = 4.0, 12.0, 45.0
+"""A fitted outline so near to the pictured one, with nothing between that differs from the skin inside by more than the
+third (grey levels: a scarf, hair), tells by how much it withdraws: by no more than the second."""
+EVEN_MM, ALONG_MM = 1.0, 2.5
+"""The outline after is evened over the first, its motion over the second (standard deviations)."""
+OFF_MM, BESIDE = 0.4, 6.0
+"""A stretch is drawn anew where the bent picture's outline is off by more than the first, wholly while a share of its
+neighbours of more than one over the second is."""
+STEEPEST, SOFT_PX = 0.6, 2.0
+"""Skin inside parts from the outline by this share of its distance, less what the lens mixes with the wall."""
+LEAST_PX = 1e-3
+"""Motion that leaves no trace in a byte."""
+
+
+def withdrawn(own_px: Float[np.ndarray, "h w 2"], frame: Float[np.ndarray, "h w 3"], person: Float[np.ndarray, "h w"],
+              after: Float[np.ndarray, "h w"], flow: Correspondence) -> tuple[Float[np.ndarray, "h w 2"],
+                                                                              Bool[np.ndarray, "h w"]]:
+    """The motion with outlines that withdraw drawn anew, and the pixels that this changes.
+
+    frame: before. person, after: the mattes of who is seen, before, and after that motion.
+    """
+    mm, none = flow.px_per_mm, np.zeros(person.shape, bool)
+    was = around(person, mm)
+    back = withdrawal(frame, was, flow)
+    if not (back > OFF_MM * mm).any():
+        return own_px, none
+    inside = np.clip(signed_distance(was), -FARTHEST_MM * mm, FARTHEST_MM * mm) - back
+    then = blurred(inside, EVEN_MM * mm) > 0
+    wrong = astray(then, after > 0.5, was & (inside < 0), mm)
+    if not wrong.any():
+        return own_px, none
+    u, share, away = outline_motion(then, was, wrong, mm)
+    far, apart = length(u), own_px - u
+    into = np.minimum(1, STEEPEST * np.maximum(away - SOFT_PX, 0) / np.maximum(length(apart), 1e-6))
+    beyond = np.clip((away - far - RIM_MM * mm) / (far + SOFT_PX), 0, 1)
+    out = own_px + share * (u + np.where(then, into, beyond)[..., None] * apart - own_px)
+    changed = length(out - own_px) > LEAST_PX
+    return np.where(changed[..., None], out, own_px), changed
+
+
+def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], flow: Correspondence) -> Float[
+        np.ndarray, "h w"]:
+    """By how much the fitted outline nearest to each pixel withdraws before the wall, px, evened along it. was: who is
+    seen; an outline before hair or clothes does not withdraw before the wall."""
+    before, after = np.isfinite(flow.depth_before_mm), np.isfinite(flow.depth_after_mm)
+    edge, rim = rim_of(before), RIM_MM * flow.px_per_mm
+    if not edge.any() or not after.any():
+        return np.zeros(was.shape, np.float32)
+    _, number, y, x = nearest(edge)
+    away = cv2.distanceTransform((~after).astype(np.uint8), cv2.DIST_L2, 5)[y, x]
+    away *= (signed_distance(was)[y, x] < rim) & ~dressed(frame, before, was, rim)[y, x]
+    line = np.zeros((*was.shape, 2), np.float32)
+    line[y, x] = np.stack([away, np.ones(len(y))], 1)
+    line = blurred(line, max(ALONG_MM / 2 * flow.px_per_mm, 1.0))[y, x]
+    even: np.ndarray = (line[:, 0] / np.maximum(line[:, 1], 1e-6))[number]
+    return even
+
+
+def dressed(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], was: Bool[np.ndarray, "h w"],
+            rim_px: float) -> Bool[np.ndarray, "h w"]:
+    """Where the person beyond the fitted outline is unlike the skin within it."""
+    skin, beyond = ((m.astype(np.uint8), np.where(m[..., None], frame, 0)) for m in (before, was & ~before))
+    sides = [blurred(np.dstack([color, m]).astype(np.float32), max(rim_px / 2, 1.0)) for m, color in (skin, beyond)]
+    means = [s[..., :3] / np.maximum(s[..., 3:], 1e-3) for s in sides]
+    return (length(means[0] - means[1]) > ALIKE) & (sides[1][..., 3] > 0.1)
+
+
+def astray(then: Bool[np.ndarray, "h w"], now: Bool[np.ndarray, "h w"], bare: Bool[np.ndarray, "h w"], mm: float
+           ) -> Bool[np.ndarray, "h w"]:
+    """Where what withdraws is shown else than it must be, beside what comes to light."""
+    near = cv2.dilate(bare.astype(np.uint8), np.ones((2 * round(mm) + 1,) * 2, np.uint8)) > 0
+    speck = np.ones((max(2, round(OFF_MM * mm)),) * 2, np.uint8)
+    return cv2.morphologyEx(((then ^ now) & near).astype(np.uint8), cv2.MORPH_OPEN, speck) > 0
+
+
+def outline_motion(then: Bool[np.ndarray, "h w"], was: Bool[np.ndarray, "h w"], wrong: Bool[np.ndarray, "h w"],
+                   mm: float) -> tuple[Float[np.ndarray, "h w 2"], Float[np.ndarray, "h w 1"],
+                                       Float[np.ndarray, "h w"]]:
+    """u of the outline nearest to each pixel, evened along it; how much it counts; and the distance to it, px."""
+    away, number, y, x = nearest(rim_of(then))
+    _, at, old_y, old_x = nearest(rim_of(was))
+    found = at[y, x]
+    line = np.zeros((*then.shape, 4), np.float32)
+    line[y, x, 0], line[y, x, 1], line[y, x, 2] = old_x[found] - x, old_y[found] - y, 1
+    asked = np.unique(number[wrong])
+    line[y[asked], x[asked], 3] = 1
+    even = blurred(line, max(ALONG_MM * mm, 1.0))[y, x]
+    even[:, [0, 1, 3]] /= np.maximum(even[:, 2:3], 1e-6)
+    even[:, 3] = np.minimum(1, BESIDE * even[:, 3])
+    spread = blurred(even[number][..., [0, 1, 3]], max(mm / 2, 1.0))  # no rays
+    return spread[..., :2], spread[..., 2:], away
+
+
+def rim_of(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """A region's last pixels."""
+    return np.asarray(mask & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0))

@@ -1,0 +1,86 @@
+"""Withdrawn: an outline that withdraws leaves nothing of the old one behind."""
+
+import cv2
+import numpy as np
+
+from core.correspondence import Correspondence
+from synth.withdrawn import withdrawn
+
+PX_PER_MM, SIZE, EDGE, BACK_PX = 3.0, 220, 120, 24
+
+
+def bent(person: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """The matte that a motion draws."""
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    return cv2.remap(person, x + motion[..., 0], y + motion[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def neck(fitted_off_px: int = 0, over_px: float = 30) -> tuple[np.ndarray, Correspondence, np.ndarray]:
+    """A person left of a straight outline, a head fitted to it whose outline withdraws smoothly in the middle, and the
+    outline's column after, row by row. The skin that is the outline after lay within and does not move itself."""
+    person = np.zeros((SIZE, SIZE), np.float32)
+    person[:, :EDGE] = 1
+    rows = np.arange(SIZE)
+    back = BACK_PX * np.exp(-(((rows - SIZE / 2) / over_px) ** 2))
+    x = np.arange(SIZE)[None]
+    before = np.broadcast_to(x < EDGE + fitted_off_px, (SIZE, SIZE))
+    after = x < (EDGE + fitted_off_px - back)[:, None]
+    still = np.zeros((SIZE, SIZE, 3), np.float32)
+    depth = np.where(after, 500.0, np.inf)
+    return person, Correspondence(
+        left=0, top=0, flow_px=still[..., :2], depth_after_mm=depth, depth_before_mm=np.where(before, 500.0, np.inf),
+        from_depth_mm=depth, moved=after, normals_before=still, normals_after=still,
+        mask=np.ones((SIZE, SIZE)), px_per_mm=PX_PER_MM), EDGE - back
+
+
+def pictured(person: np.ndarray) -> np.ndarray:
+    """Skin before a wall."""
+    return np.where(person[..., None] > 0.5, (170, 120, 100), (220, 225, 225)).astype(np.float32)
+
+
+def test_nothing_is_left_where_the_outline_was() -> None:
+    person, flow, ends = neck()
+    none = np.zeros((SIZE, SIZE, 2), np.float32)
+    motion, changed = withdrawn(none, pictured(person), person, person, flow)
+    shown = bent(person, motion) > 0.5
+    assert np.abs(shown.sum(1) - ends).max() < 2.0 * PX_PER_MM
+    assert np.abs(np.diff(shown.sum(1).astype(int))).max() <= 2  # no steps
+    assert all(row[:n].all() for row, n in zip(shown, shown.sum(1), strict=True))  # no holes, no crumbs
+    assert np.array_equal(motion[~changed], none[~changed]) and not changed[:, :EDGE - 90].any()
+
+
+def test_it_withdraws_as_far_where_the_head_fits_worse() -> None:
+    for off in (-6, 6):
+        person, flow, ends = neck(off)
+        motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), pictured(person), person, person, flow)
+        shown = (bent(person, motion) > 0.5).sum(1)
+        assert np.abs(shown - ends).max() < 2.5 * PX_PER_MM
+
+
+def test_an_outline_that_is_drawn_well_stays_as_it_is() -> None:
+    person, flow, ends = neck(over_px=1e4)
+    motion = np.zeros((SIZE, SIZE, 2), np.float32)
+    motion[..., 0] = (EDGE - ends)[:, None]
+    after = bent(person, motion)
+    out, changed = withdrawn(motion, pictured(person), person, after, flow)
+    assert out is motion and not changed.any()
+
+
+def test_before_hair_or_clothes_nothing_is_done() -> None:
+    none = np.zeros((SIZE, SIZE, 2), np.float32)
+    person, flow, _ = neck()
+    person[:, :EDGE + 9] = 1
+    scarf = pictured(person)
+    assert withdrawn(none, scarf, person, person, flow)[1].any()  # skin: a head that fits worse
+    scarf[:, EDGE:EDGE + 9] = (150, 20, 30)
+    assert not withdrawn(none, scarf, person, person, flow)[1].any()
+    person[:, :EDGE + 60] = 1
+    assert not withdrawn(none, pictured(person), person, person, flow)[1].any()
+
+
+def test_skin_beside_it_is_not_stretched_more_than_threefold() -> None:
+    person, flow, _ = neck()
+    motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), pictured(person), person, person, flow)
+    inside = bent(person, motion) > 0.99
+    steps = np.abs(np.diff(motion, axis=1)).max(-1)[inside[:, 1:] & inside[:, :-1]]
+    assert steps.max() < 0.75
