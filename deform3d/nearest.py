@@ -82,7 +82,7 @@ def search(  # type: ignore[no-untyped-def]  # noqa: ANN201
             piece, count = (whole, 3) if all_of_it else kept_part(scores, faces[g])
             for p in range(1, count - 1):
                 fan = np.stack((piece[0], piece[p], piece[p + 1]))
-                bary = on_triangle(fan @ corners[g], point) @ fan
+                bary = np.array(on_triangle(fan @ corners[g], point)) @ fan
                 gone = gap(bary @ corners[g], point)
                 if gone < least:
                     row, least, found = g, gone, bary
@@ -137,23 +137,35 @@ def kept_part(scores, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, AN
 
 @compiled
 def on_triangle(corner, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Barycentric coordinates of a triangle's nearest point."""
-    e1, e2, q = corner[1] - corner[0], corner[2] - corner[0], point - corner[0]
-    a, b, c = (e1 * e1).sum(), (e1 * e2).sum(), (e2 * e2).sum()
-    u, v = (e1 * q).sum(), (e2 * q).sum()
+    """Barycentric coordinates of a triangle's nearest point, as three numbers: arrays would take ten times as long."""
+    ax, ay, az = corner[1, 0] - corner[0, 0], corner[1, 1] - corner[0, 1], corner[1, 2] - corner[0, 2]
+    bx, by, bz = corner[2, 0] - corner[0, 0], corner[2, 1] - corner[0, 1], corner[2, 2] - corner[0, 2]
+    x, y, z = point[0] - corner[0, 0], point[1] - corner[0, 1], point[2] - corner[0, 2]
+    a, b, c = ax * ax + ay * ay + az * az, ax * bx + ay * by + az * bz, bx * bx + by * by + bz * bz
+    u, v = ax * x + ay * y + az * z, bx * x + by * y + bz * z
     area2 = a * c - b * b
     if area2 > 1e-12 * max(a * c, 1e-300):  # relative to the edges: below that it is rounding of the product
         s, t = (c * u - b * v) / area2, (a * v - b * u) / area2
         if s >= 0 and t >= 0 and s + t <= 1:
-            return np.array([1 - s - t, s, t])
-    best, least = np.zeros(3), np.inf
+            return 1 - s - t, s, t
+    best, least = (1.0, 0.0, 0.0), np.inf
     for k in range(3):
-        start, along = corner[k], corner[(k + 1) % 3] - corner[k]
-        length2 = (along * along).sum()
-        part = min(max(((point - start) * along).sum() / length2, 0.0), 1.0) if length2 > 0 else 0.0
-        away = gap(start + part * along, point)
+        n = (k + 1) % 3
+        dx, dy, dz = corner[n, 0] - corner[k, 0], corner[n, 1] - corner[k, 1], corner[n, 2] - corner[k, 2]
+        x, y, z = point[0] - corner[k, 0], point[1] - corner[k, 1], point[2] - corner[k, 2]
+        length2 = dx * dx + dy * dy + dz * dz
+        part = min(max((x * dx + y * dy + z * dz) / length2, 0.0), 1.0) if length2 > 0 else 0.0
+        away = (x - part * dx)**2 + (y - part * dy)**2 + (z - part * dz)**2
         if away < least:
             least = away
-            best = np.zeros(3)
-            best[k], best[(k + 1) % 3] = 1 - part, part
+            best = ((1 - part, part, 0.0), (0.0, 1 - part, part), (part, 0.0, 1 - part))[k]
     return best
+
+
+@compiled
+def off(corner, part, point):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """How far a place lies from the point of a triangle with these three barycentric coordinates."""
+    square = 0.0
+    for k in range(3):
+        square += (part[0] * corner[0, k] + part[1] * corner[1, k] + part[2] * corner[2, k] - point[k])**2
+    return np.sqrt(square)

@@ -26,9 +26,9 @@ from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.records import freeze, record
 from core.surface import SurfacePoints
-from deform3d.compiled import compiled, gap
+from deform3d.compiled import compiled
 from deform3d.geodesic import smoothstep
-from deform3d.nearest import BLOCK, Triangles, on_triangle
+from deform3d.nearest import BLOCK, Triangles, off, on_triangle
 
 LINE = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 """Along the closed mouth, from the patient's right corner to the left: MediaPipe's numbers."""
@@ -152,9 +152,10 @@ def across(  # type: ignore[no-untyped-def]  # noqa: ANN201
                 if outside(x - middle[t, 0], y - middle[t, 1], z - middle[t, 2], away[n] + reach[t]):
                     continue
                 found = on_triangle(corners[t], points[n])
-                here = gap(found[0] * corners[t, 0] + found[1] * corners[t, 1] + found[2] * corners[t, 2], points[n])
+                here = off(corners[t], found, points[n])
                 if here < away[n]:
-                    face[n], bary[n], away[n], last = t, found, here, t
+                    face[n], away[n], last = t, here, t
+                    bary[n, 0], bary[n, 1], bary[n, 2] = found
     return face, bary, away
 
 
