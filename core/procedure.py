@@ -15,8 +15,8 @@ from core.sides import other_side, side_of, twin_points, twins
 
 Vector = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
 Unit = Literal["mm", "deg", "percent"]
-MOTIONS = ("move", "medial", "outward", "centre", "rotate_about", "follow")
-UNIT_MOTIONS: Mapping[Unit, tuple[str, ...]] = {"mm": ("move", "medial", "outward"), "deg": ("rotate_about",),
+MOTIONS = ("move", "medial", "outward", "level", "centre", "rotate_about", "follow")
+UNIT_MOTIONS: Mapping[Unit, tuple[str, ...]] = {"mm": ("move", "medial", "outward", "level"), "deg": ("rotate_about",),
                                                 "percent": ("centre",)}
 
 
@@ -71,27 +71,46 @@ class Axis(Strict):
     end: Mean
 
 
+class Level(Strict):
+    """What stands out beyond the straight line from one pin to another by more than `spare_mm`: a face is convex."""
+
+    start: str
+    end: str
+    spare_mm: Annotated[FiniteFloat, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def a_line(self) -> "Level":
+        """A line has two ends."""
+        if self.start == self.end:
+            raise ValueError(f"a line from {self.start} to itself has no direction")
+        return self
+
+
 class Handle(Strict):
     """A point of the face that a step moves, and how far per unit of the step.
 
     `pin` is an anthropometric landmark or one of the procedure's `points`; `_l`/`_r` are the patient's sides.
     `move` (x, y, z) is mm per unit in the head frame, `medial` mm per unit towards the mid-sagittal plane, `outward` mm
-    per unit along the skin's normal. A step in percent takes that part of a handle's distance from the mid-sagittal
-    plane away, times `centre`. A step in degrees turns the handle through the mean of pins `rotate_about`, by the right
-    hand about `axis`; the usual axis points to the patient's right, so that positive lifts what lies in front. `share`
-    is the part of the angle that it turns. `follow` makes the handle go the part `share` of what another handle of the
-    step does. `response` is how much of the motion, which is then the bone's, the skin shows.
+    per unit along the skin's normal; `level` takes the part `share` per mm of what stands out there, inwards. A step in
+    percent takes that part of a handle's distance from the mid-sagittal plane away, times `centre`. A step in degrees
+    turns the handle through the mean of pins `rotate_about`, by the right hand about `axis`; the usual axis points to
+    the patient's right, so that positive lifts what lies in front. `share` is the part of the angle that it turns.
+    `follow` makes the handle go the part `share` of what another handle of the step does. `slide` turns a `move`, or
+    what is followed (before it slides itself), into the skin's plane at the handle: skin that is drawn over bone goes
+    along it, not into it. `response` is how much of the motion, which is then the bone's, the skin shows.
     """
 
     pin: str
     move: Vector | None = None
     medial: FiniteFloat | None = None
     outward: FiniteFloat | None = None
+    level: Level | None = None
     centre: FiniteFloat | None = None
     rotate_about: Mean | None = None
     axis: Vector | Axis = (-1.0, 0.0, 0.0)
     follow: str | None = None
     share: FiniteFloat = 1.0
+    slide: bool = False
     response: Spread | None = None
     evidence: Evidence
 
@@ -105,8 +124,11 @@ class Handle(Strict):
         """A handle has exactly one kind of motion."""
         if sum(getattr(self, m) is not None for m in MOTIONS) != 1:
             raise ValueError(f"handle {self.pin}: give exactly one of {', '.join(MOTIONS)}")
-        if self.share != 1 and self.motion not in ("rotate_about", "follow"):
-            raise ValueError(f"handle {self.pin}: share goes with rotate_about or follow; scale {self.motion} instead")
+        if self.share != 1 and self.motion not in ("rotate_about", "follow", "level"):
+            raise ValueError(f"handle {self.pin}: share goes with rotate_about, follow or level; scale {self.motion} "
+                             "instead")
+        if self.slide and self.motion not in ("move", "follow"):
+            raise ValueError(f"handle {self.pin}: slide goes with move or follow")
         if self.follow is not None and self.response is not None:
             raise ValueError(f"handle {self.pin}: what follows responds as its leader does; use share")
         if not isinstance(self.axis, Axis) and not any(self.axis):

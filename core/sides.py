@@ -76,6 +76,8 @@ def mirrored(left: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         out["axis"] = {"start": swap(out["axis"].get("end")), "end": swap(out["axis"].get("start"))}
     elif "axis" in out:
         out["axis"] = [out["axis"][0], -out["axis"][1], -out["axis"][2]]
+    if isinstance(out.get("level"), dict):
+        out["level"] = {k: v if k == "spare_mm" else swap(v) for k, v in out["level"].items()}
     if isinstance(out.get("furthest"), dict):
         x, y, z = out["furthest"]["direction"]
         out["furthest"] = {"region": other_side(str(out["furthest"]["region"])), "direction": [-x, y, z]}

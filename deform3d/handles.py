@@ -15,7 +15,7 @@ from core.anatomy import Anatomy
 from core.errors import PrevisageError
 from core.evidence import Band
 from core.mesh import Mesh
-from core.procedure import Axis, Furthest, Handle, Point, Procedure, Step
+from core.procedure import Axis, Furthest, Handle, Level, Point, Procedure, Step
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.compiled import compiled, gap
@@ -34,6 +34,9 @@ NORMAL_MM = 5.0
 """The skin's normal at a handle is the mean of its surroundings, fading out at this distance: pores have none."""
 SAMPLE_MM = 1.0
 """The mean is taken over places about so far apart."""
+
+LEAST_SLIDE = 0.5
+"""A motion of which less than this share lies in the skin's plane is not drawn out to its full length."""
 
 Weights = Mapping[str, float]
 
@@ -197,6 +200,8 @@ class Context:
         for handle in handles:
             if handle.follow is not None:
                 out[self.pins.index(handle.pin)] = handle.share * out[self.pins.index(handle.follow)]
+        for row in (self.pins.index(handle.pin) for handle in handles if handle.slide):
+            out[row] = slid(self.normals[row], out[row])
         return out
 
     def motion_mm(self, handle: Handle, value: float) -> Float[np.ndarray, "3"]:
@@ -210,10 +215,22 @@ class Context:
                 return np.array([-np.sign(position[0]) * (handle.medial or 0.0) * value, 0.0, 0.0])
             case "outward":
                 return value * (handle.outward or 0.0) * self.normals[row]
+            case "level":
+                return -value * handle.share * self.standing_out_mm(row, handle.level) * self.normals[row]
             case "centre":
                 return np.array([-position[0] * (handle.centre or 0.0) * value / 100, 0.0, 0.0])
         arm = position - self.places.mean_mm(handle.rotate_about or {})
         return turned_mm(arm, self.axis(handle), np.deg2rad(value * handle.share))
+
+    def standing_out_mm(self, row: int, level: Level | None) -> float:
+        """How far the skin at a handle stands out beyond a line between two pins (mm), more than is spared; never less
+        than 0."""
+        if level is None:
+            return 0.0
+        start, end = (self.places.mean_mm({pin: 1.0}) for pin in (level.start, level.end))
+        line, here = end - start, self.position[row] - start
+        beside = here - line * (line @ here) / (line @ line)
+        return max(0.0, float(beside @ self.normals[row]) - level.spare_mm)
 
     @cached_property
     def normals(self) -> Float[np.ndarray, "h 3"]:
@@ -229,6 +246,14 @@ class Context:
         else:
             along = np.array(handle.axis)
         return along / np.linalg.norm(along)
+
+
+def slid(normal: Float[np.ndarray, "3"], motion_mm: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    """A motion turned into the plane across a unit normal, as long as before; shorter where it goes nearly along the
+    normal, which leaves no direction."""
+    flat = motion_mm - normal * (normal @ motion_mm)
+    size, left = np.linalg.norm(motion_mm), np.linalg.norm(flat)
+    return flat * (size / max(left, LEAST_SLIDE * size, np.finfo(float).tiny))
 
 
 def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_rad: float) -> Float[np.ndarray, "3"]:
