@@ -289,6 +289,14 @@ def still_scores(problem: Problem, ground: Ground | None = None) -> Float[np.nda
     return np.array([still - weights[:count].sum(0), *(weights[count:] - still), *side])
 
 
+def still_part(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, options: FieldOptions,
+               locked: Side | None) -> Bool[np.ndarray, "v"]:
+    """The vertices that no field of a procedure moves."""
+    scores = still_scores(Problem("", mesh, anatomy, procedure, options, locked))
+    follows = np.max([np.zeros(scores.shape[1]), *(anatomy.region(r) for r in procedure.follows)], axis=0) > 0
+    return np.asarray((scores[1:] >= 0).any(0) | ((scores[0] >= 0) & ~follows))
+
+
 def window(edge_mm: Float[np.ndarray, "w"], moved_mm: Float[np.ndarray, "w"], ramp_mm: float) -> Float[np.ndarray, "w"]:
     """w from the distances e to the still part and m to the nearest moved handle."""
     near = np.isfinite(edge_mm)

@@ -57,10 +57,7 @@ def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove, locked: Side | None
     UsageError when the place lies in a part that no hand may move.
     """
     point = place(mesh, anatomy, move)
-    rigid = np.max([np.zeros(len(mesh.vertices_mm)), *(anatomy.region(r) for r in RIGID if r in anatomy.region_names)],
-                   axis=0) - 0.05
-    if locked is not None:
-        rigid = np.maximum(rigid, mesh.vertices_mm[:, 0] * (1.0 if locked == "left" else -1.0))
+    rigid = rigidity(mesh, anatomy, locked)
     ground = ground_of(mesh)
     above, surface = ground.values(rigid[:, None])[:, 0], ground.surface
     away = surface.from_line(edge_line(surface, above[None], RAMP_MM / 4), np.full(len(above), RAMP_MM))[ground.own]
@@ -72,3 +69,10 @@ def free_field(mesh: Mesh, anatomy: Anatomy, move: FreeMove, locked: Side | None
         raise UsageError("rigid_part", f"{move.label}: eyes, teeth, the inside of the mouth and a locked side are not "
                          "moved.", "Pick a place on the skin that may move.")
     return point, share / there
+
+
+def rigidity(mesh: Mesh, anatomy: Anatomy, locked: Side | None) -> Float[np.ndarray, "v"]:
+    """What no hand moves: where this is positive or zero. Linear on the triangles."""
+    regions = [anatomy.region(r) for r in RIGID if r in anatomy.region_names]
+    rigid = np.max([np.zeros(len(mesh.vertices_mm)), *regions], axis=0) - 0.05
+    return rigid if locked is None else np.maximum(rigid, mesh.vertices_mm[:, 0] * (1.0 if locked == "left" else -1.0))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from core.anatomy import Anatomy
 from core.errors import UsageError
@@ -20,7 +20,7 @@ from core.procedure import Procedure, Step
 from core.progress import Progress, silent
 from core.sides import Side
 from deform3d.catalogue import Amount, Catalogue, resolve
-from deform3d.field import DEFAULT, Field, FieldOptions, field_of
+from deform3d.field import DEFAULT, Field, FieldOptions, field_of, still_part
 from deform3d.flags import (
     Effects,
     Flags,
@@ -31,7 +31,7 @@ from deform3d.flags import (
     said_once,
     unlocked,
 )
-from deform3d.free import free_field, topology
+from deform3d.free import free_field, rigidity, topology
 from deform3d.globe import Globes
 from deform3d.handles import Context, Places
 from deform3d.healing import MONTHS, swelling_mm
@@ -67,15 +67,26 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
     free = [hand.model_copy(update=plain.place(mesh, hand)) for hand in plan.free]
     made = carried_out_all(plain.mesh, plain.anatomy, plan.model_copy(update={"free": free}), catalogue, options,
                            progress, amounts, effects, swelling)
-    return replace(made, plan=plan.model_dump(mode="json"), displacement_mm=plain.spread(made.displacement_mm),
-                   low_mm=plain.spread(made.low_mm), high_mm=plain.spread(made.high_mm),
-                   swelling_mm=plain.spread(made.swelling_mm))
+    still = np.array([still_in(name, mesh, anatomy, plan, catalogue, options) for name in made.step_names])
+    moves = {band: np.where(still[..., None], 0.0, plain.spread(field)) for band, field in (
+        ("low", made.low_mm), ("mean", made.displacement_mm), ("high", made.high_mm))}
+    return replace(made, plan=plan.model_dump(mode="json"), displacement_mm=moves["mean"], low_mm=moves["low"],
+                   high_mm=moves["high"], swelling_mm=plain.spread(made.swelling_mm))
+
+
+def still_in(step: str, mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, options: FieldOptions) -> Bool[
+        np.ndarray, "v"]:
+    """The vertices that a step (by its full name) must not move."""
+    procedure, locked = catalogue.get(step.split(".")[0]), locked_side(plan)
+    if procedure is None:
+        return rigidity(mesh, anatomy, locked) >= 0
+    return still_part(mesh, anatomy, procedure, options, locked)
 
 
 def carried_out_all(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, options: FieldOptions,
                     progress: Progress, amounts: Sequence[Amount], effects: Mapping[str, Effects],
                     swelling: bool) -> Prediction:
-    """The prediction for a head whose vertices all carry shape."""
+    """The prediction for a head whose vertices all carry shape (`deform3d.plain`)."""
     done: list[Done] = []
     limits: list[str] = []
     names = list(dict.fromkeys(a.procedure.name for a in amounts))

@@ -119,3 +119,14 @@ def test_a_free_move_of_a_triangle_that_is_not_there(model, mesh):
                                           "radius_mm": 25}], "topology": topology(fine)})
     with pytest.raises(UsageError, match="no such place"):
         predict(fine, anatomy, plan, catalogue())
+
+
+@pytest.mark.parametrize("name", ["mentoplasty", "blepharoplasty_lower", "orthognathic_maxilla", "rhytidectomy"])
+def test_what_must_be_still_is_still_between_the_kept_too(model, mesh, name):
+    """A vertex that is left out may lie between one that is still and one that moves."""
+    fine, anatomy = remeshed(mesh, model.anatomy)
+    plan = Plan.model_validate({"procedures": [{"procedure": name, "intensity": 100.0}]})
+    total = predict(fine, anatomy, plan, catalogue()).total_mm()
+    still = np.max([anatomy.region(r) for r in catalogue()[name].immobile], axis=0) >= 0.05
+    assert not total[still].any() and total.any()
+
