@@ -6,6 +6,8 @@ to whatever is solved on it; each of the head's vertices lies on a triangle of t
 One vertex after the other slides onto a neighbour w. That changes nothing when every triangle (v, p, q) around it that
 is left holds w in its plane, the triangles (w, p, q) cover the same area the same way round, and v is to each of them
 what they say: with v = b_0 w + b_1 p + b_2 q, its weights are b_0 of w's, b_1 of p's and b_2 of q's.
+How flat parts are cut into triangles is no shape either: what is left has Delaunay's diagonals there, whatever the
+order in which vertices went.
 """
 
 from functools import lru_cache
@@ -18,16 +20,19 @@ from core.mesh import Mesh
 from core.plan import FreeMove
 from core.records import record
 from core.surface import SurfacePoints
+from deform3d.chains import around, chains, holds, lift
 from deform3d.compiled import compiled
+from deform3d.diagonals import turned
+from deform3d.flat import alike, area, lay
 from deform3d.nearest import nearest
 
 FLAT_MM = (1e-9, 2e-5)
 """A vertex may lie so far off the plane: rounding in memory, then that of a stored head. What was cut finer in memory
 comes back first, as it was, before anything that hardly carries shape is left out."""
-ALIKE = 1e-5
-"""Its weights may differ so much from its neighbours': rounding, too."""
 THIN = 1e-6
 """No triangle may be left with less than this share of the area around the vertex."""
+ROUNDS = 100
+"""So often diagonals are turned, and vertices left out after it: far more than any head asks for."""
 MOST = 64
 """A vertex with more triangles stays."""
 
@@ -67,8 +72,17 @@ def plain_of(mesh: Mesh, anatomy: Anatomy) -> Plain | None:
     of[len(vertices):], bary[len(vertices):] = face, np.concatenate([p.bary for p in pins])
     normals = mesh.face_normals()
     normals /= np.where((size := np.linalg.norm(normals, axis=1, keepdims=True)) > 0, size, np.nan)
-    gone = np.asarray(left_out(vertices, faces, normals, weights, points, of, bary))
-    if not gone.any():
+    gone = np.zeros(len(vertices), bool)
+    at, on_face = chains(faces, len(vertices)), chains(of[:, None], len(faces))
+    todo, changed = np.arange(len(vertices)), False
+    left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[0])
+    for _ in range(ROUNDS):
+        left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[1])
+        todo = turned(vertices, faces, normals, weights, points, of, bary, *at, *on_face, FLAT_MM[1])
+        if not len(todo):
+            break
+        changed = True
+    if not (changed or gone.any()):
         return None
     alive = np.flatnonzero(faces[:, 0] >= 0)
     row, column = np.full(len(faces), -1), np.full(len(vertices), -1)
@@ -86,29 +100,22 @@ def plain_of(mesh: Mesh, anatomy: Anatomy) -> Plain | None:
 
 
 @compiled
-def left_out(vertices, faces, normals, weights, points, of, bary):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Which vertices are left out. faces (F, 3) become those of the plain head, -1 for triangles that are gone; of (N,)
-    and bary (N, 3) say where the points (N, 3) lie, the first V of them the vertices, and go on saying so."""
-    count = len(vertices)
-    gone, waits = np.zeros(count, np.bool_), np.ones(count, np.bool_)
-    head, after = np.full(count, -1, np.int64), np.full(faces.size, -1, np.int64)  # the corners at each vertex
-    for corner in range(faces.size):
-        after[corner] = head[faces[corner // 3, corner % 3]]
-        head[faces[corner // 3, corner % 3]] = corner
-    lies, beside = np.full(len(faces), -1, np.int64), np.full(len(points), -1, np.int64)  # the points on each triangle
-    for n in range(count, len(points)):
-        beside[n] = lies[of[n]]
-        lies[of[n]] = n
+def left_out(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0913
+        first, vertices, faces, normals, weights, points, of, bary, gone, head, after, lies, beside, flat_mm):  # noqa: ANN001
+    """Leave vertices out, those of `first` and what comes to be next to them. gone (V,): which ones. faces (F, 3)
+    become those of the plain head, -1 for triangles that are gone; of (N,) and bary (N, 3) say where the points (N, 3)
+    lie, the first V of them the vertices, and go on saying so. head and after: the chains of the corners at each
+    vertex; lies and beside: of the points on each triangle."""
+    waits = np.zeros(len(vertices), np.bool_)
     ring, other = np.empty(MOST, np.int64), np.empty(MOST, np.int64)
-    todo, step = [0 for _ in range(0)], -1
-    while len(todo) or step + 1 < len(FLAT_MM):
-        if not len(todo):
-            todo, step = [v for v in range(count) if not gone[v]], step + 1
+    waits[first] = True
+    todo = [v for v in first if not gone[v]]
+    while len(todo):
         again = [0 for _ in range(0)]
         for v in todo:
             waits[v] = False
             here = ring[:around(v, faces, head, after, ring)]
-            w = onto(v, vertices, faces, normals, weights, head, after, here, other, FLAT_MM[step])
+            w = onto(v, vertices, faces, normals, weights, head, after, here, other, flat_mm)
             if w < 0:
                 continue
             for f in here:
@@ -118,13 +125,10 @@ def left_out(vertices, faces, normals, weights, points, of, bary):  # type: igno
                         again.append(u)
             gone[v], loose = True, v
             for f in here:
-                while lies[f] >= 0:
-                    n = lies[f]
-                    lies[f], beside[n], loose = beside[n], loose, n
+                loose = lift(f, loose, lies, beside)
             slide(v, w, faces, head, after, here)
             lay(loose, v, vertices, faces, here, points, of, bary, lies, beside)
         todo = again
-    return gone
 
 
 @compiled
@@ -139,40 +143,6 @@ def slide(v, w, faces, head, after, ring):  # type: ignore[no-untyped-def]  # no
                 faces[f, c] = w
                 after[3 * f + c] = head[w]
                 head[w] = 3 * f + c
-
-
-@compiled
-def lay(loose, last, vertices, faces, ring, points, of, bary, lies, beside):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Lay points, a list from `loose` to `last`, each on the one of these triangles that it lies on."""
-    n = loose
-    while True:
-        following, best = beside[n], -np.inf
-        for f in ring:
-            if faces[f, 0] < 0:
-                continue
-            part, off = within(points[n], vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]])
-            depth = min(part.min(), 0.0) - off
-            if depth > best:
-                best, of[n], bary[n] = depth, f, part
-        beside[n] = lies[of[n]]
-        lies[of[n]] = n
-        if n == last:
-            break
-        n = following
-
-
-@compiled
-def around(v, faces, head, after, ring):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """How many triangles are at a vertex; their numbers come into `ring`. 0 for more than that holds."""
-    size, corner = 0, head[v]
-    while corner >= 0:
-        if faces[corner // 3, corner % 3] == v:
-            if size == len(ring):
-                return 0
-            ring[size] = corner // 3
-            size += 1
-        corner = after[corner]
-    return size
 
 
 @compiled
@@ -215,13 +185,8 @@ def fits(v, w, vertices, faces, weights, ring, flat_mm):  # type: ignore[no-unty
         if (before * now).sum() <= 0 or size <= THIN * whole:
             return False
         left += size
-        part, off = within(vertices[v], vertices[a], vertices[b], vertices[c])
-        if off > flat_mm:
+        if not alike(a, b, c, v, vertices, weights, flat_mm):
             return False
-        for r in range(weights.shape[1]):
-            said = part[0] * weights[a, r] + part[1] * weights[b, r] + part[2] * weights[c, r]
-            if abs(said - weights[v, r]) > ALIKE:
-                return False
     return left > 0 and abs(left - whole) <= THIN * whole
 
 
@@ -244,30 +209,3 @@ def joined(v, w, faces, head, after, ring, other):  # type: ignore[no-untyped-de
                     common += 1
                     break
     return size > 0 and common == triangles
-
-
-@compiled
-def holds(face, v):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Whether a triangle has this corner."""
-    return face[0] == v or face[1] == v or face[2] == v
-
-
-@compiled
-def area(vertices, i, j, k):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The normal (3,) of a triangle, as long as twice its area."""
-    a, b, c = vertices[i], vertices[j], vertices[k]
-    x, y = b - a, c - a
-    return np.array([x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]])
-
-
-@compiled
-def within(x, a, b, c):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The barycentric coordinates of a place on the plane of a triangle, and how far (mm) it lies off it."""
-    one, two, to = b - a, c - a, x - a
-    p, q, r = (one * one).sum(), (one * two).sum(), (two * two).sum()
-    s, t = (to * one).sum(), (to * two).sum()
-    det = p * r - q * q
-    if det <= 0:
-        return np.array([-np.inf, 0.0, 0.0]), np.inf
-    m, n = (r * s - q * t) / det, (p * t - q * s) / det
-    return np.array([1 - m - n, m, n]), np.sqrt(((to - m * one - n * two)**2).sum())

@@ -41,7 +41,7 @@ from deform3d.volume import added_removed_ml, min_dihedral_deg, spoiled
 
 OVERSHOOT = 1.5
 """More motion than this many times the largest handle's is pointed out."""
-METHOD = "joint geodesic kernels, 16"
+METHOD = "joint geodesic kernels, 17"
 """Name and number of the deformation method; the number rises when results change."""
 FIELD_ROUNDS, CORNER_ROUNDS, LID_MM = 3, 30, 0.005
 """So often a lid's handles, and then the corners of their triangles, are brought nearer to plan; when it is enough."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core import Anatomy, Plan, SurfacePoints
+from core import Anatomy, Mesh, Plan, SurfacePoints
 from core.errors import UsageError
 from core.subdivide import finer
 from deform3d import catalogue, predict
@@ -26,8 +26,46 @@ def bumpy(seed, size=8):
     return mesh.with_vertices(mesh.vertices_mm + np.outer(z, [0, 0, 1.0]))
 
 
-def test_a_head_whose_vertices_all_carry_shape_is_plain(model, mesh):
-    assert plain_of(mesh, model.anatomy) is None
+def turned_at_random(mesh, seed, share=0.5):
+    """The same surface with other diagonals where two triangles lie in one plane."""
+    rng, faces, normals = np.random.default_rng(seed), mesh.faces.astype(int), mesh.face_normals()
+    normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    ends = np.concatenate([faces[:, [1, 2, 0]], faces[:, [2, 0, 1]], faces[:, [0, 1, 2]]])
+    across, busy, out = {}, set(), faces.copy()
+    for n, (a, b, v) in enumerate(ends):
+        f, g = n % len(faces), across.get((b, a))
+        across[a, b] = f, v
+        if g is None or busy & {f, g[0]} or normals[f] @ normals[g[0]] < 1 - 1e-12 or rng.random() > share:
+            continue
+        place = mesh.vertices_mm[[v, a, g[1], b]]
+        corner = np.cross(np.roll(place, -1, 0) - place, np.roll(place, -2, 0) - np.roll(place, -1, 0)) @ normals[f]
+        if corner.min() > 1e-3:  # only where four corners stick out may the diagonal be turned
+            out[f], out[g[0]] = (v, a, g[1]), (g[1], b, v)
+            busy |= {f, g[0]}
+    return Mesh(vertices_mm=mesh.vertices_mm, faces=out, uv=mesh.uv, faces_uv=mesh.faces_uv), len(busy) // 2
+
+
+def test_what_carries_shape_stays(model, mesh):
+    plain = plain_of(mesh, model.anatomy)
+    assert plain is None or len(plain.mesh.vertices_mm) == len(mesh.vertices_mm)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_however_flat_parts_are_cut_they_come_out_as_the_same_triangles(seed):
+    """Folds in two directions, flat between four corners each, cut finer and with diagonals turned at random."""
+    folds = sheet(8, 8)
+    x, y = np.unique(folds.vertices_mm[:, :2].round(6), return_inverse=True)[1].reshape(-1, 2).T
+    height = np.random.default_rng(seed).uniform(0.2, 1.0, (2, x.max() + 1))
+    folds = folds.with_vertices(folds.vertices_mm + np.outer(height[0][x] + height[1][y], [0, 0, 1.0]))
+    fine, anatomy = folds, bare_anatomy(folds)
+    for n in range(2):
+        fine, many = turned_at_random(fine, seed)
+        fine, anatomy, _ = finer(fine, anatomy, np.random.default_rng(seed + n).random(len(fine.vertices_mm)) < 0.7)
+        assert many > 5
+    here, there = (plain_of(m, a).mesh for m, a in ((folds, bare_anatomy(folds)), (fine, anatomy)))
+    assert len(here.vertices_mm) == len(folds.vertices_mm)
+    triangles = [{frozenset(map(tuple, m.vertices_mm[f])) for f in m.faces} for m in (here, there)]
+    assert triangles[0] == triangles[1]
 
 
 @pytest.mark.parametrize("seed", range(4))
