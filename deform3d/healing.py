@@ -28,10 +28,17 @@ DRY = ("eye_l", "eye_r", "mouth_interior")
 def swelling_mm(mesh: Mesh, anatomy: Anatomy, procedure: Procedure, side: Side | None = None) -> Float[
         np.ndarray, "v 3"]:
     """The layer at 100 %: amplitude times the largest factor of the regions that a vertex lies in, times those of the
-    landmarks around it, evened.
+    landmarks around it, evened. Kept for the last few heads and procedures, for the steps' values do not change it.
 
     side: the only side that was operated on; the other stays exactly as it is.
     """
+    return layer_mm(mesh, anatomy, procedure.model_dump_json(), side).copy()
+
+
+@lru_cache(maxsize=4)
+def layer_mm(mesh: Mesh, anatomy: Anatomy, procedure_json: str, side: Side | None) -> Float[np.ndarray, "v 3"]:
+    """As `swelling_mm`, worked out."""
+    procedure = Procedure.model_validate_json(procedure_json)
     healing = procedure.healing
     if healing is None:
         return np.zeros_like(mesh.vertices_mm)
