@@ -9,7 +9,7 @@ spreads over the skin around it as a Gaussian of `REACH_MM`. The nose's wings fo
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -55,6 +55,8 @@ QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_e
 WHOLE = BundleOptions(expression_sd=SMILING_SD)
 BESIDE = ThreadPoolExecutor(1)
 """How sure the skin is, is worked out on another core while the wings are drawn."""
+AtRest = Callable[[Mesh, Anatomy], object]
+"""Told a person's face at rest as soon as it is known, before it is drawn to the photos; it should not take long."""
 
 
 @record
@@ -185,14 +187,14 @@ def observed(faces: Sequence[Face], sizes_wh: Sequence[tuple[int, int]], focals_
 
 def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
                focals_px: Sequence[float | None], rasterize: Rasterize, ipd_mm: float | None = None,
-               options: BundleOptions = WHOLE) -> list[PhotoHead]:
-    """One person's head in every photo: one identity and one size, a camera and an expression each.
+               options: BundleOptions = WHOLE, at_rest: AtRest | None = None) -> list[PhotoHead]:
+    """One person's head in every photo: one identity and one size, a camera and an expression each. at_rest: see there.
 
     InputRefused: no head explains a photo.
     """
     views, bundle = adjusted(model, pictures, faces, focals_px, rasterize, options)
     return heads(views, bundle, views.neutral(bundle), bundle.own, faces, true_scale(views, bundle, HeadOptions(
-        ipd_mm=ipd_mm)), options is WHOLE)
+        ipd_mm=ipd_mm)), options is WHOLE, at_rest=at_rest)
 
 
 def adjusted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
@@ -208,12 +210,15 @@ def adjusted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], fac
 
 
 def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 3"], faces: Sequence[Face],
-          measure: tuple[Scale, dict], whole: bool = True, flat: bool = False) -> list[PhotoHead]:
+          measure: tuple[Scale, dict], whole: bool = True, flat: bool = False,
+          at_rest: AtRest | None = None) -> list[PhotoHead]:
     """A head at rest, in every photo with its expression and (whole) drawn to the landmarks. own: how far these lie
     off it, in model units; flat: of which only what each photo sees across its line of sight counts. measure: what
     `true_scale` says."""
     model, seen, (scale, cues) = views.model, views.seen, measure
     neutral, cameras = metric(views, head, model.anatomy, bundle, scale)
+    if at_rest is not None:
+        at_rest(neutral, model.anatomy)
     sd = BESIDE.submit(vertex_sd, model, bundle, neutral, scale) if whole else None
 
     def of_view(k: int, face: Face) -> PhotoHead:
