@@ -10,7 +10,7 @@ spreads over the skin around it as a Gaussian of `REACH_MM`. The nose's wings fo
 
 import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -55,6 +55,8 @@ QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_e
 WHOLE = BundleOptions(expression_sd=SMILING_SD)
 BESIDE = ThreadPoolExecutor(1)
 """How sure the skin is, is worked out on another core while the wings are drawn."""
+EARLY = ThreadPoolExecutor(1)
+"""Faces are looked at on another core while others are sought."""
 AtRest = Callable[[Mesh, Anatomy], object]
 """Told a person's face at rest as soon as it is known, before it is drawn to the photos; it should not take long."""
 
@@ -102,17 +104,25 @@ class PhotoHead:
 def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[list[Face], list[FaceBox]]:
     """Every face that the 478 points fit, from left to right, and the boxes of those that are too small for them.
 
-    The picture is searched in ever smaller parts, because the finder looks at 192 pixels a side.
+    The picture is searched in ever smaller parts, because the finder looks at 192 pixels a side. A face that it finds
+    at once is looked at while it goes on searching.
     """
-    boxes: list[FaceBox] = []
+    looked: dict[FaceBox, Future[Face | None]] = {}
+
+    def look(box: FaceBox) -> "Future[Face | None]":
+        if box not in looked:
+            looked[box] = EARLY.submit(detector.face_in, picture, region_of_box(box))
+        return looked[box]
+
+    boxes = detector.boxes(picture, look)
     for parts in TILES:
-        boxes = merged(boxes, tiled(picture, detector, parts))
+        boxes = merged(boxes, tiled(picture, detector, parts)) if parts > 1 else boxes
         if boxes and np.median([b.side_px for b in boxes]) > LARGE * max(picture.shape) / parts:
             break
     faces: list[Face] = []
     small: list[FaceBox] = []
     for box in boxes:
-        face = detector.face_in(picture, region_of_box(box))
+        face = look(box).result()
         if face is None:
             small.append(box)
         elif not any(same(face, other) for other in faces):
@@ -122,8 +132,6 @@ def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[l
 
 def tiled(picture: UInt8[np.ndarray, "h w 3"], detector: Detector, parts: int) -> list[FaceBox]:
     """Boxes found in square-ish parts of the picture, in its own pixels."""
-    if parts == 1:
-        return detector.boxes(picture)
     height, width = picture.shape[:2]
     side = round(max(height, width) / parts * (1 + OVERLAP))
     if side < 128:

@@ -7,7 +7,7 @@ skin, turned to pixels by the focal length over the depth.
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter
 
 from core.anatomy import Anatomy
@@ -214,11 +214,11 @@ def whose(colour: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"], 
         return covered
     inner = depth_inside(covered & person) / (SURE_MM * scale)
     outer = depth_inside(~(covered | person)) / (SURE_MM * scale)
-    counts = [histogram(colour, inner > 1), histogram(colour, outer > 1)]
+    place = bins(colour)
+    counts = [histogram(place[where]) for where in (inner > 1, outer > 1)]
     if min(c.sum() for c in counts) == 0:
         return covered & person
-    place = tuple((colour >> 4).astype(np.intp).transpose(2, 0, 1))
-    ours, theirs = (c[place] / c.sum() for c in counts)
+    ours, theirs = ((c / c.sum())[place] for c in counts)
     before = np.clip(inner, 0, 1) * 0.5 + 0.5
     belief = ours * before / np.maximum(ours * before + theirs * (1 - before), 1e-12)
     belief = np.where(ours + theirs > 0, belief, before).astype(np.float32)
@@ -235,12 +235,16 @@ def pale(colour: UInt8[np.ndarray, "h w 3"], skin: Bool[np.ndarray, "h w"], scal
     return red < np.median(red[skin]) - PALE
 
 
-def histogram(colour: UInt8[np.ndarray, "h w 3"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "r g b"]:
-    """Smoothed counts of colours."""
-    chosen = (colour[where] >> 4).astype(np.intp)
-    flat = np.ravel_multi_index(tuple(chosen.T), (BINS,) * 3)
-    counts = np.bincount(flat, minlength=BINS**3).reshape((BINS,) * 3).astype(np.float32)
-    return gaussian_filter(counts, 0.7)
+def bins(colour: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
+    """The number of every colour's bin."""
+    red, green, blue = ((colour[..., c] >> 4).astype(np.intp) for c in range(3))
+    return (red * BINS + green) * BINS + blue
+
+
+def histogram(place: Int[np.ndarray, "n"]) -> Float[np.ndarray, "b"]:
+    """Smoothed counts of colours, by the numbers of their bins."""
+    counts = np.bincount(place, minlength=BINS**3).reshape((BINS,) * 3).astype(np.float32)
+    return gaussian_filter(counts, 0.7).ravel()
 
 
 def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], sigmas_px: tuple[float, float]
