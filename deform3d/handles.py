@@ -133,7 +133,7 @@ class Places:
 @lru_cache(maxsize=4)
 def skin_of(mesh: Mesh, stretch: float) -> Triangles:
     """All triangles of a head, drawn out sideways."""
-    return Triangles(mesh.vertices_mm[mesh.faces] * (stretch, 1.0, 1.0))
+    return Triangles((mesh.vertices_mm * (stretch, 1.0, 1.0))[mesh.faces])
 
 
 def above(faces: Int[np.ndarray, "f 3"], weight: Float[np.ndarray, "v"], level: float) -> tuple[
