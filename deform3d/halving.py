@@ -8,7 +8,7 @@ its mirror image.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from core.subdivide import PATTERNS, Split
 from core.surface import SurfacePoints
@@ -33,7 +33,7 @@ class Halved(NamedTuple):
 def halved(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], largest_mm: float) -> tuple[
         list[Halved], Float[np.ndarray, "w 3"], Int[np.ndarray, "g 3"]]:
     """Every round that it takes until no edge is longer, and the mesh after them."""
-    rounds = []
+    rounds: list[Halved] = []
     while True:
         long = np.asarray(longer(vertices_mm, faces, largest_mm))
         if not long.any():

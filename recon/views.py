@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
-
 from scipy.linalg.blas import strmm
 
 from core.anatomy import Anatomy
