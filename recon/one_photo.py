@@ -54,9 +54,8 @@ QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_e
 """Pose, scale and the face's proportions, for the flat mode."""
 WHOLE = BundleOptions(expression_sd=SMILING_SD)
 BESIDE = ThreadPoolExecutor(1)
-"""How sure the skin is, is worked out on another core while the wings are drawn."""
-EARLY = ThreadPoolExecutor(1)
-"""Faces are looked at on another core while others are sought."""
+"""Faces are looked at on another core while others are sought, and how sure the skin is, is worked out there while the
+wings are drawn."""
 AtRest = Callable[[Mesh, Anatomy], object]
 """Told a person's face at rest as soon as it is known, before it is drawn to the photos; it should not take long."""
 
@@ -111,7 +110,7 @@ def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[l
 
     def look(box: FaceBox) -> "Future[Face | None]":
         if box not in looked:
-            looked[box] = EARLY.submit(detector.face_in, picture, region_of_box(box))
+            looked[box] = BESIDE.submit(detector.face_in, picture, region_of_box(box))
         return looked[box]
 
     boxes = detector.boxes(picture, look)

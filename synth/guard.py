@@ -57,7 +57,9 @@ class GuardOptions:
 
 GUARD = GuardOptions()
 SIDE_BY_SIDE = ThreadPoolExecutor(2)
-"""The motion, which takes longest, is measured on one core while the rest is looked at on another."""
+"""The motion, which takes longest, is measured on one core while the rest is looked at on another;"""
+LARGE = 15_000_000
+"""but in pictures of more values one after the other, for each takes memory."""
 
 
 @record
@@ -163,8 +165,8 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
         ("colour", lambda: colour(pair, options)),
         ("structure", lambda: structure(pair, options)),
         ("likeness", lambda: likeness(pair, embed, options))]
-    return Verdict(checks=tuple(check for found in SIDE_BY_SIDE.map(attempted, *zip(*steps, strict=True))
-                                for check in found))
+    in_turn = SIDE_BY_SIDE.map if before.size <= LARGE else map
+    return Verdict(checks=tuple(check for found in in_turn(attempted, *zip(*steps, strict=True)) for check in found))
 
 
 def shown(verdict: Verdict, photoreal: UInt8[np.ndarray, "h w 3"], plain: UInt8[np.ndarray, "h w 3"],
