@@ -38,7 +38,7 @@ class Split:
 
     def values(self, coarse: Float[np.ndarray, "v c"]) -> Float[np.ndarray, "w c"]:
         """Per-vertex values on the fine mesh: the coarse ones, then their means over the halved edges."""
-        return np.concatenate([coarse, coarse[self.ends].mean(1)])
+        return np.concatenate([coarse, (coarse[self.ends[:, 0]] + coarse[self.ends[:, 1]]) / 2])
 
     def points(self, coarse: SurfacePoints) -> SurfacePoints:
         """The same points on the fine mesh."""

@@ -46,7 +46,7 @@ from core.records import freeze, record
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.geodesic import edge_line, smoothstep, spaced
-from deform3d.ground import LARGEST_MM, Ground, from_nearest, ground_near, region_on
+from deform3d.ground import LARGEST_MM, Ground, from_nearest, ground_near, regions_on
 from deform3d.handles import Context, handle_points
 from deform3d.kernels import KERNELS, blunt, wendland
 from deform3d.lining import with_lining
@@ -282,7 +282,8 @@ def still_scores(problem: Problem, ground: Ground | None = None) -> Float[np.nda
         raise PrevisageError("missing_region", f"This head has no region {', '.join(missing)}, which the procedure "
                              f"{procedure.name} needs.", f"It has: {', '.join(anatomy.region_names)}.")
     names, place = (*procedure.regions, *procedure.immobile), mesh if ground is None else ground
-    weights = np.array([anatomy.region(r) if ground is None else region_on(ground, anatomy, r) for r in names], float)
+    weights = regions_on(ground, anatomy, names) if ground is not None else np.array(
+        [anatomy.region(r) for r in names], float)
     x_mm = place.vertices_mm[:, 0]
     count, still = len(procedure.regions), problem.options.still_weight
     side = {None: [], "left": [x_mm], "right": [-x_mm]}[problem.locked]

@@ -80,11 +80,15 @@ def edge_line(surface: Surface, scores: Float[np.ndarray, "s v"], step_mm: float
     vertices_mm, faces = surface.vertices_mm, surface.faces[rows]
     at_corners = np.vstack([scores, far])[:, faces].transpose(1, 2, 0)
     of, bary, last = [np.zeros(0, int)], [np.zeros((0, 3))], [np.zeros(0, bool)]
+    over = at_corners >= 0
+    whole = over.all(1)
     for number in range(len(scores)):
-        if not (at_corners[:, :, number] >= 0).any():
+        crossed = over[:, :, number].any(1) & (whole.sum(1) == 0)  # no line where another score is nowhere negative
+        if not crossed.any():
             continue
-        others = np.delete(at_corners, number, axis=2)
-        face, ends, edges = clipped(*crossings(faces, at_corners[:, :, number]), others)
+        own, others = at_corners[crossed, :, number], np.delete(at_corners[crossed], number, axis=2)
+        face, ends, edges = clipped(*crossings(faces[crossed], own), others)
+        face = np.flatnonzero(crossed)[face]
         place = np.einsum("mek,mkd->med", ends, vertices_mm[faces[face]])
         length = np.linalg.norm(place[:, 1] - place[:, 0], axis=1)
         for line in chains(edges):

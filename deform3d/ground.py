@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float, Int
 
 from core.anatomy import Anatomy
 from core.mesh import Mesh
-from core.subdivide import Split, split
 from core.surface import SurfacePoints
 from deform3d.compiled import compiled, gap
 from deform3d.geodesic import Surface
+from deform3d.halving import halved
 
 LARGEST_MM = 5.0
 """Longer edges are halved until none is left."""
@@ -34,13 +34,8 @@ class Ground:
         within[mesh.faces[kept]] = True
         self.used = np.flatnonzero(within)
         vertices, faces = mesh.vertices_mm[self.used], (np.cumsum(within) - 1)[mesh.faces[kept]]
-        self.splits: list[tuple[Int[np.ndarray, "f 3"], Split]] = []
-        while (long := edges_mm(vertices, faces) > LARGEST_MM).any():
-            turn = turns(vertices, faces, long)
-            one = split(np.take_along_axis(faces, turn, 1), len(vertices), np.take_along_axis(long, turn, 1))
-            self.splits.append((turn, one))
-            vertices, faces = one.values(vertices), one.faces.astype(np.int64)
-        self.order = np.lexsort(np.floor(vertices / CELL_MM).T)
+        self.rounds, vertices, faces = halved(vertices, faces, LARGEST_MM)
+        self.order = np.argsort(cells(vertices), kind="stable")
         place = np.empty(len(vertices), np.int64)
         place[self.order] = np.arange(len(vertices))
         self.own = np.full(len(mesh.vertices_mm), -1)
@@ -51,45 +46,24 @@ class Ground:
     def values(self, of_mesh: Float[np.ndarray, "v k"]) -> Float[np.ndarray, "w k"]:
         """Values known at the head's vertices and linear on its triangles, at the ground's vertices."""
         on_ground = of_mesh[self.used]
-        for _, one in self.splits:
-            on_ground = one.values(on_ground)
+        for one in self.rounds:
+            on_ground = one.split.values(on_ground)
         return on_ground[self.order]
 
     def points(self, of_mesh: SurfacePoints) -> SurfacePoints:
         """The same points, of triangles that were kept, on the ground's."""
         of_mesh = SurfacePoints(face=self.number[of_mesh.face], bary=of_mesh.bary)
-        for turn, one in self.splits:
-            bary = np.take_along_axis(of_mesh.bary, turn[of_mesh.face], 1)
-            of_mesh = one.points(SurfacePoints(face=of_mesh.face, bary=bary))
+        for one in self.rounds:
+            of_mesh = one.points(of_mesh)
         return of_mesh
 
 
-def turns(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"], halved: Bool[np.ndarray, "f 3"]) -> Int[
-        np.ndarray, "f 3"]:
-    """The order in which to name the corners of every triangle, so that one with two halved edges is cut along the
-    shorter diagonal, as on a mirrored head: `split` cuts from the first corner to the middle of the edge across."""
-    whole, start = np.argmin(halved, axis=1), np.zeros(len(faces), np.int64)
-    row = np.flatnonzero(halved.sum(1) == 2)
-    k = whole[row]
-    following, before, apex = (vertices_mm[faces[row, (k + n) % 3]] for n in (0, 1, 2))
-    first = ((before - (apex + following) / 2)**2).sum(1) < ((following - (apex + before) / 2)**2).sum(1)
-    start[row] = np.where(first, k + 1, k) % 3
-    return (start[:, None] + np.arange(3)) % 3
-
-
-def edges_mm(vertices_mm: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "f 3"]:
-    """The lengths of the edges ab, bc, ca."""
-    out = np.empty(faces.shape)
-    write_edges(vertices_mm, faces, out)
-    return out
-
-
-@compiled
-def write_edges(vertices, faces, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Write `edges_mm`."""
-    for f in range(len(faces)):
-        for k in range(3):
-            out[f, k] = gap(vertices[faces[f, k]], vertices[faces[f, (k + 1) % 3]])
+def cells(vertices_mm: Float[np.ndarray, "v 3"]) -> Int[np.ndarray, "v"]:
+    """The number of the cell in which every vertex lies."""
+    cell = np.floor(vertices_mm / CELL_MM).astype(np.int64)
+    cell -= cell.min(0, initial=0)
+    x, y, _ = cell.max(0, initial=0) + 1
+    return (cell[:, 2] * y + cell[:, 1]) * x + cell[:, 0]
 
 
 @compiled
@@ -122,10 +96,11 @@ def ground_near(mesh: Mesh, places_mm: Float[np.ndarray, "n 3"], reach_mm: float
     return Ground(mesh, np.asarray(around(mesh.vertices_mm, mesh.faces, places_mm, reach_mm)))
 
 
-@lru_cache(maxsize=64)
-def region_on(ground: Ground, anatomy: Anatomy, name: str) -> Float[np.ndarray, "w"]:
-    """The weight of a region at the ground's vertices."""
-    return ground.values(anatomy.region(name).astype(float)[:, None])[:, 0]
+@lru_cache(maxsize=8)
+def regions_on(ground: Ground, anatomy: Anatomy, names: tuple[str, ...]) -> Float[np.ndarray, "r w"]:
+    """The weights of regions at the ground's vertices."""
+    weights = np.array([anatomy.region(name) for name in names], float)
+    return np.ascontiguousarray(ground.values(weights.T).T)
 
 
 @compiled

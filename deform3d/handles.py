@@ -19,7 +19,7 @@ from core.procedure import Axis, Furthest, Handle, Level, Point, Procedure, Step
 from core.sides import Side, side_of
 from core.surface import SurfacePoints
 from deform3d.compiled import compiled, gap
-from deform3d.nearest import Inside, Triangles
+from deform3d.nearest import BLOCK, Inside, Triangles
 
 WELL_INSIDE = 0.5
 """A procedure's own point lies where the moving regions have at least this weight together."""
@@ -133,7 +133,7 @@ class Places:
 @lru_cache(maxsize=4)
 def skin_of(mesh: Mesh, stretch: float) -> Triangles:
     """All triangles of a head, drawn out sideways."""
-    return Triangles(mesh.vertices_mm[mesh.faces] * (stretch, 1.0, 1.0))
+    return Triangles((mesh.vertices_mm * (stretch, 1.0, 1.0))[mesh.faces])
 
 
 def above(faces: Int[np.ndarray, "f 3"], weight: Float[np.ndarray, "v"], level: float) -> tuple[
@@ -236,7 +236,8 @@ class Context:
     def normals(self) -> Float[np.ndarray, "h 3"]:
         """The skin's outward unit normal at every handle."""
         skin = skin_of(self.mesh, 1.0)
-        return np.asarray(normals_at(skin.corners, skin.middle, skin.reach, self.position, self.points.face))
+        return np.asarray(normals_at(skin.corners, skin.middle, skin.reach, skin.block, skin.block_reach, self.position,
+                                     self.points.face))
 
     def axis(self, handle: Handle) -> Float[np.ndarray, "3"]:
         """The unit axis of a rotation."""
@@ -265,27 +266,35 @@ def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_r
 
 
 @compiled
-def normals_at(corners, middle, reach, position, face):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def normals_at(  # type: ignore[no-untyped-def]  # noqa: ANN201
+        corners, middle, reach, block, block_reach, position, face):  # noqa: ANN001
     """The outward unit normals (N, 3) of the skin about places (N, 3) on triangles `face`: the mean over all skin
-    within `NORMAL_MM` that faces the same way, whatever its triangles, taken at points `SAMPLE_MM` apart."""
+    within `NORMAL_MM` that faces the same way, whatever its triangles, taken at points `SAMPLE_MM` apart. Triangles lie
+    in blocks, as in `Triangles`."""
     out = np.zeros((len(position), 3))
     for n in range(len(position)):
         own = np.cross(corners[face[n], 1] - corners[face[n], 0], corners[face[n], 2] - corners[face[n], 0])
         out[n] = 1e-9 * own
-        for f in range(len(corners)):
-            if gap(middle[f], position[n]) - reach[f] >= NORMAL_MM:
+        for b in range(len(block)):
+            if gap(block[b], position[n]) - block_reach[b] >= NORMAL_MM:
                 continue
-            normal = np.cross(corners[f, 1] - corners[f, 0], corners[f, 2] - corners[f, 0])
-            if (normal * own).sum() <= 0:
-                continue
-            parts = int(np.ceil(2 * reach[f] / SAMPLE_MM))
-            weight = 0.0
-            for i in range(parts):
-                for j in range(2 * i + 1):  # row i of the triangle cut into parts * parts alike ones: their middles
-                    up = (j % 2) / 3
-                    a, b = 1 - (i + 2 / 3 - up) / parts, (j // 2 + 1 / 3 + up) / parts
-                    away = gap(a * corners[f, 0] + b * corners[f, 1] + (1 - a - b) * corners[f, 2], position[n])
-                    weight += max(1 - (away / NORMAL_MM)**2, 0.0)**2
-            out[n] += weight / parts**2 * normal
+            for f in range(b * BLOCK, min((b + 1) * BLOCK, len(corners))):
+                if gap(middle[f], position[n]) - reach[f] >= NORMAL_MM:
+                    continue
+                normal = np.cross(corners[f, 1] - corners[f, 0], corners[f, 2] - corners[f, 0])
+                if (normal * own).sum() <= 0:
+                    continue
+                parts = int(np.ceil(2 * reach[f] / SAMPLE_MM))
+                weight = 0.0
+                for i in range(parts):
+                    for j in range(2 * i + 1):  # row i of the triangle cut into parts * parts alike ones: their middles
+                        up = (j % 2) / 3
+                        one, two = 1 - (i + 2 / 3 - up) / parts, (j // 2 + 1 / 3 + up) / parts
+                        square = 0.0
+                        for k in range(3):
+                            square += (one * corners[f, 0, k] + two * corners[f, 1, k] + (1 - one - two) * corners[
+                                f, 2, k] - position[n, k])**2
+                        weight += max(1 - (np.sqrt(square) / NORMAL_MM)**2, 0.0)**2
+                out[n] += weight / parts**2 * normal
         out[n] /= np.sqrt((out[n]**2).sum())
     return out

@@ -58,7 +58,8 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 def write_circles(corners, middle, reach):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Write the middle of every triangle, and how far its corners lie from there."""
     for g in range(len(corners)):
-        middle[g] = (corners[g, 0] + corners[g, 1] + corners[g, 2]) / 3
+        for k in range(3):
+            middle[g, k] = (corners[g, 0, k] + corners[g, 1, k] + corners[g, 2, k]) / 3
         reach[g] = max(gap(corners[g, 0], middle[g]), gap(corners[g, 1], middle[g]), gap(corners[g, 2], middle[g]))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.mesh import Mesh
+from deform3d.compiled import compiled, gap
 
 COLLAPSED = 0.05
 """A triangle that keeps less than this part of its area has collapsed."""
@@ -23,9 +24,7 @@ SHARPER_DEG = 5.0
 
 def swept_mm3(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "f"]:
     """Signed volume (mm3) swept by every triangle, positive outward."""
-    n0, half, n1 = (m.face_normals() for m in (
-        mesh, mesh.moved(0.5 * displacement_mm), mesh.moved(displacement_mm)))
-    return np.einsum("fc,fc->f", displacement_mm[mesh.faces].mean(1), n0 + 4 * half + n1) / 12
+    return np.asarray(swept(mesh.vertices_mm, mesh.faces, np.asarray(displacement_mm, float)))
 
 
 def added_removed_ml(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[float, float]:
@@ -39,17 +38,15 @@ def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool
     """Triangles that the displacement flips (normal turned by over 90 degrees) and that it collapses; threads thinner
     than `THREAD_MM`, which dense refinement leaves in the folds of nostrils and lids, do not count.
     """
-    before, after = mesh.face_normals(), mesh.moved(displacement_mm).face_normals()
-    area, real = np.linalg.norm(before, axis=1), seen(mesh)
-    flipped = real & (np.einsum("fc,fc->f", before, after) <= 0)
-    return flipped, real & ~flipped & (np.linalg.norm(after, axis=1) < COLLAPSED * area)
+    alike, area, area_after = areas(mesh.vertices_mm, mesh.faces, np.asarray(displacement_mm, float))
+    flipped = seen(mesh) & (alike <= 0)
+    return flipped, seen(mesh) & ~flipped & (area_after < COLLAPSED * area)
 
 
 @lru_cache(maxsize=4)
 def seen(mesh: Mesh) -> Bool[np.ndarray, "f"]:
     """The triangles that are not mere threads."""
-    longest = np.linalg.norm(mesh.vertices_mm[mesh.faces] - mesh.vertices_mm[np.roll(mesh.faces, 1, 1)], axis=2).max(1)
-    return np.asarray(np.linalg.norm(mesh.face_normals(), axis=1) > THREAD_MM * longest)
+    return np.asarray(no_threads(mesh.vertices_mm, mesh.faces))
 
 
 def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> float:
@@ -57,8 +54,7 @@ def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> f
     more than `SHARPER_DEG`; 180 when there is none.
     """
     first, second = neighbours(mesh.faces.tobytes())
-    before, after = (fold_deg(m.face_normals(), first, second) for m in (mesh, mesh.moved(displacement_mm)))
-    return float(after[after < before - SHARPER_DEG].min(initial=180))
+    return float(sharpest(mesh.vertices_mm, mesh.faces, np.asarray(displacement_mm, float), first, second))
 
 
 @lru_cache(maxsize=2)
@@ -70,10 +66,74 @@ def neighbours(faces: bytes) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]
     return order[:-1][same] // 3, order[1:][same] // 3
 
 
-def fold_deg(normals: Float[np.ndarray, "f 3"], first: Int[np.ndarray, "e"], second: Int[np.ndarray, "e"]) -> Float[
-        np.ndarray, "e"]:
-    """The angle between triangles (degrees), 180 when flat; 180 where one has no area."""
-    length = np.linalg.norm(normals, axis=1)
-    product = length[first] * length[second]
-    cosine = np.einsum("ec,ec->e", normals[first], normals[second]) / np.where(product > 0, product, 1)
-    return np.where(product > 0, 180 - np.degrees(np.arccos(np.clip(cosine, -1, 1))), 180)
+@compiled
+def normal(vertices, face, moves, part):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """A triangle's normal, twice its area long, after a part of the motion."""
+    a, b, c = face
+    x, y, z = vertices[a, 0] + part * moves[a, 0], vertices[a, 1] + part * moves[a, 1], vertices[a, 2] + part * moves[
+        a, 2]
+    ux, vx = vertices[b, 0] + part * moves[b, 0] - x, vertices[c, 0] + part * moves[c, 0] - x
+    uy, vy = vertices[b, 1] + part * moves[b, 1] - y, vertices[c, 1] + part * moves[c, 1] - y
+    uz, vz = vertices[b, 2] + part * moves[b, 2] - z, vertices[c, 2] + part * moves[c, 2] - z
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+@compiled
+def swept(vertices, faces, moves):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """`swept_mm3` (F,)."""
+    out = np.zeros(len(faces))
+    for f in range(len(faces)):
+        n0, half, n1 = (normal(vertices, faces[f], moves, 0.0), normal(vertices, faces[f], moves, 0.5),
+                        normal(vertices, faces[f], moves, 1.0))
+        for k in range(3):
+            mean = (moves[faces[f, 0], k] + moves[faces[f, 1], k] + moves[faces[f, 2], k]) / 3
+            out[f] += mean * (n0[k] + 4 * half[k] + n1[k]) / 12
+    return out
+
+
+@compiled
+def areas(vertices, faces, moves):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Of every triangle the product of its normals before and after, and twice its area before and after (F,)."""
+    alike, before, after = np.empty(len(faces)), np.empty(len(faces)), np.empty(len(faces))
+    for f in range(len(faces)):
+        x, y, z = normal(vertices, faces[f], moves, 0.0)
+        u, v, w = normal(vertices, faces[f], moves, 1.0)
+        alike[f] = x * u + y * v + z * w
+        before[f], after[f] = np.sqrt(x * x + y * y + z * z), np.sqrt(u * u + v * v + w * w)
+    return alike, before, after
+
+
+@compiled
+def no_threads(vertices, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """`seen` (F,)."""
+    out = np.empty(len(faces), np.bool_)
+    for f in range(len(faces)):
+        x, y, z = normal(vertices, faces[f], vertices, 0.0)
+        longest = 0.0
+        for k in range(3):
+            longest = max(longest, gap(vertices[faces[f, k]], vertices[faces[f, (k + 1) % 3]]))
+        out[f] = np.sqrt(x * x + y * y + z * z) > THREAD_MM * longest
+    return out
+
+
+@compiled
+def sharpest(vertices, faces, moves, first, second):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The least angle after of the edges between these pairs of triangles that are sharpened."""
+    least, angle, moved = 180.0, np.empty(2), np.zeros(len(faces), np.bool_)
+    for f in range(len(faces)):
+        for v in faces[f]:
+            moved[f] |= moves[v, 0] != 0 or moves[v, 1] != 0 or moves[v, 2] != 0
+    for e in range(len(first)):
+        if not moved[first[e]] and not moved[second[e]]:
+            continue
+        for k in range(2):
+            x, y, z = normal(vertices, faces[first[e]], moves, float(k))
+            u, v, w = normal(vertices, faces[second[e]], moves, float(k))
+            size = np.sqrt(x * x + y * y + z * z) * np.sqrt(u * u + v * v + w * w)
+            if size > 0:
+                angle[k] = 180 - np.degrees(np.arccos(min(max((x * u + y * v + z * w) / size, -1.0), 1.0)))
+            else:
+                angle[k] = 180.0  # one of them has no area
+        if angle[1] < angle[0] - SHARPER_DEG:
+            least = min(least, angle[1])
+    return least

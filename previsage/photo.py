@@ -242,6 +242,8 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
     make = resolve(MODES, mode, "mode")
     if band not in BANDS:
         raise UsageError("bad_band", f"There is no band {band!r}.", f"Bands: {', '.join(BANDS)}.")
+    if mode != "tps":
+        study.expect(plan)
     head = study.quick if mode == "tps" else study.head
     average = average_moves(plan.model_dump_json(), band)
     notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction,

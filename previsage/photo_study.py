@@ -15,10 +15,12 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from core.anatomy import Anatomy
 from core.camera import Camera
 from core.correspondence import Correspondence
 from core.errors import InputRefused
 from core.face_model import FaceModel
+from core.mesh import Mesh
 from core.plan import Plan
 from core.prediction import Prediction
 from core.reconstruction import Reconstruction, View
@@ -49,6 +51,8 @@ further aside they are not looked for."""
 BESIDE = ThreadPoolExecutor(1)
 """The person and spectacles are found on another core while the head is fitted, and the skin is gathered while the plan
 is worked out and the photo is bent."""
+AHEAD = ThreadPoolExecutor(1)
+"""A plan that is expected is worked out on another core while the head is drawn to the photo."""
 SKIN_PX = 1280
 """The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
 
@@ -74,9 +78,19 @@ class Study:
                  head: PhotoHead | None = None) -> None:
         self.photo, self.face, self.ipd_mm, self.focal_px = photo, face, ipd_mm, focal_px
         self.doubts: list[str] = []
+        self.expected: str | None = None
         self.window = window_around(face, photo.picture.shape)
         if head is not None:
             self.wear(head)
+
+    def expect(self, plan: Plan) -> None:
+        """Be ready for a plan as soon as the face at rest is known."""
+        self.expected = plan.model_dump_json()
+
+    def at_rest(self, face: Mesh, anatomy: Anatomy) -> None:
+        """The face at rest is known."""
+        if self.expected is not None:
+            predicted(face, anatomy, self.expected)
 
     def wear(self, head: PhotoHead) -> None:
         """Take a head that was fitted together with other photos of the person."""
@@ -111,7 +125,7 @@ class Study:
     def to_landmarks(self, options: BundleOptions) -> PhotoHead:
         """The head by the landmarks."""
         return fit_photos(tools().model, [self.srgb], [self.face], [self.focal_px], rasterizer(), self.ipd_mm,
-                          options)[0]
+                          options, self.at_rest)[0]
 
     def fitted(self, options: BundleOptions) -> PhotoHead:
         """The head by the landmarks; by the outline, too, where it is turned farther than they can tell."""
@@ -182,7 +196,7 @@ class Study:
 
     def prediction(self, plan: Plan) -> Prediction:
         """The plan on this person's face at rest; the same displacement is then worn with the expression."""
-        return predicted(self.head, plan.model_dump_json())
+        return predicted(self.head.neutral, self.head.anatomy, plan.model_dump_json()).result()
 
     def studio(self, displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str], srgb: bool) -> "PhotoStudio":
         """What draws a plan on the window."""
@@ -252,9 +266,9 @@ class PhotoStudio(Studio):
 
 
 @lru_cache(maxsize=64)
-def predicted(head: PhotoHead, plan_json: str) -> Prediction:
-    """A plan on a head; kept, because a sweep, all bands and all views ask for it again."""
-    return displace(head.neutral, head.anatomy, Plan.model_validate_json(plan_json), catalogue(), swelling=False)
+def predicted(face: Mesh, anatomy: Anatomy, plan_json: str) -> "Future[Prediction]":
+    """A plan on a face at rest; kept, because a sweep, all bands and all views ask for it again."""
+    return AHEAD.submit(displace, face, anatomy, Plan.model_validate_json(plan_json), catalogue(), swelling=False)
 
 
 def window_around(face: Face, shape: tuple[int, ...]) -> tuple[slice, slice]:

@@ -20,7 +20,8 @@ from core.records import freeze, record
 from core.transforms import head_angles_rad, rotation_from_vector
 from recon.doubt import centre_cov, landmark_sd, with_variance
 from recon.face478 import IRIS_ROWS
-from recon.free_points import PointBlock, crossed, solve, solve_by_modes
+from recon.free_points import PointBlock, solve, solve_by_modes
+from recon.gathering import gather, project
 from recon.observations import Observations
 from recon.pnp import first_poses
 
@@ -173,9 +174,9 @@ def predicted(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
     """Of all views: camera-frame points (N,478,3), projected px (N,478,2), and their spread px (N,478)."""
     offset, scatter = problem.at_yaw(np.array([head_angles_rad(pose)[0] for pose in state.pose]))
     head = problem.shapes(state.identity, state.expression) + offset + state.own
-    cam = head @ state.pose[:, :3, :3].transpose(0, 2, 1) + state.pose[:, None, :3, 3]
     focal = np.exp(state.log_focal[problem.seen.lens])
-    px = focal[:, None, None] * cam[..., :2] / cam[..., 2:] + problem.center[:, None]
+    cam, px = np.empty(head.shape), np.empty((*head.shape[:2], 2))
+    project(head, state.pose, focal, problem.center, cam, px)
     spread = np.hypot(problem.noise_px[:, None], problem.options.slide * scatter * focal[:, None] / cam[..., 2])
     return cam, px, spread
 
@@ -211,25 +212,9 @@ def by_views(problem: Problem, state: State) -> tuple[np.ndarray, np.ndarray, Po
     H, g = np.zeros((size, size)), np.zeros(size)
     Hd, gd, B = np.zeros((478, 3, 3)), np.zeros((478, 3)), np.zeros((size, 478, 3))
     for view, (r, w, cam) in enumerate(zip(*residuals(problem, state), strict=True)):
-        focal = np.exp(state.log_focal[seen.lens[view]])
-        z = cam[:, 2]
-        to_cam = np.zeros((478, 2, 3))
-        to_cam[:, 0, 0] = to_cam[:, 1, 1] = focal / z
-        to_cam[:, :, 2] = -focal * cam[:, :2] / z[:, None] ** 2
-        to_head = to_cam @ state.pose[view][:3, :3]
-        J = np.zeros((478, 2, 1 + 6))
-        J[:, :, 0] = focal * cam[:, :2] / z[:, None]
-        about = cam - state.pose[view][:3, 3]  # rotate about the head's origin: rotation and translation stay apart
-        J[:, :, 1:4] = crossed(about[:, None], to_cam)  # d(cam)/d(rotation about e) = e x about
-        J[:, :, 4:] = to_cam
         index = np.concatenate([[seen.lens[view]], lenses + 6 * view + np.arange(6)])
-        flat, flat_w = J.reshape(-1, 7), (J * w[:, None, None]).reshape(-1, 7)
-        H[np.ix_(index, index)] += flat_w.T @ flat
-        g[index] += flat_w.T @ r.ravel()
-        weighted = (to_head * w[:, None, None]).transpose(0, 2, 1)
-        Hd += weighted @ to_head
-        gd += (weighted @ r[..., None])[..., 0]
-        B[index] += (weighted @ J).transpose(2, 0, 1)
+        focal = float(np.exp(state.log_focal[seen.lens[view]]))
+        gather(r, w, cam, state.pose[view], focal, index, H, g, Hd, gd, B)
     return H, g, PointBlock(H=Hd, g=gd, B=B)
 
 

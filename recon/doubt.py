@@ -12,6 +12,7 @@ from scipy.special import chdtri
 
 from core.anatomy import Anatomy
 from core.mesh import Mesh
+from recon.free_points import inverse3, multiply
 
 MEASURED_MM = 0.75
 """Skin that is stated to be surer than this (1 sd) was measured."""
@@ -44,10 +45,11 @@ def landmark_sd(identity: Float[np.ndarray, "k l 3"], H: Float[np.ndarray, "l 3 
                 shared: Float[np.ndarray, "c c"]) -> Float[np.ndarray, "l"]:
     """One sd (mm per axis) of x = P a + d: the modes a have the covariance `shared`, the departures d follow the shared
     unknowns by -H^-1 B' and have H^-1 of their own."""
-    inverse = np.linalg.inv(H)
-    slope = -(inverse @ B.transpose(1, 2, 0))
-    slope[:, :, :len(identity)] += identity.transpose(1, 2, 0)
-    variance = np.einsum("lic,lic->l", slope @ shared, slope) + np.trace(inverse, axis1=1, axis2=2)
+    inverse, slope = inverse3(H), np.empty(B.shape)
+    multiply(B, -inverse, slope)
+    slope[:len(identity)] += identity
+    flat = slope.reshape(len(slope), -1)
+    variance = np.einsum("cp,cp->p", shared @ flat, flat).reshape(-1, 3).sum(1) + np.trace(inverse, axis1=1, axis2=2)
     return np.sqrt(variance / 3)
 
 

@@ -55,23 +55,21 @@ def solve_by_modes(basis: Float[np.ndarray, "p3 k"], modes: Float[np.ndarray, "k
     lay_on(basis.reshape(-1, 3, k), told.H, roots(told.H - through @ told.H), half.reshape(-1, 3, k), own)
     back = inverse @ block.g[..., None]
     reduced, right, diagonal = np.empty((size, size)), np.empty(size), np.append(own + 1, np.diag(H))
-    B = told.B.transpose(1, 0, 2)
+    halfway, whole = np.empty(told.B.shape), np.empty(told.B.shape)
+    multiply(told.B, inverse, halfway)
+    multiply(halfway, told.H, whole)
+    B, B_inverse, rest = (one.reshape(len(g), -1) for one in (told.B, halfway, told.B - whole))
     reduced[:k, :k] = half.T @ half + np.eye(k)
-    reduced[k:, :k] = flat(B - B @ inverse @ told.H).T @ basis
+    reduced[k:, :k] = rest @ basis
     reduced[:k, k:] = reduced[k:, :k].T
-    reduced[k:, k:] = H - flat(B @ inverse).T @ flat(B)
+    reduced[k:, k:] = H - B_inverse @ B.T
     reduced[np.arange(size), np.arange(size)] += (damping + 1e-9) * diagonal
     right[:k] = basis.T @ (through @ block.g[..., None] - told.g[..., None]).ravel() - modes
-    right[k:] = flat(B).T @ back.ravel() - g
+    right[k:] = B @ back.ravel() - g
     step = cho_solve(cho_factor(reduced), right)
     moved = (basis @ step[:k]).reshape(-1, 3, 1)
-    pull = block.g[..., None] + told.H @ moved + (flat(B) @ step[k:]).reshape(-1, 3, 1)
+    pull = block.g[..., None] + told.H @ moved + (step[k:] @ B).reshape(-1, 3, 1)
     return step, -(inverse @ pull)[..., 0]
-
-
-def flat(B: Float[np.ndarray, "p m 3"]) -> Float[np.ndarray, "p3 m"]:
-    """A row for each coordinate of each point."""
-    return B.transpose(0, 2, 1).reshape(-1, B.shape[1])
 
 
 @compiled

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from core.records import freeze, record
+from recon.compiled import compiled
 from recon.face478 import IRISES
 
 REACH_RAD = np.radians(40)
@@ -83,18 +84,30 @@ def around_eye(picture: UInt8[np.ndarray, "h w 3"], centre_px: Float[np.ndarray,
 def circle(points: Float[np.ndarray, "n 2"], first: float) -> Float[np.ndarray, "3"] | None:
     """Centre (x, y) and radius of the circle through points around the origin, from a first guess of its radius; None
     when they do not lie on one."""
-    x = np.array([0.0, 0.0, first])
+    x, misses = nearest_circle(np.ascontiguousarray(points), first)
+    return np.asarray(x) if misses < 0.05 * first and 0.7 < x[2] / first < 1.4 else None
+
+
+@compiled
+def nearest_circle(points, first):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The circle by Gauss-Newton, and by how much the points miss it in the median."""
+    x, off = np.array([0.0, 0.0, first]), np.empty(len(points))
     for _ in range(15):
-        away = points - x[:2]
-        reach = np.linalg.norm(away, axis=1)
-        off = reach - x[2]
-        spread = max(1.5 * float(np.median(np.abs(off))), 0.02 * first)
-        weight = 1 / (1 + (off / (2 * spread)) ** 2) ** 2
-        J = np.column_stack([-away / reach[:, None], -np.ones(len(points))])
-        step = np.linalg.solve((J * weight[:, None]).T @ J + 1e-6 * np.eye(3), (J * weight[:, None]).T @ off)
-        x = x - step
+        for n in range(len(points)):
+            off[n] = np.hypot(points[n, 0] - x[0], points[n, 1] - x[1]) - x[2]
+        spread = max(1.5 * np.median(np.abs(off)), 0.02 * first)
+        H, g, J = 1e-6 * np.eye(3), np.zeros(3), np.zeros(3)
+        for n in range(len(points)):
+            J[0], J[1], J[2] = (x[0] - points[n, 0]) / (off[n] + x[2]), (x[1] - points[n, 1]) / (off[n] + x[2]), -1.0
+            weight = 1 / (1 + (off[n] / (2 * spread))**2)**2
+            for i in range(3):
+                g[i] += weight * J[i] * off[n]
+                for j in range(3):
+                    H[i, j] += weight * J[i] * J[j]
+        step = np.linalg.solve(H, g)
+        x -= step
         if np.abs(step).max() < 1e-4 * first:
             break
-    off = np.linalg.norm(points - x[:2], axis=1) - x[2]
-    fits = np.median(np.abs(off)) < 0.05 * first and 0.7 < x[2] / first < 1.4
-    return x if fits else None
+    for n in range(len(points)):
+        off[n] = np.hypot(points[n, 0] - x[0], points[n, 1] - x[1]) - x[2]
+    return x, np.median(np.abs(off))

@@ -9,8 +9,8 @@ spreads over the skin around it as a Gaussian of `REACH_MM`. The nose's wings fo
 """
 
 import functools
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -54,7 +54,10 @@ QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_e
 """Pose, scale and the face's proportions, for the flat mode."""
 WHOLE = BundleOptions(expression_sd=SMILING_SD)
 BESIDE = ThreadPoolExecutor(1)
-"""How sure the skin is, is worked out on another core while the wings are drawn."""
+"""Faces are looked at on another core while others are sought, and how sure the skin is, is worked out there while the
+wings are drawn."""
+AtRest = Callable[[Mesh, Anatomy], object]
+"""Told a person's face at rest as soon as it is known, before it is drawn to the photos; it should not take long."""
 
 
 @record
@@ -100,17 +103,25 @@ class PhotoHead:
 def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[list[Face], list[FaceBox]]:
     """Every face that the 478 points fit, from left to right, and the boxes of those that are too small for them.
 
-    The picture is searched in ever smaller parts, because the finder looks at 192 pixels a side.
+    The picture is searched in ever smaller parts, because the finder looks at 192 pixels a side. A face that it finds
+    at once is looked at while it goes on searching.
     """
-    boxes: list[FaceBox] = []
+    looked: dict[FaceBox, Future[Face | None]] = {}
+
+    def look(box: FaceBox) -> "Future[Face | None]":
+        if box not in looked:
+            looked[box] = BESIDE.submit(detector.face_in, picture, region_of_box(box))
+        return looked[box]
+
+    boxes = detector.boxes(picture, look)
     for parts in TILES:
-        boxes = merged(boxes, tiled(picture, detector, parts))
+        boxes = merged(boxes, tiled(picture, detector, parts)) if parts > 1 else boxes
         if boxes and np.median([b.side_px for b in boxes]) > LARGE * max(picture.shape) / parts:
             break
     faces: list[Face] = []
     small: list[FaceBox] = []
     for box in boxes:
-        face = detector.face_in(picture, region_of_box(box))
+        face = look(box).result()
         if face is None:
             small.append(box)
         elif not any(same(face, other) for other in faces):
@@ -120,8 +131,6 @@ def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[l
 
 def tiled(picture: UInt8[np.ndarray, "h w 3"], detector: Detector, parts: int) -> list[FaceBox]:
     """Boxes found in square-ish parts of the picture, in its own pixels."""
-    if parts == 1:
-        return detector.boxes(picture)
     height, width = picture.shape[:2]
     side = round(max(height, width) / parts * (1 + OVERLAP))
     if side < 128:
@@ -185,14 +194,14 @@ def observed(faces: Sequence[Face], sizes_wh: Sequence[tuple[int, int]], focals_
 
 def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
                focals_px: Sequence[float | None], rasterize: Rasterize, ipd_mm: float | None = None,
-               options: BundleOptions = WHOLE) -> list[PhotoHead]:
-    """One person's head in every photo: one identity and one size, a camera and an expression each.
+               options: BundleOptions = WHOLE, at_rest: AtRest | None = None) -> list[PhotoHead]:
+    """One person's head in every photo: one identity and one size, a camera and an expression each. at_rest: see there.
 
     InputRefused: no head explains a photo.
     """
     views, bundle = adjusted(model, pictures, faces, focals_px, rasterize, options)
     return heads(views, bundle, views.neutral(bundle), bundle.own, faces, true_scale(views, bundle, HeadOptions(
-        ipd_mm=ipd_mm)), options is WHOLE)
+        ipd_mm=ipd_mm)), options is WHOLE, at_rest=at_rest)
 
 
 def adjusted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
@@ -208,12 +217,15 @@ def adjusted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], fac
 
 
 def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 3"], faces: Sequence[Face],
-          measure: tuple[Scale, dict], whole: bool = True, flat: bool = False) -> list[PhotoHead]:
+          measure: tuple[Scale, dict], whole: bool = True, flat: bool = False,
+          at_rest: AtRest | None = None) -> list[PhotoHead]:
     """A head at rest, in every photo with its expression and (whole) drawn to the landmarks. own: how far these lie
     off it, in model units; flat: of which only what each photo sees across its line of sight counts. measure: what
     `true_scale` says."""
     model, seen, (scale, cues) = views.model, views.seen, measure
     neutral, cameras = metric(views, head, model.anatomy, bundle, scale)
+    if at_rest is not None:
+        at_rest(neutral, model.anatomy)
     sd = BESIDE.submit(vertex_sd, model, bundle, neutral, scale) if whole else None
 
     def of_view(k: int, face: Face) -> PhotoHead:

@@ -5,9 +5,12 @@ person part by a few millimetres), and whether its colour is the person's or the
 skin, turned to pixels by the focal length over the depth.
 """
 
+import dataclasses
+import functools
+
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter
 
 from core.anatomy import Anatomy
@@ -88,23 +91,30 @@ class Sight:
 
 def zones(mesh: Mesh, anatomy: Anatomy | None) -> Zones:
     """The zones of an anatomy."""
-    none = np.zeros(len(mesh.vertices_mm))
     if anatomy is None:
+        none = np.zeros(len(mesh.vertices_mm))
         return Zones(eyes=(), ears=(), lining=none, dark=none, bare=none, throat=none, scalp=none)
+    zone = of_anatomy(anatomy)
+    dark = zone.lining.copy()
+    for eye in zone.eyes:
+        if (eye > 0.5).any():
+            middle, size = mesh.vertices_mm[eye > 0.5].mean(0), np.ptp(mesh.vertices_mm[eye > 0.5], axis=0).max()
+            dark[np.linalg.norm(mesh.vertices_mm - middle, axis=1) < size] = 0
+    return dataclasses.replace(zone, dark=dark)
+
+
+@functools.lru_cache(maxsize=2)
+def of_anatomy(anatomy: Anatomy) -> Zones:
+    """Those that hold for every head of a topology; the lining between lid and eyeball still counts as dark."""
+    none = np.zeros(anatomy.region_weights.shape[1])
 
     def part(*names: str) -> Float[np.ndarray, "v"]:
         return np.maximum.reduce([none, *(anatomy.region(n).astype(float) for n in names if n in anatomy.region_names)])
 
-    marked = part("scalp", "lips", "eye_l", "eye_r", "brow_l", "brow_r", "mouth_interior")
-    eyes, lining = (part("eye_l"), part("eye_r")), part("mouth_interior")
-    dark = lining.copy()
-    for eye in eyes:
-        if (eye > 0.5).any():
-            middle, size = mesh.vertices_mm[eye > 0.5].mean(0), np.ptp(mesh.vertices_mm[eye > 0.5], axis=0).max()
-            dark[np.linalg.norm(mesh.vertices_mm - middle, axis=1) < size] = 0
-    return Zones(eyes=eyes, ears=(part("ear_l"), part("ear_r")),
-                 lining=lining, dark=dark, bare=1 - marked,
-                 throat=np.clip(1 - marked - part("face", "ear_l", "ear_r"), 0, 1),
+    marked, lining = part("scalp", "lips", "eye_l", "eye_r", "brow_l", "brow_r", "mouth_interior"), part(
+        "mouth_interior")
+    return Zones(eyes=(part("eye_l"), part("eye_r")), ears=(part("ear_l"), part("ear_r")), lining=lining, dark=lining,
+                 bare=1 - marked, throat=np.clip(1 - marked - part("face", "ear_l", "ear_r"), 0, 1),
                  scalp=np.clip(part("scalp") - part("ear_l", "ear_r"), 0, 1))
 
 
@@ -135,24 +145,15 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     mine &= ~((ear | throat) & pale(colour, mine & bare & (cosine > FRONTAL), scale))
     edge = edges(seen, mine, lining)
     inner, lid = depth_inside(~edge), depth_inside(~boundary(eye))
-    beside = smooth_step(cv2.distanceTransform((~ear).astype(np.uint8), cv2.DIST_L2, 5) / (options.ear_mm * scale))
-    beside[ear] = 1
-    at_lid = smooth_step(inner / (LID_MM * scale))  # the eye itself is seen up to the lid
-
-    def skin(width_mm: float) -> Float[np.ndarray, "h w"]:
-        return smooth_step((inner - CUBIC_PX * share) / (width_mm * scale)) * smooth_step(lid / (LID_MM * scale)) * mine
-
-    def border(width_mm: float) -> Float[np.ndarray, "h w"]:
-        return np.where(eye, at_lid * mine, skin(width_mm) * beside)
-
-    facing = cv2.pow(np.clip((cosine - options.least_cosine) / (1 - options.least_cosine), 0, 1), options.power)
-    facing = np.where(eye, np.clip(cosine, 0, 1), facing) * px_per_mm**2
+    from_ear = cv2.distanceTransform((~ear).astype(np.uint8), cv2.DIST_L2, 5)
+    trust = np.zeros((3, *mine.shape), np.float32)
+    write_trust(cosine, mine, eye, from_ear, bare & ~throat, inner, lid, scale, CUBIC_PX * share, options.least_cosine,
+                options.power, options.border_mm, options.ear_mm, trust)
+    trust *= px_per_mm**2
     low, mid = masked_blurs(colour, mine & ~edge, (options.broad_mm * scale, options.fine_mm * scale))
     return Sight(camera=camera, small=small, corner_px=(float(columns.start), float(rows.start)), picture=picture,
                  depth_mm=np.where(np.isfinite(seen.depth_mm), seen.depth_mm, 0).astype(np.float32), low=low, mid=mid,
-                 weight=(facing * border(options.border_mm)).astype(np.float32),
-                 wide=(facing * border(3 * options.border_mm)).astype(np.float32),
-                 withheld=(facing * skin(options.border_mm) * (1 - beside) * (bare & ~throat)).astype(np.float32))
+                 weight=trust[0], wide=trust[1], withheld=trust[2])
 
 
 def around(mask: Bool[np.ndarray, "h w"], margin_px: float) -> tuple[slice, slice]:
@@ -189,10 +190,34 @@ def depth_inside(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1]
 
 
-def smooth_step(x: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+@compiled
+def smooth_step(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """0 below 0.3, 1 from 1 on, smooth between: the outermost pixels count nothing."""
-    t = np.clip((x - 0.3) / 0.7, 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    t = min(max((x - 0.3) / 0.7, 0.0), 1.0)
+    return t * t * (3 - 2 * t)
+
+
+@compiled
+def write_trust(  # type: ignore[no-untyped-def]  # noqa: ANN201
+        cosine, mine, eye, from_ear, face, inner, lid, scale, cubic_px, least, power, border_mm, ear_mm, out):  # noqa: ANN001
+    """Write weight, wide and withheld (3,H,W) of `Sight`, before the resolution. inner, lid, from_ear: how far (px) a
+    pixel is from every edge, from the lids, and from an ear; an eye itself is seen up to the lid."""
+    for y in range(mine.shape[0]):
+        for x in range(mine.shape[1]):
+            if not mine[y, x]:
+                continue
+            near, facing = inner[y, x], cosine[y, x]
+            if eye[y, x]:
+                out[0, y, x] = out[1, y, x] = min(max(facing, 0.0), 1.0) * smooth_step(near / (LID_MM * scale))
+                continue
+            facing = min(max((facing - least) / (1 - least), 0.0), 1.0)**power
+            facing *= smooth_step(lid[y, x] / (LID_MM * scale))
+            beside = smooth_step(from_ear[y, x] / (ear_mm * scale)) if from_ear[y, x] > 0 else 1.0
+            skin = facing * smooth_step((near - cubic_px) / (border_mm * scale))
+            out[0, y, x] = skin * beside
+            out[1, y, x] = facing * smooth_step((near - cubic_px) / (3 * border_mm * scale)) * beside
+            if face[y, x]:
+                out[2, y, x] = skin * (1 - beside)
 
 
 def rays(camera: Camera, rows: slice, columns: slice) -> Float[np.ndarray, "h w 3"]:
@@ -214,11 +239,11 @@ def whose(colour: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"], 
         return covered
     inner = depth_inside(covered & person) / (SURE_MM * scale)
     outer = depth_inside(~(covered | person)) / (SURE_MM * scale)
-    counts = [histogram(colour, inner > 1), histogram(colour, outer > 1)]
+    place = bins(colour)
+    counts = [histogram(place[where]) for where in (inner > 1, outer > 1)]
     if min(c.sum() for c in counts) == 0:
         return covered & person
-    place = tuple((colour >> 4).astype(np.intp).transpose(2, 0, 1))
-    ours, theirs = (c[place] / c.sum() for c in counts)
+    ours, theirs = ((c / c.sum())[place] for c in counts)
     before = np.clip(inner, 0, 1) * 0.5 + 0.5
     belief = ours * before / np.maximum(ours * before + theirs * (1 - before), 1e-12)
     belief = np.where(ours + theirs > 0, belief, before).astype(np.float32)
@@ -235,12 +260,16 @@ def pale(colour: UInt8[np.ndarray, "h w 3"], skin: Bool[np.ndarray, "h w"], scal
     return red < np.median(red[skin]) - PALE
 
 
-def histogram(colour: UInt8[np.ndarray, "h w 3"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "r g b"]:
-    """Smoothed counts of colours."""
-    chosen = (colour[where] >> 4).astype(np.intp)
-    flat = np.ravel_multi_index(tuple(chosen.T), (BINS,) * 3)
-    counts = np.bincount(flat, minlength=BINS**3).reshape((BINS,) * 3).astype(np.float32)
-    return gaussian_filter(counts, 0.7)
+def bins(colour: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
+    """The number of every colour's bin."""
+    red, green, blue = ((colour[..., c] >> 4).astype(np.intp) for c in range(3))
+    return (red * BINS + green) * BINS + blue
+
+
+def histogram(place: Int[np.ndarray, "n"]) -> Float[np.ndarray, "b"]:
+    """Smoothed counts of colours, by the numbers of their bins."""
+    counts = np.bincount(place, minlength=BINS**3).reshape((BINS,) * 3).astype(np.float32)
+    return gaussian_filter(counts, 0.7).ravel()
 
 
 def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], sigmas_px: tuple[float, float]

@@ -21,6 +21,7 @@ from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.records import record
+from recon.compiled import compiled
 
 CHAINS = ((49, 129, 64, 98), (279, 358, 294, 327))
 """Landmarks along the right and the left wing's edge, from above to below."""
@@ -209,18 +210,23 @@ def groove(x_mm: Float[np.ndarray, "n"], inside: float) -> Float[np.ndarray, "n"
     return np.asarray(level / np.linalg.norm(level))
 
 
-def path(cost: Float[np.ndarray, "a m"], d_mm: Float[np.ndarray, "m"], bend: float) -> np.ndarray:
-    """The cheapest choice on every ray when neighbours may not part (dynamic programming)."""
-    parting = bend * (d_mm[:, None] - d_mm) ** 2
-    total, came = cost[0], []
-    for one in cost[1:]:
-        ways = total[:, None] + parting
-        came.append(ways.argmin(0))
-        total = ways.min(0) + one
-    chosen = [int(total.argmin())]
-    for back in reversed(came):
-        chosen.append(int(back[chosen[-1]]))
-    return np.array(chosen[::-1])
+@compiled
+def path(cost, d_mm, bend):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The cheapest choice (A,) on every ray of its costs (A,M) when neighbours may not part (dynamic programming)."""
+    rays, many = cost.shape
+    total, came, chosen = cost[0].copy(), np.zeros((rays, many), np.int64), np.zeros(rays, np.int64)
+    for ray in range(1, rays):
+        least = np.full(many, np.inf)
+        for to in range(many):
+            for origin in range(many):
+                way = total[origin] + bend * (d_mm[origin] - d_mm[to]) ** 2
+                if way < least[to]:
+                    least[to], came[ray, to] = way, origin
+        total = least + cost[ray]
+    chosen[-1] = total.argmin()
+    for ray in range(rays - 1, 0, -1):
+        chosen[ray - 1] = came[ray, chosen[ray]]
+    return chosen
 
 
 INNER, FADE_DEG, BEHIND_MM = 0.2, 40.0, (20.0, 40.0)

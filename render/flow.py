@@ -53,7 +53,7 @@ def correspondence(before: Rasterizer, after: Rasterizer, camera: Camera,
         return None
     window = windowed(camera, rows, columns)
     seen_before, seen_after = before(window), after(window)
-    allowed = surgical_mask(seen_before, seen_after, mesh, displacement_mm, window, mask)
+    allowed = surgical_mask(seen_before, seen_after, mesh, displacement_mm, window, mask, moved)
     shows_moved = active(seen_after, mesh, displacement_mm)
     flow, from_depth = motion(seen_after, shows_moved, mesh, window)
     return Seen(camera=window, before=seen_before, after=seen_after, correspondence=Correspondence(

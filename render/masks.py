@@ -41,10 +41,12 @@ which changes its shade by about 1 %."""
 
 
 def surgical_mask(before: Fragments, after: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"],
-                  camera: Camera, options: SurgicalMaskOptions = SURGICAL) -> Float[np.ndarray, "h w"]:
+                  camera: Camera, options: SurgicalMaskOptions = SURGICAL,
+                  moved: Float[np.ndarray, "v"] | None = None) -> Float[np.ndarray, "h w"]:
     """How much of each pixel the operation may change: one wherever it visibly moves skin, before or after.
 
     before, after: what the camera sees of `mesh` and of `mesh.moved(displacement_mm)`; nothing is rasterised here.
+    moved: of `moving`, where it is known.
     Returns 0..1 (single precision) at the picture's size: one on all skin that moves and one pixel around it, fading
     to exactly zero over `feather_mm` beyond. All zero without visible motion.
     ValueError: both thresholds are None, or a size does not fit.
@@ -52,7 +54,7 @@ def surgical_mask(before: Fragments, after: Fragments, mesh: Mesh, displacement_
     height, width = before.face.shape
     if after.face.shape != before.face.shape or (width, height) != camera.size_wh:
         raise ValueError("before, after and the camera must have one size")
-    moved = moving(mesh, displacement_mm, camera, options)
+    moved = moving(mesh, displacement_mm, camera, options) if moved is None else moved
     mask = np.zeros((height, width), np.float32)
     if not moved.any():
         return mask

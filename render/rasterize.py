@@ -44,9 +44,16 @@ class Rasterizer:
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
         self.surface = Surface(mesh)
-        vertices = mesh.vertices_mm
-        self._origin_mm = (vertices.min(0) + vertices.max(0)) / 2  # single precision is best near zero
-        self._radius_mm = float(np.linalg.norm(vertices - self._origin_mm, axis=1).max())
+
+    @functools.cached_property
+    def _origin_mm(self) -> Float[np.ndarray, "3"]:
+        """The middle: single precision is best near zero."""
+        return (self.mesh.vertices_mm.min(0) + self.mesh.vertices_mm.max(0)) / 2
+
+    @functools.cached_property
+    def _radius_mm(self) -> float:
+        """How far the mesh reaches from its middle."""
+        return float(np.linalg.norm(self.mesh.vertices_mm - self._origin_mm, axis=1).max())
 
     @functools.cached_property
     def _scene(self) -> o3d.t.geometry.RaycastingScene:

@@ -7,6 +7,7 @@ labelled, with the reason (`shown`). Which checks, which limits and why: docs/gu
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import cv2
@@ -55,6 +56,10 @@ class GuardOptions:
 
 
 GUARD = GuardOptions()
+SIDE_BY_SIDE = ThreadPoolExecutor(2)
+"""The motion, which takes longest, is measured on one core while the rest is looked at on another;"""
+LARGE = 15_000_000
+"""but in pictures of more values one after the other, for each takes memory."""
 
 
 @record
@@ -126,7 +131,6 @@ class Pair:
         """The window after."""
         return np.ascontiguousarray(self.after[self.asked.window])
 
-
 def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], asked: Correspondence | None,
           lateral_mm: Float[np.ndarray, "a b"] | None = None, reference: UInt8[np.ndarray, "..."] | None = None,
           light: Float[np.ndarray, "..."] | None = None, embed: Embed | None = None,
@@ -161,7 +165,8 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
         ("colour", lambda: colour(pair, options)),
         ("structure", lambda: structure(pair, options)),
         ("likeness", lambda: likeness(pair, embed, options))]
-    return Verdict(checks=tuple(check for name, step in steps for check in attempted(name, step)))
+    in_turn = SIDE_BY_SIDE.map if before.size <= LARGE else map
+    return Verdict(checks=tuple(check for found in in_turn(attempted, *zip(*steps, strict=True)) for check in found))
 
 
 def shown(verdict: Verdict, photoreal: UInt8[np.ndarray, "h w 3"], plain: UInt8[np.ndarray, "h w 3"],
