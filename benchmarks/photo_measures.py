@@ -81,15 +81,15 @@ def by_map(study: Study, procedure: str, intensity: float, made: Made, rows: np.
     one = studio.made(studio.view)
     assert one.seen is not None and one.drawn_px is not None
     window = one.seen.correspondence.window
-    corner = np.array([w.start + f.start for w, f in zip(study.window, window, strict=True)])[::-1]
+    corner = np.array([w.start * study.finer + f.start for w, f in zip(study.window, window, strict=True)])[::-1]
     chosen, asked = strongest(made, rows)
-    start = made.start[chosen] - corner
+    start = (made.start[chosen] + 0.5) * study.finer - 0.5 - corner
     at = start.copy()
     for _ in range(ROUNDS):  # where p + u(p) is where the landmark was
         u = cv2.remap(one.drawn_px, at[None].astype(np.float32), None, cv2.INTER_LINEAR,
                       borderMode=cv2.BORDER_REPLICATE)[0]
         at -= 0.7 * (at + u - start)
-    return float(((at - start) * asked).sum() / (asked**2).sum())
+    return float(((at - start) / study.finer * asked).sum() / (asked**2).sum())
 
 
 class Peer:
