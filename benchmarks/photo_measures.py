@@ -32,6 +32,11 @@ look more; with 1000 px and none 1.9, and in a face of 72 px 2 per cent more tha
 LOOKS = 4
 """So often what the flow leaves is sought again. Each look brings our modes nearer to their maps, most where a steep
 motion, or new shading, lies on smooth skin; the peer's readings stay as they are to .003."""
+CALM_PX = 3.0
+"""Before each further look what is known is smoothed by this Gaussian; the look says again what that took away. On dark
+skin that a new light crosses the looks otherwise build on their own noise: with the pixels' last bits drawn anew, left
+over right of img4's jowl read 1.00 to 1.21 while its map said 1.00; now 1.00 to 1.01. Held against the maps of 64
+pictures (root mean square): warp3d 2.8 per cent off (3.3 without), tps 1.8 (1.5; lids read up to 6 too little)."""
 ROUNDS = 60
 """Of the search for where a map puts a landmark."""
 
@@ -76,15 +81,15 @@ def by_map(study: Study, procedure: str, intensity: float, made: Made, rows: np.
     one = studio.made(studio.view)
     assert one.seen is not None and one.drawn_px is not None
     window = one.seen.correspondence.window
-    corner = np.array([w.start + f.start for w, f in zip(study.window, window, strict=True)])[::-1]
+    corner = np.array([w.start * study.finer + f.start for w, f in zip(study.window, window, strict=True)])[::-1]
     chosen, asked = strongest(made, rows)
-    start = made.start[chosen] - corner
+    start = (made.start[chosen] + 0.5) * study.finer - 0.5 - corner
     at = start.copy()
     for _ in range(ROUNDS):  # where p + u(p) is where the landmark was
         u = cv2.remap(one.drawn_px, at[None].astype(np.float32), None, cv2.INTER_LINEAR,
                       borderMode=cv2.BORDER_REPLICATE)[0]
         at -= 0.7 * (at + u - start)
-    return float(((at - start) * asked).sum() / (asked**2).sum())
+    return float(((at - start) / study.finer * asked).sum() / (asked**2).sum())
 
 
 class Peer:
@@ -177,6 +182,7 @@ def flow_at(made: Made, rows: np.ndarray) -> np.ndarray:
 
     found = flow(*both)
     for _ in range(LOOKS):
+        found = cv2.GaussianBlur(found, (0, 0), CALM_PX)
         back = cv2.remap(both[1], pixels + found, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         found += flow(both[0], back)
     at = np.clip((made.start[rows] - [x, y] + 0.5) * zoom - 0.5, 0, np.array(size) - 1).astype(np.float32)

@@ -22,7 +22,7 @@ from core.records import record
 from deform3d import catalogue
 from deform3d import predict as displace
 from previsage.generative import painted
-from previsage.photo_study import PhotoStudio, Study, tools
+from previsage.photo_study import PhotoStudio, Study, coarsely, tools
 from previsage.photoreal_stage import checked
 from previsage.pictures import over
 from recon.face478 import IRIS_ROWS
@@ -262,10 +262,10 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The photo with what changed in its window; all else keeps its bytes."""
     out = study.photo.picture.copy()
-    if not studio.srgb:
+    if not studio.srgb and study.finer == 1:
         out[study.window] = window
         return out
-    changed = any_of(window != studio.picture)
+    changed = coarsely(any_of(window != studio.picture), study.finer)
     if changed.any():
         out[study.window][changed] = studio.own(window)[changed]
     return out
@@ -283,7 +283,7 @@ def alone(study: Study, studio: PhotoStudio, head: Rasterizer) -> UInt8[np.ndarr
 def whole(study: Study, window: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "h w"]:
     """A mask of the window, in the photo's size."""
     out = np.zeros(study.photo.picture.shape[:2], np.float32)
-    out[study.window] = window
+    out[study.window] = coarsely(window, study.finer)
     return out
 
 

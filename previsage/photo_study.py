@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 
 from core.anatomy import Anatomy
 from core.camera import Camera
@@ -53,6 +53,9 @@ BESIDE = ThreadPoolExecutor(1)
 is worked out and the photo is bent."""
 AHEAD = ThreadPoolExecutor(1)
 """A plan that is expected is worked out on another core while the head is drawn to the photo."""
+LEAST_PX_PER_MM, FINEST = 1.0, 4
+"""A face with fewer pixels is drawn so many times finer than the photo, and reduced: a pixel of 2 mm holds both the
+wing of a nose and the cheek that stays, and the wing lost half its motion (a face of 72 px, rhinoplasty)."""
 SKIN_PX = 1280
 """The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
 
@@ -150,6 +153,11 @@ class Study:
         """The camera of the window."""
         return windowed(self.head.camera, *self.window)
 
+    @property
+    def finer(self) -> int:
+        """How many times finer than the photo its face is drawn."""
+        return int(np.clip(np.ceil(LEAST_PX_PER_MM / self.head.px_per_mm), 1, FINEST))
+
     @functools.cached_property
     def looked_for(self) -> "Future[Bool[np.ndarray, 'h w']]":
         """Who is seen in the window; found beside."""
@@ -219,15 +227,16 @@ def side_on(srgb: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | 
 
 
 class PhotoStudio(Studio):
-    """A studio whose only frame is the photo's window."""
+    """A studio whose only frame is the photo's window, as fine as its face is drawn."""
 
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], srgb: bool,
                  displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
-        self.case, self.study, self.picture, self.srgb = Path(), study, picture, srgb
+        self.case, self.study, self.picture, self.srgb = Path(), study, finely(picture, study.finer), srgb
         self.lay(study.head.mesh, study.head.sd_mm, displacement_mm, procedures)
-        self.view = View(camera=study.camera, path=study.photo.name, source=study.photo.name,
-                         reprojection_px=study.head.reprojection_px)
-        self.__dict__["segment"] = lambda frame: study.person
+        height, width = self.picture.shape[:2]
+        self.view = View(camera=study.camera.resized((width, height)), path=study.photo.name, source=study.photo.name,
+                         reprojection_px=study.head.reprojection_px * study.finer)
+        self.__dict__["segment"] = lambda frame: finely(study.person, study.finer)
 
     @functools.cached_property
     def head(self) -> Reconstruction:  # type: ignore[override]
@@ -246,7 +255,7 @@ class PhotoStudio(Studio):
 
     def worn_in(self, view: View, frame: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
         """The spectacles' frame, about the landmarks that the network sees."""
-        return self.study.spectacles[self.study.window]
+        return finely(self.study.spectacles[self.study.window], self.study.finer)
 
     @property
     def alone(self) -> bool:
@@ -257,12 +266,34 @@ class PhotoStudio(Studio):
             Float[np.ndarray, "478 2"], tuple[int, int], Bool[np.ndarray, "478"]]:
         """Those that the network sees."""
         study = self.study
-        corner = [study.window[1].start, study.window[0].start]
-        return (study.head.face.points_px[:, :2] - corner, (frame.shape[0], frame.shape[1]), study.head.visible > 0)
+        corner = np.array([study.window[1].start, study.window[0].start]) - 0.5
+        there = (study.head.face.points_px[:, :2] - corner) * study.finer - 0.5
+        return there, (frame.shape[0], frame.shape[1]), study.head.visible > 0
 
-    def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        """A picture of this studio in the photo's own colours."""
+    def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "a b 3"]:
+        """A picture of this studio in the photo's own pixels and colours."""
+        picture = coarsely(picture, self.study.finer)
         return self.study.photo.from_srgb(picture) if self.srgb else picture
+
+
+def finely(picture: Shaped[np.ndarray, "h w *c"], times: int) -> Shaped[np.ndarray, "a b *c"]:
+    """A picture, or a mask, with so many times as many pixels to a side."""
+    if times == 1:
+        return picture
+    size = (picture.shape[1] * times, picture.shape[0] * times)
+    if picture.dtype == bool:
+        return cv2.resize(picture.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+
+
+def coarsely(picture: Shaped[np.ndarray, "h w *c"], times: int) -> Shaped[np.ndarray, "a b *c"]:
+    """Back: each pixel the mean of its finer ones, of a mask whether any is set."""
+    if times == 1:
+        return picture
+    size = (picture.shape[1] // times, picture.shape[0] // times)
+    if picture.dtype == bool:
+        return cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 @lru_cache(maxsize=64)

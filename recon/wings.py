@@ -4,9 +4,11 @@ The 478 landmarks hardly know how wide a nose is: over 16 people their wings var
 by 1.5 mm. And the model's pins come from rendered heads, on which the detector sees wider wings than the model has: a
 head fitted to a photo ends its wings 1.5 mm (sd 1.3) inside the pictured ones (benchmarks/wings.md).
 
-From the front each wing's edge is sought in the photo, along rays from the wing's front: a dark groove, darker than
-the cheek beyond it. Both sides are asked together, for faces are nearly symmetric. Where the photo does not tell (a
-turned head, few pixels, two answers), the wing ends where wings usually do beside these landmarks.
+From the front each wing's edge is sought in the photo, along rays from the wing's front: a dark groove, and beyond it
+a cheek that is bright at once or, where a smile folds it or the light comes from one side, only after some
+millimetres: taken for a narrow groove, such a shadow's middle would pass for the edge. Both sides are asked together,
+for faces are nearly symmetric. Where the photo does not tell (a turned head, few pixels, two answers), the wing ends
+where wings usually do beside these landmarks.
 Letters: angle of a ray, 0 outwards, positive downwards; r distance from the wing's front, mm; d = r - expected - usual.
 """
 
@@ -41,8 +43,9 @@ class WingOptions:
     sides: of 16 people 1.4 and 1.0; a smile spreads more. d_mm: where edges are sought. weight: of an edge that looks
     as edges do (a correlation of 1), over all rays; ray: on each of them, where near_mm is how far it may leave its
     side, and bend how little it may part from the next (1/mm2). sure_mm: a wider spread of what the photo says is not
-    followed, nor is a correlation below clear. inside: darkness of a wing beside its groove, as a share of the
-    groove's: half-lit, or lit. faint: contrast (of the logarithm) that noise makes. yaw_deg, px_per_mm: beyond and
+    followed, nor is a correlation below clear. lights: how an edge may look: darkness of the wing beside its groove, as
+    a share of the groove's, and over what (1 sd, mm) the cheek grows bright beyond: half-lit or lit beside a lit cheek,
+    or brighter than a shaded one. faint: contrast (of the logarithm) that noise makes. yaw_deg, px_per_mm: beyond and
     below it, edges are not sought. limit_mm: a wing moves no farther in and out. reach_mm: over which the cheek
     follows."""
 
@@ -51,12 +54,12 @@ class WingOptions:
     apart_mm: float = 1.2
     d_mm: tuple[float, float] = (-3.0, 6.0)
     weight: float = 12.0
-    ray: float = 4.0
+    ray: float = 12.0
     near_mm: float = 0.8
     bend: float = 3.0
     sure_mm: float = 1.2
     clear: float = 0.1
-    inside: tuple[float, ...] = (0.5, 0.0)
+    lights: tuple[tuple[float, float], ...] = ((0.5, 0.85), (0.0, 0.85), (-0.2, 3.5))
     faint: float = 0.06
     yaw_deg: float = 15.0
     px_per_mm: float = 1.0
@@ -178,13 +181,14 @@ def edges(picture: UInt8[np.ndarray, "h w 3"], wings: Sequence[Wing], options: W
 
 
 GROOVE_MM, SOFT_MM, BESIDE_MM = 0.85, 0.2, (-2.0, 4.0)
-"""Half the groove's width (sd of a Gaussian); the picture is smoothed by the second, and compared over the third."""
+"""Half the groove's width towards the wing (sd of a Gaussian); the picture is smoothed by the second, and compared over
+the third."""
 
 
 def likeness(picture: UInt8[np.ndarray, "h w 3"], wing: Wing, d_mm: Float[np.ndarray, "m"],
              options: WingOptions) -> Float[np.ndarray, "a m"]:
     """How much the brightness along each ray looks like a wing's edge at each d: the correlation of its logarithm with
-    a groove between a wing (half as dark as it, or as bright as the cheek) and a cheek."""
+    a groove between a wing and a cheek, in the light that suits it best."""
     beside = np.arange(round(BESIDE_MM[0] / STEP_MM), round(BESIDE_MM[1] / STEP_MM) + 1)
     steps = np.arange(round(d_mm[0] / STEP_MM) + beside[0], round(d_mm[-1] / STEP_MM) + beside[-1] + 1)
     px = wing.at(wing.expected_mm[:, None] + options.usual_mm + steps * STEP_MM)
@@ -199,13 +203,15 @@ def likeness(picture: UInt8[np.ndarray, "h w 3"], wing: Wing, d_mm: Float[np.nda
     around = np.lib.stride_tricks.sliding_window_view(seen, len(beside), axis=1)
     around = around - around.mean(2, keepdims=True)
     size = np.linalg.norm(around, axis=2) + options.faint * np.sqrt(len(beside))
-    return np.asarray(np.max([around @ groove(beside * STEP_MM, inside) / size for inside in options.inside], axis=0))
+    return np.asarray(np.max([around @ groove(beside * STEP_MM, *light) / size for light in options.lights], axis=0))
 
 
-def groove(x_mm: Float[np.ndarray, "n"], inside: float) -> Float[np.ndarray, "n"]:
-    """Brightness across a wing's edge: mean zero, length one. inside: how dark the wing is (1: as the groove)."""
-    bell = np.exp(-(x_mm - SOFT_MM) ** 2 / (2 * GROOVE_MM**2))
-    dark = np.where(x_mm > SOFT_MM, bell, inside + (1 - inside) * bell)
+def groove(x_mm: Float[np.ndarray, "n"], inside: float, shade_mm: float) -> Float[np.ndarray, "n"]:
+    """Brightness across a wing's edge: mean zero, length one. inside: how dark the wing is (1: as the groove, 0: as a
+    lit cheek); shade_mm: over what the cheek grows bright."""
+    off = x_mm - SOFT_MM
+    bell = np.exp(-off**2 / (2 * np.where(off > 0, shade_mm, GROOVE_MM) ** 2))
+    dark = np.where(off > 0, bell, inside + (1 - inside) * bell)
     level = dark.mean() - dark
     return np.asarray(level / np.linalg.norm(level))
 

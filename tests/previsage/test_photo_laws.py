@@ -6,7 +6,18 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks.photo_measures import Made, Ours, about, flow_at, framings, in_memory, landed, sized, symmetric
+from benchmarks.photo_measures import (
+    Made,
+    Ours,
+    about,
+    by_map,
+    flow_at,
+    framings,
+    in_memory,
+    landed,
+    sized,
+    symmetric,
+)
 from core.plan import Plan
 from previsage.photo import asked_plan, begin, carried_out
 from previsage.photo_study import Study
@@ -15,6 +26,8 @@ from synth.rigid_parts import EYES, rigid_parts
 
 MODES = ("tps", "warp3d")
 JOWLS = (172, 397)
+WINGS = (59, 166, 289, 392)
+"""Landmarks on the lower border of the nose's wings."""
 
 
 @cache
@@ -41,6 +54,16 @@ def test_nothing_asked_changes_nothing_and_outside_nothing_ever_does(mode: str, 
     whole = made(mode, procedure)
     changed = (whole.after != face()).any(-1)
     assert changed.any() and not changed[whole.mask <= 0].any()
+
+
+def test_a_small_face_moves_its_wings_as_a_large_one_does() -> None:
+    """In pixels of 2 mm, half of a pixel's wing is cheek, which stays."""
+    photo, make = framings(face())["0.25 x the pixels"][0], Ours("warp3d")
+    small = make(photo, "rhinoplasty", 100)
+    assert by_map(make.study, "rhinoplasty", 100, small, np.array(WINGS)) > 0.85
+    assert np.array_equal(make(photo, "rhinoplasty", 0).after, photo)
+    changed = (small.after != photo).any(-1)
+    assert changed.any() and not changed[small.mask <= 0].any()
 
 
 @pytest.mark.parametrize("mode", MODES)

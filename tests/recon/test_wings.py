@@ -35,6 +35,24 @@ def test_edges_are_found_where_they_are(beyond_mm: float) -> None:
     assert all(np.abs(d - beyond_mm).max() < 0.7 for d in found)
 
 
+def shaded(beyond_mm: float, shade_mm: float) -> np.ndarray:
+    """Wings in full light; beyond each, the cheek grows as bright as it only slowly, as beside a smile's fold."""
+    y, x = np.mgrid[:120, :240].astype(float)
+    grey = np.full(x.shape, 170.0)
+    for wing in wings():
+        side = (x - 120) * wing.out[0] > 0
+        d = np.hypot(x - wing.centre_px[0], y - wing.centre_px[1]) / SCALE - 8 - WINGS.usual_mm - beyond_mm
+        grey[side] = (170 - 60 * np.exp(-d**2 / (2 * np.where(d > 0, shade_mm, 0.6) ** 2)))[side]
+    return np.repeat(grey[..., None], 3, 2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shade_mm", [3.0, 5.0])
+@pytest.mark.parametrize("beyond_mm", [-0.5, 1.0, 2.5])
+def test_a_shadow_beside_a_wing_is_not_its_edge(beyond_mm: float, shade_mm: float) -> None:
+    found = edges(shaded(beyond_mm, shade_mm), wings())
+    assert all(np.abs(d.mean() - beyond_mm) < 0.5 for d in found)
+
+
 def test_a_photo_that_shows_no_edge_moves_nothing() -> None:
     assert all(not d.any() for d in edges(np.full((120, 240, 3), 150, np.uint8), wings()))
 
@@ -47,8 +65,9 @@ def test_the_cheapest_path_is_the_brute_force_one() -> None:
     assert np.array_equal(path(cost, d, 0.3), every[total.argmin()])
 
 
-def test_a_groove_has_no_mean_and_length_one() -> None:
-    g = groove(np.arange(-2, 4, 0.15), 0.5)
+@pytest.mark.parametrize("light", WINGS.lights)
+def test_a_groove_has_no_mean_and_length_one(light: tuple[float, float]) -> None:
+    g = groove(np.arange(-2, 4, 0.15), *light)
     assert abs(g.sum()) < 1e-9 and np.linalg.norm(g) == pytest.approx(1)
 
 
