@@ -28,7 +28,7 @@ OFF_MM, BESIDE = 0.4, 6.0
 neighbours of more than one over the second is."""
 STEEPEST, SOFT_PX = 0.6, 2.0
 """Skin inside parts from the outline by this share of its distance, less what the lens mixes with the wall."""
-BARE, CLEAN = 0.3, 0.02
+BARE, CLEAN = 0.1, 0.02
 """What shows more of the person than the first is a crumb, and less than the second the wall."""
 LEAST_PX = 1e-3
 """Motion that leaves no trace in a byte."""
@@ -56,20 +56,20 @@ def withdrawn(own_px: Float[np.ndarray, "h w 2"], frame: Float[np.ndarray, "h w 
     into = np.minimum(1, STEEPEST * np.maximum(away - SOFT_PX, 0) / np.maximum(length(apart), 1e-6))
     beyond = np.clip((away - far - RIM_MM * mm) / (far + SOFT_PX), 0, 1)
     out = own_px + share * (u + np.where(then, into, beyond)[..., None] * apart - own_px)
-    out = bare_beyond(out, ~then & (away > SOFT_PX) & (share[..., 0] > 0), person)
+    out = bare_beyond(out, was & ~then & (away > SOFT_PX) & (share[..., 0] > 0.5), person)
     changed = length(out - own_px) > LEAST_PX
     return np.where(changed[..., None], out, own_px), changed
 
 
-def bare_beyond(drawn_px: Float[np.ndarray, "h w 2"], beyond: Bool[np.ndarray, "h w"], person: Float[np.ndarray, "h w"]
+def bare_beyond(drawn_px: Float[np.ndarray, "h w 2"], left: Bool[np.ndarray, "h w"], person: Float[np.ndarray, "h w"]
                 ) -> Float[np.ndarray, "h w 2"]:
-    """The motion with what it draws beyond the outline after, and is no wall, drawn from where the nearest wall is: in
+    """The motion with what it draws where the outline left, and is no wall, drawn from where the nearest wall is: in
     a corner, as between chin and neck, what lies beyond one side of it is the other."""
-    y, x = np.mgrid[:beyond.shape[0], :beyond.shape[1]].astype(np.float32)
+    y, x = np.mgrid[:left.shape[0], :left.shape[1]].astype(np.float32)
     shown = cv2.remap(person, x + drawn_px[..., 0], y + drawn_px[..., 1], cv2.INTER_LINEAR,
                       borderMode=cv2.BORDER_REPLICATE)
-    crumb = beyond & (shown >= BARE)
-    wall = cv2.erode((beyond & (shown < CLEAN)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    crumb = left & (shown >= BARE)
+    wall = cv2.erode((shown < CLEAN).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     if not crumb.any() or not wall.any():
         return drawn_px
     _, number, wall_y, wall_x = nearest(wall)
