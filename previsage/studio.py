@@ -190,8 +190,9 @@ class Studio:
             return skins(seen, self.before, self.after, self.skin)
 
         shade = self.shade(view.camera)
-        light = None if shade is None else light_ratio(seen.correspondence, shade)
-        drawn = warped(frame, seen.correspondence, light, plate, None if self.alone else draw, person,
+        flow, alone = seen.correspondence, self.alone
+        light = None if shade is None else light_ratio(flow, shade, frame[flow.window] if alone else None)
+        drawn = warped(frame, flow, light, plate, None if alone else draw, person,
                        self.misfit_mm, self.still(frame, view.camera, seen), self.far_eyes(frame, view.camera, seen))
         assert drawn.flow is not None
         return whole(frame=frame, picture=drawn.picture, worn=worn, light=drawn.light,

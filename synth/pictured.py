@@ -27,6 +27,9 @@ IN_ONE = SilhouetteOptions(reach_mm=12.0, found=True)
 """A neck that no photo from below shows is a guess: it may lie so far off."""
 INSIDE_MM = 2.0
 """So far within the person as found no wall is seen."""
+STAYS_MM, MOVES = 1.0, 0.1
+"""A far cheek, whose outline stays, moves less; where more than this share of it moves more, it is a neck that is
+lifted under the chin."""
 APART_PX = 0.5
 """Skin drawn so far from where the plan has it is drawn for the outline's sake."""
 
@@ -84,8 +87,16 @@ def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, frame: Fl
         drawn, changes = withdrawn(own_px, frame, sure, person_at(own_px), flow)
         own_px, flow = drawn, dataclasses.replace(flow, moved=flow.moved & (length(drawn - own_px) < APART_PX))
     fitted_px = np.where(changes, np.float32(0), fitted_px)
-    own_px = held(own_px, person, contour, np.isfinite(flow.depth_after_mm), fitted_px, taper, mm)
+    own_px = held(own_px, person, contour, staying(contour.apart, flow), fitted_px, taper, mm)
     if alone:
         own_px, more = led(own_px, person, person_at(own_px), mm)
         flow = dataclasses.replace(flow, mask=np.maximum(flow.mask, changes | more))
     return own_px, flow
+
+
+def staying(behind: Bool[np.ndarray, "h w"], flow: Correspondence) -> Bool[np.ndarray, "h w"]:
+    """The head's pixels after, without what lies behind a contour if that moves itself."""
+    skin = np.isfinite(flow.depth_after_mm)
+    other = skin & behind
+    moves = length(flow.flow_px[other]) > STAYS_MM * flow.px_per_mm
+    return skin & ~other if moves.size and moves.mean() > MOVES else skin

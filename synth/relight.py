@@ -3,17 +3,21 @@
 Letters: n0, n1 unit normals of one piece of skin before and after; s(n) what that light multiplies the skin's sRGB
 colour by. The picture's own colour is multiplied by s(n1) / s(n0): grain, moles and colour casts stay, a hump's bright
 side goes with the hump. Where normals did not change the factor is exactly one.
+A is the skin's usual colour under an even light, I the picture. Skin that one photo shows brighter than A s(n0) does
+not face as the fitted head's does (a neck that the head has as the floor of the chin): it becomes no brighter than
+A s(n1).
 """
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 
-from core.channels import any_of
+from core.channels import any_of, sum_of
 from core.correspondence import Correspondence
 from core.records import record
+from synth.blur import blurred
 
 Shade = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, "n 3"]]
 """sRGB factor of the light on skin with given head-frame unit normals; about one."""
@@ -22,11 +26,12 @@ Shade = Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, "n 3"]]
 @record
 class RelightOptions:
     """darkest, brightest: the factor's limits. smooth_mm: fitted normals are smooth over no less; finer changes of
-    them are the mesh's, not the person's."""
+    them are the mesh's, not the person's. broad_mm: over which I is evened."""
 
     darkest: float = 0.6
     brightest: float = 1.6
     smooth_mm: float = 1.0
+    broad_mm: float = 3.0
 
 
 RELIGHT = RelightOptions()
@@ -34,8 +39,10 @@ LEAST_STEPS = 2.0
 """The light is worked out so often within the standard deviation of what smooths it."""
 
 
-def light_ratio(flow: Correspondence, shade: Shade, options: RelightOptions = RELIGHT) -> Float[np.ndarray, "h w 3"]:
-    """The factor of every pixel's sRGB colour; one where the skin did not move."""
+def light_ratio(flow: Correspondence, shade: Shade, frame: UInt8[np.ndarray, "h w 3"] | None = None,
+                options: RelightOptions = RELIGHT) -> Float[np.ndarray, "h w 3"]:
+    """The factor of every pixel's sRGB colour; one where the skin did not move. frame: the window before, when it is
+    all that shows the person, and its head a guess."""
     sigma = max(options.smooth_mm * flow.px_per_mm, 0.5)
     step = max(1, int(sigma / LEAST_STEPS))  # so smooth a factor is worked out at every step-th pixel
     at = (slice(step // 2, None, step),) * 2
@@ -45,11 +52,29 @@ def light_ratio(flow: Correspondence, shade: Shade, options: RelightOptions = RE
         return np.ones((*flow.moved.shape, 3), np.float32)
     log = np.zeros(before.shape, np.float32)
     log[turned] = np.log(shade(after[turned]) / shade(before[turned]))
+    if frame is not None:
+        log[turned] -= excess(log[turned], flow, shade, frame, at, turned, options.broad_mm * flow.px_per_mm / step)
     covered = np.isfinite(flow.depth_after_mm[at]).astype(np.float32)
     weight = cv2.GaussianBlur(covered, (0, 0), sigma / step)
     log = cv2.GaussianBlur(log, (0, 0), sigma / step) / np.maximum(weight, 1e-3)[..., None]  # and beyond the silhouette
     ratio = np.exp(np.clip(log, np.log(options.darkest), np.log(options.brightest)))
     return enlarged(ratio, flow.moved.shape, step)
+
+
+def excess(log: Float[np.ndarray, "n 3"], flow: Correspondence, shade: Shade, frame: UInt8[np.ndarray, "h w 3"],
+           at: tuple[slice, slice], turned: Bool[np.ndarray, "a b"], broad_px: float) -> Float[np.ndarray, "n 1"]:
+    """By how much a log factor makes skin brighter than A s(n1), for the `turned` ones of the places `at`."""
+    weight = np.isfinite(flow.depth_before_mm[at]).astype(np.float32)
+    even = blurred(frame[at] * weight[..., None], broad_px) / np.maximum(blurred(weight, broad_px), 1e-3)[..., None]
+    moved = flow.moved[at]
+    y, x = np.nonzero(moved)
+    there = np.stack([y, x], 1) + flow.flow_px[at][moved][:, ::-1] / (at[0].step or 1)
+    y, x = np.clip(np.rint(there), 0, np.array(weight.shape) - 1).astype(int).T
+    usual = np.median(even[y, x] / shade(flow.normals_before[at][moved]), 0)
+    after = sum_of(usual * shade(flow.normals_after[at][turned]))
+    brighter = sum_of(even[y, x][turned[moved]] * np.exp(log)) / np.maximum(after, 1)
+    most = np.maximum(log.mean(-1), 0)
+    return np.clip(np.log(np.maximum(brighter, 1)), 0, most)[:, None]
 
 
 def enlarged(small: Float[np.ndarray, "a b 3"], shape: tuple[int, ...], step: int) -> Float[np.ndarray, "h w 3"]:

@@ -31,6 +31,7 @@ from synth.outlines import FAR_MM, OUTLINE, OutlineOptions, landing, shown_besid
 from synth.pictured import outlined, pictured
 from synth.register import Registered, skin_off
 from synth.reveal import REVEAL, RevealOptions, adjoining, agreement, hidden, matched, occluded
+from synth.shear import sheared
 from synth.silhouette import outline_off
 
 Skins = Callable[[], tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]]]
@@ -185,7 +186,7 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     gentle = following(own, (may & near(contour, flow, own, GENTLE)) | past, GENTLE)
     may |= past
     room = cv2.distanceTransform((may | ((length(own) > SPECK_PX) & ~still)).astype(np.uint8), cv2.DIST_L2, 5)
-    return gentler(steep, gentle, contour, may, room, flow.px_per_mm)
+    return sheared(gentler(steep, gentle, contour, may, room, flow.px_per_mm), flow)
 
 
 def despeckled(own: Float[np.ndarray, "h w 2"], skin: Bool[np.ndarray, "h w"], outline: bool) -> Float[

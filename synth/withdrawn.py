@@ -28,6 +28,8 @@ OFF_MM, BESIDE = 0.4, 6.0
 neighbours of more than one over the second is."""
 STEEPEST, SOFT_PX = 0.6, 2.0
 """Skin inside parts from the outline by this share of its distance, less what the lens mixes with the wall."""
+BARE, CLEAN = 0.1, 0.02
+"""What shows more of the person than the first is a crumb, and less than the second the wall."""
 LEAST_PX = 1e-3
 """Motion that leaves no trace in a byte."""
 
@@ -54,8 +56,27 @@ def withdrawn(own_px: Float[np.ndarray, "h w 2"], frame: Float[np.ndarray, "h w 
     into = np.minimum(1, STEEPEST * np.maximum(away - SOFT_PX, 0) / np.maximum(length(apart), 1e-6))
     beyond = np.clip((away - far - RIM_MM * mm) / (far + SOFT_PX), 0, 1)
     out = own_px + share * (u + np.where(then, into, beyond)[..., None] * apart - own_px)
+    out = bare_beyond(out, was & ~then & (away > SOFT_PX) & (share[..., 0] > 0.5), person)
     changed = length(out - own_px) > LEAST_PX
     return np.where(changed[..., None], out, own_px), changed
+
+
+def bare_beyond(drawn_px: Float[np.ndarray, "h w 2"], left: Bool[np.ndarray, "h w"], person: Float[np.ndarray, "h w"]
+                ) -> Float[np.ndarray, "h w 2"]:
+    """The motion with what it draws where the outline left, and is no wall, drawn from where the nearest wall is: in
+    a corner, as between chin and neck, what lies beyond one side of it is the other."""
+    y, x = np.mgrid[:left.shape[0], :left.shape[1]].astype(np.float32)
+    shown = cv2.remap(person, x + drawn_px[..., 0], y + drawn_px[..., 1], cv2.INTER_LINEAR,
+                      borderMode=cv2.BORDER_REPLICATE)
+    crumb = left & (shown >= BARE)
+    wall = cv2.erode((shown < CLEAN).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if not crumb.any() or not wall.any():
+        return drawn_px
+    _, number, wall_y, wall_x = nearest(wall)
+    from_y, from_x = wall_y[number[crumb]], wall_x[number[crumb]]
+    out = drawn_px.copy()
+    out[crumb] = drawn_px[from_y, from_x] + np.stack([from_x - x[crumb], from_y - y[crumb]], 1)
+    return out
 
 
 def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], flow: Correspondence) -> Float[
@@ -68,7 +89,8 @@ def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], 
         return np.zeros(was.shape, np.float32)
     _, number, y, x = nearest(edge)
     away = cv2.distanceTransform((~after).astype(np.uint8), cv2.DIST_L2, 5)[y, x]
-    away *= (signed_distance(was)[y, x] < rim) & ~dressed(frame, before, was, rim)[y, x]
+    away *= np.clip(2 - signed_distance(was)[y, x] / (FARTHEST_MM / 2 * flow.px_per_mm), 0, 1)
+    away *= ~dressed(frame, before, was, rim)[y, x]
     line = np.zeros((*was.shape, 2), np.float32)
     line[y, x] = np.stack([away, np.ones(len(y))], 1)
     line = blurred(line, max(ALONG_MM / 2 * flow.px_per_mm, 1.0))[y, x]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from core.correspondence import Correspondence
-from synth.withdrawn import withdrawn
+from synth.withdrawn import bare_beyond, withdrawn
 
 PX_PER_MM, SIZE, EDGE, BACK_PX = 3.0, 220, 120, 24
 
@@ -84,3 +84,23 @@ def test_skin_beside_it_is_not_stretched_more_than_threefold() -> None:
     inside = bent(person, motion) > 0.99
     steps = np.abs(np.diff(motion, axis=1)).max(-1)[inside[:, 1:] & inside[:, :-1]]
     assert steps.max() < 0.75
+
+
+def test_an_outline_far_beyond_the_fitted_one_withdraws_without_a_step() -> None:
+    person, flow, _ = neck()
+    slanted = EDGE + np.linspace(0, 30, SIZE)  # px: the pictured neck hangs from 0 to 10 mm beyond the fitted one
+    person[:] = np.arange(SIZE)[None] < slanted[:, None]
+    motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), pictured(person), person, person, flow)
+    shown = (bent(person, motion) > 0.5).sum(1)
+    assert np.abs(np.diff(shown[20:-20].astype(int))).max() <= 2
+    assert (slanted - shown)[SIZE // 2] > 0.5 * BACK_PX
+
+
+def test_beyond_an_outline_nothing_of_the_person_is_drawn() -> None:
+    person, none = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE, 2), np.float32)
+    person[:, :EDGE], person[150:160, 180:190] = 1, 1  # beyond a neck's side lies the chin
+    beyond = np.zeros((SIZE, SIZE), bool)
+    beyond[:, EDGE + 10:] = True
+    motion = bare_beyond(none, beyond, person)
+    assert bent(person, motion)[beyond].max() < 0.05
+    assert np.array_equal(motion[person < 0.3], none[person < 0.3])
