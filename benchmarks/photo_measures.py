@@ -31,7 +31,8 @@ that tps drew with, of three faces, six operations, 40 and 100 per cent: 1.6 per
 look more; with 1000 px and none 1.9, and in a face of 72 px 2 per cent more than in one of 290."""
 LOOKS = 4
 """So often what the flow leaves is sought again. Each look brings our modes nearer to their maps, most where a steep
-motion, or new shading, lies on smooth skin; the peer's readings stay as they are to .003."""
+motion, or new shading, lies on smooth skin. The peer's stay as they are, but for mouth corners that it tears (.0 to
+.6 of what it asked, by how flow is sought)."""
 CALM_PX = 3.0
 """Before each further look what is known is smoothed by this Gaussian; the look says again what that took away. On dark
 skin that a new light crosses the looks otherwise build on their own noise: with the pixels' last bits drawn anew, left

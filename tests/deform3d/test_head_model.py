@@ -38,6 +38,23 @@ def length(u):
     return np.linalg.norm(u, axis=1)
 
 
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+@pytest.mark.parametrize("place", ["rim", "ala"])
+def test_the_ala_turns_about_its_crease_with_the_tip(model, seed, place):
+    """By the tip's angle and its own arm, to an eighth of the tip's way; a wing that stays behind hangs like a ball."""
+    mesh, nose = head_of(model, seed), catalogue()["rhinoplasty"]
+    plan = read_plan({"procedures": [{"procedure": "rhinoplasty", "values": {"tip_rotation_deg": 8}}]})
+    went = {item.pin: item.asked_mm for item in predict(mesh, model.anatomy, plan, catalogue()).landed}
+    pins, points = handle_points(mesh, model.anatomy, nose)
+    at = dict(zip(pins, points.on(mesh.vertices_mm, mesh.faces), strict=True))
+    tip = np.linalg.norm(went["prn"])
+    for side in "lr":
+        pin = f"{place}_{side}"
+        ahead, up = (at[pin] - mesh.points(model.anatomy.pin(f"ac_{side}"))[0])[[2, 1]]
+        turned = np.radians(8) * np.array([0, ahead, -up])
+        assert abs((went[pin] - turned) @ went["prn"]) < tip**2 / 8
+
+
 @PROCEDURE
 @pytest.mark.parametrize("seed", [None, 0])
 def test_every_step_at_its_limits_on_random_heads(model, seed, name):
