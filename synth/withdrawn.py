@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from core.channels import length
+from core.channels import length, sum_of
 from core.correspondence import Correspondence
-from synth.backdrop import signed_distance
+from synth.backdrop import DARKEST, signed_distance
 from synth.blur import blurred
 from synth.far_outline import around
 from synth.outlines import nearest
 
-RIM_MM, FARTHEST_MM, ALIKE = 4.0, 12.0, 45.0
+RIM_MM, FARTHEST_MM, ALIKE, SEAM_ALIKE = 4.0, 12.0, 45.0, 65.0
 """A fitted outline so near to the pictured one, with nothing between that differs from the skin inside by more than the
 third (grey levels: a scarf, hair), tells by how much it withdraws: by no more than the second. So it does farther away,
-less and less until the second, where the person's last millimetres are like that skin."""
+less and less until the second, where the person's last millimetres are that skin, or shaded, within the fourth."""
 EVEN_MM, ALONG_MM = 1.0, 2.5
 """The outline after is evened over the first, its motion over the second (standard deviations)."""
 OFF_MM, BESIDE = 0.4, 6.0
@@ -94,7 +94,10 @@ def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], 
     within = signed_distance(was)
     far = within[y, x] >= rim
     fades = np.clip(2 - within[y, x] / (FARTHEST_MM / 2 * flow.px_per_mm), 0, 1)
-    away *= np.where(far, fades * alike(frame, before, was & ~before & (within < rim / 2), rim, y, x), 1)
+    asks = far & (fades > 0) & (away > OFF_MM * flow.px_per_mm)
+    if asks.any() and not alike(frame, before, was & ~before & (within < rim / 2), rim, y[asks], x[asks]):
+        fades = np.zeros_like(fades)
+    away *= np.where(far, fades, 1)
     away *= ~dressed(frame, before, was, rim)[y, x]
     line = np.zeros((*was.shape, 2), np.float32)
     line[y, x] = np.stack([away, np.ones(len(y))], 1)
@@ -112,14 +115,17 @@ def dressed(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], 
 
 
 def alike(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], seam: Bool[np.ndarray, "h w"],
-          rim_px: float, y: Int[np.ndarray, "n"], x: Int[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    """Whether the person's last millimetres, nearest to places of the fitted outline, are like the skin there."""
+          rim_px: float, y: Int[np.ndarray, "n"], x: Int[np.ndarray, "n"]) -> bool:
+    """Whether the person's last millimetres, nearest to places of the fitted outline, are mostly like the skin there,
+    or that skin in the shade."""
     if not seam.any():
-        return np.ones(len(y), bool)
+        return False
     _, number, seam_y, seam_x = nearest(seam)
     at = number[y, x]
     skin, other = (mean_colour(frame, mask, rim_px)[0] for mask in (before, seam))
-    return np.asarray(length(skin[y, x] - other[seam_y[at], seam_x[at]]) < ALIKE)
+    own, there = skin[y, x], other[seam_y[at], seam_x[at]]
+    k = np.clip(sum_of(own * there) / np.maximum(sum_of(own**2), 1), DARKEST, 1)[:, None]
+    return bool(np.median(length(k * own - there)) < SEAM_ALIKE)
 
 
 def mean_colour(frame: Float[np.ndarray, "h w 3"], where: Bool[np.ndarray, "h w"], rim_px: float) -> tuple[
