@@ -3,9 +3,9 @@
 Letters: n0, n1 unit normals of one piece of skin before and after; s(n) what that light multiplies the skin's sRGB
 colour by. The picture's own colour is multiplied by s(n1) / s(n0): grain, moles and colour casts stay, a hump's bright
 side goes with the hump. Where normals did not change the factor is exactly one.
-A is the skin's usual colour under an even light, I the picture. Skin that one photo shows brighter than A s(n0) does
-not face as the fitted head's does (a neck that the head has as the floor of the chin): it becomes no brighter than
-A s(n1).
+A is the skin's usual colour under an even light, I the picture. Skin in the shade (s(n0) < 1) that one photo shows
+brighter than A s(n0) does not face as the fitted head's does (a neck that the head has as the floor of the chin): it
+becomes no brighter than A s(n1).
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class RelightOptions:
     darkest: float = 0.6
     brightest: float = 1.6
     smooth_mm: float = 1.0
-    broad_mm: float = 3.0
+    broad_mm: float = 6.0
 
 
 RELIGHT = RelightOptions()
@@ -70,10 +70,12 @@ def excess(log: Float[np.ndarray, "n 3"], flow: Correspondence, shade: Shade, fr
     y, x = np.nonzero(moved)
     there = np.stack([y, x], 1) + flow.flow_px[at][moved][:, ::-1] / (at[0].step or 1)
     y, x = np.clip(np.rint(there), 0, np.array(weight.shape) - 1).astype(int).T
-    usual = np.median(even[y, x] / shade(flow.normals_before[at][moved]), 0)
+    lit = shade(flow.normals_before[at][moved])
+    usual = np.median(even[y, x] / lit, 0)
     after = sum_of(usual * shade(flow.normals_after[at][turned]))
     brighter = sum_of(even[y, x][turned[moved]] * np.exp(log)) / np.maximum(after, 1)
-    most = np.maximum(log.mean(-1), 0)
+    shaded = -np.log(lit[turned[moved]].mean(-1))  # a highlight is no error of the normal
+    most = np.maximum(np.minimum(log.mean(-1), shaded), 0)
     return np.clip(np.log(np.maximum(brighter, 1)), 0, most)[:, None]
 
 

@@ -18,14 +18,17 @@ from synth.blur import blurred
 from synth.follow import STEEPEST
 from synth.outlines import nearest
 
+NEAR_MM = 1.0
+"""Where the picture shows nothing of the person so near, there is nothing to tear."""
 STAYS_PX = 0.5
 """Skin and outlines that move less stay."""
 EVEN_MM = 1.5
 """Over so much the outline's direction is evened (standard deviation)."""
 
 
-def sheared(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence) -> Float[np.ndarray, "h w 2"]:
-    """The motion of the window let go of evenly, see above."""
+def sheared(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, person: Float[np.ndarray, "h w"]) -> Float[
+        np.ndarray, "h w 2"]:
+    """The motion of the window let go of evenly, see above. person: the matte of who is seen before."""
     bare = np.isinf(flow.depth_after_mm)
     moves = (flow.mask > 0) & (largest(np.abs(own_px)) > STAYS_PX)
     edge = ~bare & (cv2.dilate(bare.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
@@ -42,7 +45,8 @@ def sheared(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence) -> Float[n
     beside = stays & (~bare | stays[y, x][number])
     if beside.any():
         room += cv2.distanceTransform((~beside).astype(np.uint8), cv2.DIST_L2, 5)
-        kept = np.where(moves & (bare | stays), as_steep(own_px, room), np.float32(1))
+        shows = cv2.distanceTransform((person < 0.5).astype(np.uint8), cv2.DIST_L2, 5) < NEAR_MM * flow.px_per_mm
+        kept = np.where(moves & shows & (bare | stays), as_steep(own_px, room), np.float32(1))
         own_px = kept[..., None] * own_px
     return own_px
 

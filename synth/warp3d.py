@@ -186,7 +186,7 @@ def motion(scene: "Scene", flow: Correspondence, still: Bool[np.ndarray, "h w"] 
     gentle = following(own, (may & near(contour, flow, own, GENTLE)) | past, GENTLE)
     may |= past
     room = cv2.distanceTransform((may | ((length(own) > SPECK_PX) & ~still)).astype(np.uint8), cv2.DIST_L2, 5)
-    return sheared(gentler(steep, gentle, contour, may, room, flow.px_per_mm), flow)
+    return sheared(gentler(steep, gentle, contour, may, room, flow.px_per_mm), flow, scene.person)
 
 
 def despeckled(own: Float[np.ndarray, "h w 2"], skin: Bool[np.ndarray, "h w"], outline: bool) -> Float[

@@ -9,18 +9,19 @@ Letters: E a point of the outline after, C the one before nearest to it, u motio
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from core.channels import length
+from core.channels import length, sum_of
 from core.correspondence import Correspondence
-from synth.backdrop import signed_distance
+from synth.backdrop import DARKEST, signed_distance
 from synth.blur import blurred
 from synth.far_outline import around
 from synth.outlines import nearest
 
-RIM_MM, FARTHEST_MM, ALIKE = 4.0, 12.0, 45.0
+RIM_MM, FARTHEST_MM, ALIKE, SEAM_ALIKE = 4.0, 12.0, 45.0, 65.0
 """A fitted outline so near to the pictured one, with nothing between that differs from the skin inside by more than the
-third (grey levels: a scarf, hair), tells by how much it withdraws: by no more than the second."""
+third (grey levels: a scarf, hair), tells by how much it withdraws: by no more than the second. So it does farther away,
+less and less until the second, where the person's last millimetres are that skin, or shaded, within the fourth."""
 EVEN_MM, ALONG_MM = 1.0, 2.5
 """The outline after is evened over the first, its motion over the second (standard deviations)."""
 OFF_MM, BESIDE = 0.4, 6.0
@@ -28,8 +29,9 @@ OFF_MM, BESIDE = 0.4, 6.0
 neighbours of more than one over the second is."""
 STEEPEST, SOFT_PX = 0.6, 2.0
 """Skin inside parts from the outline by this share of its distance, less what the lens mixes with the wall."""
-BARE, CLEAN = 0.1, 0.02
-"""What shows more of the person than the first is a crumb, and less than the second the wall."""
+BARE, CLEAN, KNOWN = 0.1, 0.02, 0.85
+"""What shows more of the person than the first is a crumb, and less than the second the wall: where the matte is sure
+of more than the third share of what the outline left."""
 LEAST_PX = 1e-3
 """Motion that leaves no trace in a byte."""
 
@@ -70,7 +72,7 @@ def bare_beyond(drawn_px: Float[np.ndarray, "h w 2"], left: Bool[np.ndarray, "h 
                       borderMode=cv2.BORDER_REPLICATE)
     crumb = left & (shown >= BARE)
     wall = cv2.erode((shown < CLEAN).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    if not crumb.any() or not wall.any():
+    if not wall.any() or not crumb.any() or (person[left] > 1 - BARE).mean() < KNOWN:
         return drawn_px
     _, number, wall_y, wall_x = nearest(wall)
     from_y, from_x = wall_y[number[crumb]], wall_x[number[crumb]]
@@ -89,7 +91,13 @@ def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], 
         return np.zeros(was.shape, np.float32)
     _, number, y, x = nearest(edge)
     away = cv2.distanceTransform((~after).astype(np.uint8), cv2.DIST_L2, 5)[y, x]
-    away *= np.clip(2 - signed_distance(was)[y, x] / (FARTHEST_MM / 2 * flow.px_per_mm), 0, 1)
+    within = signed_distance(was)
+    far = within[y, x] >= rim
+    fades = np.clip(2 - within[y, x] / (FARTHEST_MM / 2 * flow.px_per_mm), 0, 1)
+    asks = far & (fades > 0) & (away > OFF_MM * flow.px_per_mm)
+    if asks.any() and not alike(frame, before, was & ~before & (within < rim / 2), rim, y[asks], x[asks]):
+        fades = np.zeros_like(fades)
+    away *= np.where(far, fades, 1)
     away *= ~dressed(frame, before, was, rim)[y, x]
     line = np.zeros((*was.shape, 2), np.float32)
     line[y, x] = np.stack([away, np.ones(len(y))], 1)
@@ -101,10 +109,30 @@ def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], 
 def dressed(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], was: Bool[np.ndarray, "h w"],
             rim_px: float) -> Bool[np.ndarray, "h w"]:
     """Where the person beyond the fitted outline is unlike the skin within it."""
-    skin, beyond = ((m.astype(np.uint8), np.where(m[..., None], frame, 0)) for m in (before, was & ~before))
-    sides = [blurred(np.dstack([color, m]).astype(np.float32), max(rim_px / 2, 1.0)) for m, color in (skin, beyond)]
-    means = [s[..., :3] / np.maximum(s[..., 3:], 1e-3) for s in sides]
-    return (length(means[0] - means[1]) > ALIKE) & (sides[1][..., 3] > 0.1)
+    skin, _ = mean_colour(frame, before, rim_px)
+    other, share = mean_colour(frame, was & ~before, rim_px)
+    return (length(skin - other) > ALIKE) & (share > 0.1)
+
+
+def alike(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], seam: Bool[np.ndarray, "h w"],
+          rim_px: float, y: Int[np.ndarray, "n"], x: Int[np.ndarray, "n"]) -> bool:
+    """Whether the person's last millimetres, nearest to places of the fitted outline, are mostly like the skin there,
+    or that skin in the shade."""
+    if not seam.any():
+        return False
+    _, number, seam_y, seam_x = nearest(seam)
+    at = number[y, x]
+    skin, other = (mean_colour(frame, mask, rim_px)[0] for mask in (before, seam))
+    own, there = skin[y, x], other[seam_y[at], seam_x[at]]
+    k = np.clip(sum_of(own * there) / np.maximum(sum_of(own**2), 1), DARKEST, 1)[:, None]
+    return bool(np.median(length(k * own - there)) < SEAM_ALIKE)
+
+
+def mean_colour(frame: Float[np.ndarray, "h w 3"], where: Bool[np.ndarray, "h w"], rim_px: float) -> tuple[
+        Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+    """Of what lies near in a mask, and how much of it does."""
+    even = blurred(np.dstack([np.where(where[..., None], frame, 0), where]).astype(np.float32), max(rim_px / 2, 1.0))
+    return even[..., :3] / np.maximum(even[..., 3:], 1e-3), even[..., 3]
 
 
 def astray(then: Bool[np.ndarray, "h w"], now: Bool[np.ndarray, "h w"], bare: Bool[np.ndarray, "h w"], mm: float

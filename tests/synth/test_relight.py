@@ -5,7 +5,7 @@ import numpy as np
 from core.correspondence import Correspondence
 from synth.relight import light_ratio
 
-SIZE, SKIN = 120, np.array([180, 140, 120], np.float32)
+SIZE, SKIN = 240, np.array([180, 140, 120], np.float32)
 
 
 def lamp(n: np.ndarray) -> np.ndarray:
@@ -16,7 +16,7 @@ def lamp(n: np.ndarray) -> np.ndarray:
 def floor() -> Correspondence:
     """Skin whose middle faces down before, and to the front after; around it all faces to the front."""
     y, x = np.mgrid[:SIZE, :SIZE]
-    middle = np.hypot(x - SIZE / 2, y - SIZE / 2) < 20
+    middle = np.hypot(x - SIZE / 2, y - SIZE / 2) < 45
     after = np.broadcast_to(np.array([0, 0, 1.0]), (SIZE, SIZE, 3))
     before = np.where(middle[..., None], [0, -0.8, 0.6], after)
     depth, every = np.full((SIZE, SIZE), 500.0), np.ones((SIZE, SIZE), bool)

@@ -9,6 +9,8 @@ from synth.shear import sheared
 
 SIZE, EDGE, EAR, FEATHER, PX_PER_MM = 160, 90, 60, 14, 3.0
 
+EVERYWHERE = np.ones((SIZE, SIZE), np.float32)
+
 
 def cheek(up_px: float, away_px: float = 0.0) -> tuple[np.ndarray, Correspondence]:
     """Skin right of a column that moves up along it, above it an ear that stays and reaches farther left, and the
@@ -38,7 +40,7 @@ BESIDE = slice(EAR + 2, None), slice(0, EDGE)
 def test_what_runs_along_an_outline_ends_in_a_shear() -> None:
     own, flow = cheek(9.0)
     assert steepest(own, BESIDE) > 3
-    out = sheared(own, flow)
+    out = sheared(own, flow, EVERYWHERE)
     assert steepest(out, BESIDE) < 2 * STEEPEST + 0.1  # both of its parts, at worst
     assert np.abs(out[100:140, EDGE - 2, 1] - 9).max() < 1
     assert np.array_equal(out[flow.moved], own[flow.moved])
@@ -46,7 +48,7 @@ def test_what_runs_along_an_outline_ends_in_a_shear() -> None:
 
 def test_an_outline_that_withdraws_or_advances_takes_its_rim_along() -> None:
     own, flow = cheek(0.0, away_px=9.0)
-    out = sheared(own, flow)
+    out = sheared(own, flow, EVERYWHERE)
     rim = slice(100, 140), slice(EDGE - FEATHER // 2 + 1, EDGE)
     assert np.abs(out[rim] - own[rim]).max() < 0.5
 
@@ -55,9 +57,9 @@ def test_an_ear_beside_it_is_not_torn() -> None:
     own, flow = cheek(9.0)
     below = slice(EAR - FEATHER, EAR + 6), slice(EDGE - 30, EDGE - 1)
     assert steepest(own, below) > 3
-    assert steepest(sheared(own, flow), below) < 2 * STEEPEST + 0.1
+    assert steepest(sheared(own, flow, EVERYWHERE), below) < 2 * STEEPEST + 0.1
 
 
 def test_without_an_outline_nothing_changes() -> None:
     own, flow = cheek(0.0)
-    assert sheared(own, flow) is own
+    assert sheared(own, flow, EVERYWHERE) is own

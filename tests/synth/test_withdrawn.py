@@ -96,11 +96,14 @@ def test_an_outline_far_beyond_the_fitted_one_withdraws_without_a_step() -> None
     assert (slanted - shown)[SIZE // 2] > 0.5 * BACK_PX
 
 
-def test_beyond_an_outline_nothing_of_the_person_is_drawn() -> None:
-    person, none = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE, 2), np.float32)
-    person[:, :EDGE], person[150:160, 180:190] = 1, 1  # beyond a neck's side lies the chin
-    beyond = np.zeros((SIZE, SIZE), bool)
-    beyond[:, EDGE + 10:] = True
-    motion = bare_beyond(none, beyond, person)
-    assert bent(person, motion)[beyond].max() < 0.05
-    assert np.array_equal(motion[person < 0.3], none[person < 0.3])
+def test_where_an_outline_left_nothing_of_the_person_is_drawn() -> None:
+    person, away = np.zeros((SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE, 2), np.float32)
+    person[:, :EDGE], person[150:160, EDGE + 30:EDGE + 38] = 1, 1  # beyond a neck's side lies the chin
+    left = np.zeros((SIZE, SIZE), bool)
+    left[:, EDGE - 20:EDGE] = True
+    away[..., 0] = 40
+    motion = bare_beyond(away, left, person)
+    assert bent(person, away)[left].max() == 1 and bent(person, motion)[left].max() < 0.05
+    assert np.array_equal(motion[bent(person, away) < 0.1], away[bent(person, away) < 0.1])
+    unsure = np.minimum(person, 0.5)
+    assert bare_beyond(away, left, unsure) is away
