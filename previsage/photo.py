@@ -246,6 +246,7 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
         study.expect(plan)
     head = study.quick if mode == "tps" else study.head
     average = average_moves(plan.model_dump_json(), band)
+    check_ears(average.prediction)
     notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction,
                                                                    little)]
     made: Drawn = make(study, Planned(plan=plan, band=band), {**options, "mode": mode}, progress)
@@ -258,6 +259,19 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
         landmarks_before=start, landmarks_after=start + shift_px(head, made.moves_mm), checks=made.verdict,
         shown=made.shown, reason=made.reason, prediction=made.prediction, head=head, eyes_px=eye_span_px(head.face),
         notes=tuple(notes), ran=made.ran, stand_in=made.stand_in)
+
+
+def check_ears(prediction: Prediction) -> None:
+    """InputRefused `ears_unknown`: a step moves ears. Those of a head fitted to one photo are the model's: where they
+    and the pictured ones lie, a third to two thirds is common to both, and a picture bent by them tears."""
+    used = {name.split(".")[0] for name, value in zip(prediction.step_names, prediction.step_values, strict=True)
+            if value}
+    ears = [procedure.label for name, procedure in catalogue().items()
+            if name in used and procedure.category == "ears"]
+    if ears:
+        raise InputRefused("ears_unknown", f"{' and '.join(ears)}: one photo does not tell where this person's ears "
+                           "are well enough to move them.", "Film the head turning: `previsage reconstruct` gives the "
+                           "head its own ears, `previsage predict` moves them.")
 
 
 def view_of(yaw_deg: Number) -> View:

@@ -122,7 +122,7 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     moves[rigid_edges(head.face.points_px[:, :2])] = 0  # one picture has nothing to uncover beside eye and teeth
     if np.linalg.norm(moves, axis=1).max() < FLAT_SHARE * average.most_mm:
         raise UsageError("no_landmarks_there", f"{' and '.join(planned.procedures)} moves skin without any of the 478 "
-                         "landmarks (ears, neck).", "Use --mode warp3d.")
+                         "landmarks: the neck has none.", "Use --mode warp3d.")
     rows = np.flatnonzero((head.visible > 0) & (np.arange(478) < IRIS_ROWS.start))
     start, asked = head.face.points_px[rows, :2], shift_px(head, moves)[rows]
     shift = eased(start, asked)

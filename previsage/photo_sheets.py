@@ -50,7 +50,7 @@ def every(study: Study, intensity: float, mode: str, band: Band = "mean", progre
             found[plan.id] = carried_out(study, plan, mode, band, part(progress, number / len(wanted),
                                                                        (number + 1) / len(wanted)), **options)
         except (InputRefused, UsageError) as error:
-            if error.code not in ("not_seen_from_here", "no_landmarks_there", "face_too_small"):
+            if error.code not in ("not_seen_from_here", "no_landmarks_there", "face_too_small", "ears_unknown"):
                 raise
             found[plan.id] = f"{error.message} {error.hint}"
     return found

@@ -80,9 +80,17 @@ def test_a_locked_side_stays_still(study: Study) -> None:
 
 def test_the_flat_mode_says_what_has_no_landmarks(study: Study) -> None:
     with pytest.raises(UsageError, match="without any of the 478") as refused:
-        carried_out(study, asked_plan("otoplasty", 60, None), "tps")
+        carried_out(study, asked_plan("neck_lift", 60, None), "tps")
     assert refused.value.code == "no_landmarks_there"
-    assert not carried_out(study, asked_plan("otoplasty", 60, None), "warp3d").unchanged
+    assert not carried_out(study, asked_plan("neck_lift", 60, None), "warp3d").unchanged
+
+
+@pytest.mark.parametrize("mode", ["tps", "warp3d"])
+def test_ears_that_one_photo_does_not_tell_are_not_moved(study: Study, mode: str) -> None:
+    with pytest.raises(InputRefused, match="where this person's ears are") as refused:
+        carried_out(study, asked_plan("otoplasty", 60, None), mode)
+    assert refused.value.code == "ears_unknown"
+    assert carried_out(study, asked_plan("otoplasty", 0, None), mode).unchanged
 
 
 def test_a_plan_that_hides_is_refused_and_half_hidden_steps_are_named(demo_video: Path, tmp_path: Path) -> None:
@@ -270,7 +278,8 @@ def test_a_sweep_goes_from_nothing_to_all(study: Study, tmp_path: Path) -> None:
 def test_every_procedure_is_shown_or_says_why_not(study: Study, tmp_path: Path) -> None:
     found = every(study, 60.0, "tps")
     assert set(found) == set(previsage.procedures())
-    assert "landmarks" in found["otoplasty"] and isinstance(found["rhinoplasty"], PhotoResult)
+    assert "ears are" in found["otoplasty"] and "landmarks" in found["neck_lift"]
+    assert isinstance(found["rhinoplasty"], PhotoResult)
     page = save_every(found, study, tmp_path, 60.0, "tps")[0]
     assert verify(page).status == "genuine"
 

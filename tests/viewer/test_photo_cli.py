@@ -88,7 +88,7 @@ def test_two_faces_come_with_numbers(call: Call, tmp_path: Path) -> None:
     (("--procedure", "rhinoplasty", "--ipd-mm", "20"), 2, "ipd_mm"),
     (("--procedure", "rhinoplasty", "--step", "hump_mm=99"), 2, "hump_mm"),
     (("--procedure", "rhinoplasty", "--mode", "tps", "--seed", "1"), 2, "seed"),
-    (("--procedure", "otoplasty", "--mode", "tps"), 2, "warp3d"),
+    (("--procedure", "neck_lift", "--mode", "tps"), 2, "warp3d"), (("--procedure", "otoplasty"), 3, "ears"),
 ])
 def test_wrong_usage_is_named(call: Call, anna: Path, tmp_path: Path, options: tuple[str, ...], code: int,
                               word: str) -> None:
