@@ -262,8 +262,8 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
 
 
 def check_ears(prediction: Prediction) -> None:
-    """InputRefused `ears_unknown`: a step moves ears. Those of a head fitted to one photo are the model's: where they
-    and the pictured ones lie, a third to two thirds is common to both, and a picture bent by them tears."""
+    """InputRefused `ears_unknown`: a step moves ears. Those of a head fitted to one photo are the model's, which have
+    about half their area in common with the pictured ones (docs/photo.md): a picture bent by them tears."""
     used = {name.split(".")[0] for name, value in zip(prediction.step_names, prediction.step_values, strict=True)
             if value}
     ears = [procedure.label for name, procedure in catalogue().items()
