@@ -131,6 +131,7 @@ class Pair:
         """The window after."""
         return np.ascontiguousarray(self.after[self.asked.window])
 
+
 def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], asked: Correspondence | None,
           lateral_mm: Float[np.ndarray, "a b"] | None = None, reference: UInt8[np.ndarray, "..."] | None = None,
           light: Float[np.ndarray, "..."] | None = None, embed: Embed | None = None,
