@@ -242,11 +242,11 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
     make = resolve(MODES, mode, "mode")
     if band not in BANDS:
         raise UsageError("bad_band", f"There is no band {band!r}.", f"Bands: {', '.join(BANDS)}.")
+    average = average_moves(plan.model_dump_json(), band)
+    check_ears(average.prediction)
     if mode != "tps":
         study.expect(plan)
     head = study.quick if mode == "tps" else study.head
-    average = average_moves(plan.model_dump_json(), band)
-    check_ears(average.prediction)
     notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction,
                                                                    little)]
     made: Drawn = make(study, Planned(plan=plan, band=band), {**options, "mode": mode}, progress)
