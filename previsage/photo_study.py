@@ -34,12 +34,13 @@ from recon.foreground import Foreground
 from recon.landmark_net import FaceBox
 from recon.light import Light
 from recon.models import load_model
+from recon.nose_outline import with_nose_outline
 from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, light_in, looks, with_skin
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from render.flow import windowed
 from synth.photo_file import PhotoFile
-from synth.spectacles import frames
+from synth.spectacles import frames, surrounding
 from synth.thin_spectacles import rims
 
 AROUND, HAIR = 1.15, 0.35
@@ -159,6 +160,13 @@ class Study:
         return int(np.clip(np.ceil(LEAST_PX_PER_MM / self.head.px_per_mm), 1, FINEST))
 
     @functools.cached_property
+    def drawn(self) -> PhotoHead:
+        """The head with its nose drawn to the picture: what the picture is bent by."""
+        head, picture = self.head, np.ascontiguousarray(self.srgb[self.window])
+        return dataclasses.replace(head, mesh=with_nose_outline(head.mesh, head.anatomy, self.camera, picture,
+                                                                self.person, rasterizer()))
+
+    @functools.cached_property
     def looked_for(self) -> "Future[Bool[np.ndarray, 'h w']]":
         """Who is seen in the window; found beside."""
         return BESIDE.submit(tools().foreground, np.ascontiguousarray(self.srgb[self.window]))
@@ -185,7 +193,7 @@ class Study:
     @functools.cached_property
     def light(self) -> "Future[Light]":
         """The photo's light; worked out beside."""
-        return BESIDE.submit(self.looked_at, light_in, self.head, self.person)
+        return BESIDE.submit(self.looked_at, light_in, self.drawn, self.person)
 
     def looked_at(self, look: Callable[..., Any], head: PhotoHead, person: Bool[np.ndarray, "h w"]) -> Any:
         """What is seen in the window, reduced."""
@@ -199,7 +207,7 @@ class Study:
     @functools.cached_property
     def reconstruction(self) -> "Future[Reconstruction]":
         """The head with the photo's skin; worked out beside."""
-        head, person = self.head, self.person
+        head, person = self.drawn, self.person
         return BESIDE.submit(lambda: with_skin(head, self.looked_at(looks, head, person), self.photo.name))
 
     def prediction(self, plan: Plan) -> Prediction:
@@ -214,8 +222,11 @@ class Study:
 
 def worn_on(part: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"]) -> Bool[np.ndarray, "h w"]:
     """A dark frame, or thin rims, about some landmarks."""
-    dark = dark_lines(part, points_px) >= RIMS
-    return (frames if dark else rims)(part, points_px)
+    if dark_lines(part, points_px) >= RIMS:
+        found = frames(part, points_px)
+        if surrounding(found, points_px):
+            return found
+    return rims(part, points_px)
 
 
 def side_on(srgb: UInt8[np.ndarray, "h w 3"], face: Face | None, box: FaceBox | None, focal_px: float | None,
@@ -232,7 +243,7 @@ class PhotoStudio(Studio):
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], srgb: bool,
                  displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
         self.case, self.study, self.picture, self.srgb = Path(), study, finely(picture, study.finer), srgb
-        self.lay(study.head.mesh, study.head.sd_mm, displacement_mm, procedures)
+        self.lay(study.drawn.mesh, study.head.sd_mm, displacement_mm, procedures)
         height, width = self.picture.shape[:2]
         self.view = View(camera=study.camera.resized((width, height)), path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px * study.finer)

@@ -64,6 +64,12 @@ def frames(picture: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "47
     return out
 
 
+def surrounding(frame: Bool[np.ndarray, "h w"], points_px: Float[np.ndarray, "478 2"]) -> bool:
+    """Whether a frame is seen below both eyes and between the brows: deep shade beside a nose is none."""
+    return all(bool((frame & crossed(frame.shape, points_px[list(line)])).any())
+               for line in (*CROSSED, *(half[0] for half in ASIDE)))
+
+
 def crossings(points: Float[np.ndarray, "478 2"], span: float) -> list[tuple[int, int]]:
     """The lines that are in sight."""
     right, left = (float(np.linalg.norm(points[corner] - points[ROOT])) for corner in OUTER)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synth.spectacles import frames, without
+from synth.spectacles import frames, surrounding, without
 from tests.previsage.photos import face
 
 
@@ -40,6 +40,15 @@ def test_the_rims_are_found_and_the_skin_is_not(points: np.ndarray) -> None:
     found = frames(picture, points)
     assert (found & drawn).sum() > 0.75 * drawn.sum()
     assert found.sum() < 2.2 * drawn.sum()
+
+
+def test_a_frame_is_seen_around_both_eyes(points: np.ndarray) -> None:
+    found = frames(glassed(points)[0], points)
+    assert surrounding(found, points)
+    half = found.copy()
+    half[:, :int(points[168, 0])] = False
+    assert not surrounding(half, points)
+    assert not surrounding(np.zeros_like(found), points)
 
 
 def test_without_them_skin_goes_on(points: np.ndarray) -> None:
