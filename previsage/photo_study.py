@@ -49,6 +49,8 @@ hair, ears and neck are in it."""
 RIMS, SIDEWAYS_DEG = 0.25, 40.0
 """Spectacles are worn from this darkness of rims on (`recon.quality.dark_lines`: at most 0.13 on bare faces); from
 further aside they are not looked for."""
+FARTHEST_DEG = 56.5
+"""The landmarks say 55 at 60 degrees and 57 at 70: where they say more than this, they do not tell the turn at all."""
 BESIDE = ThreadPoolExecutor(1)
 """The person and spectacles are found on another core while the head is fitted, and the skin is gathered while the plan
 is worked out and the photo is bent."""
@@ -132,13 +134,18 @@ class Study:
                           options, self.at_rest)[0]
 
     def fitted(self, options: BundleOptions) -> PhotoHead:
-        """The head by the landmarks; by the outline, too, where it is turned farther than they can tell."""
+        """The head by the landmarks; by the outline, too, where it is turned farther than they can tell.
+
+        InputRefused `profile_lost`: it is turned so far that only its outline could tell, and that does not.
+        """
         head = self.by_landmarks if options is WHOLE else self.to_landmarks(options)
         if not beyond(head):
             return head
         try:
             self.wear(side_on(self.srgb, self.face, None, self.focal_px, self.ipd_mm))
         except InputRefused as error:
+            if abs(head.angles_deg[0]) > FARTHEST_DEG:
+                raise
             self.doubts.append(f"{error.message} The turn of {abs(head.angles_deg[0]):.0f}° is the landmarks' word, "
                                "which is too little beyond 50°.")
             return head

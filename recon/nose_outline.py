@@ -51,7 +51,7 @@ class NoseOutlineOptions:
     how much the next best line, other_mm off, must be worse. least_mm: of outline. ends_mm: over which d fades at both
     ends. reach_mm: over which skin within follows, at least; beside_mm: beside the nose's region."""
 
-    yaw_deg: tuple[float, float] = (18.0, 55.0)
+    yaw_deg: tuple[float, float] = (18.0, 65.0)
     px_per_mm: float = 1.0
     d_mm: tuple[float, float] = (-7.0, 7.0)
     usual_mm: float = 0.0

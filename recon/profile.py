@@ -57,7 +57,7 @@ from recon.views import MODEL_RESIDUAL_MM, in_mm, origin_of
 
 BEYOND_DEG = 48.0
 """From this turn on the landmarks alone are not believed: they say 55 at 60 degrees and 57 at 70."""
-LEAST_PRESENCE, MOST_OFF, LEAST_SHARE, MOST_MODE, MOST_TILT = 0.9, 0.015, 0.7, 4.5, np.radians(35.0)
+LEAST_PRESENCE, MOST_OFF, LEAST_SHARE, MOST_MODE, MOST_TILT = 0.9, 0.015, 0.88, 4.5, np.radians(35.0)
 """A head is believed when the network sees a face on it, its outline lies within this share of the face's height of the
 contour (median) and follows it over this share of its length, and neither its shape nor its pose is strange."""
 FOLLOWED = 0.025

@@ -317,3 +317,20 @@ def test_notes_are_empty_where_nothing_is_asked(study: Study) -> None:
 def test_a_photo_file_can_be_handed_over(photo: Path) -> None:
     made = previsage.predict_photo(read_photo_file(photo), "rhinoplasty", 40, "tps", ipd_mm=62)
     assert made.scale.source == "ipd" and not made.unchanged
+
+
+@pytest.mark.parametrize(("farthest_deg", "refused"), [(-1.0, True), (60.0, False)])
+def test_a_profile_that_cannot_be_read_is_refused_unless_the_landmarks_can_tell(
+        farthest_deg: float, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object) -> None:
+        raise InputRefused("profile_lost", "The profile could not be read.", "Give another.")
+
+    for name, value in (("side_on", lost), ("beyond", lambda head: True), ("FARTHEST_DEG", farthest_deg)):
+        monkeypatch.setattr(f"previsage.photo_study.{name}", value)
+    turned = begin(portrait_file(tmp_path))
+    if refused:
+        with pytest.raises(InputRefused, match="could not be read"):
+            carried_out(turned, asked_plan("rhinoplasty", 60, None), "tps")
+    else:
+        made = carried_out(turned, asked_plan("rhinoplasty", 60, None), "tps")
+        assert any("the landmarks' word" in note for note in made.notes)
