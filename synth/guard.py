@@ -56,6 +56,8 @@ class GuardOptions:
 
 
 GUARD = GuardOptions()
+FOLLOWS_MM = 0.5
+"""Skin drawn from so far beside where the plan alone has it follows other skin."""
 SIDE_BY_SIDE = ThreadPoolExecutor(2)
 """The motion, which takes longest, is measured on one core while the rest is looked at on another;"""
 LARGE = 15_000_000
@@ -156,6 +158,8 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
         return Verdict(checks=(unchanged(before, after, np.zeros(before.shape[:2], bool)),))
     try:
         pair = prepared(before, after, asked, lateral_mm, reference, light)
+        if drawn_px is not None and reference is None:
+            pair = dataclasses.replace(pair, judged=pair.judged * told(asked, drawn_px))
     except Exception as error:  # fail closed: an input that cannot be read must not pass
         return Verdict(checks=(broken("inputs", error),))
     steps: list[tuple[str, Callable[[], Iterable[Check]]]] = [
@@ -204,6 +208,12 @@ def prepared(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     parts = {"face": np.ones(shape, bool)} if lateral_mm is None else {"left": lateral_mm > 0, "right": lateral_mm < 0}
     return Pair(before=before, after=after, asked=asked, reference=np.ascontiguousarray(expected), judged=judged,
                 parts=parts)
+
+
+def told(asked: Correspondence, drawn_px: Float[np.ndarray, "a b 2"]) -> Bool[np.ndarray, "a b"]:
+    """Pixels whose skin the plan itself brings there: what follows a contour because no picture shows what it uncovers
+    is no skin that the carried frame could tell; a nostril would be expected to smear over the lip."""
+    return np.asarray(length(drawn_px - asked.flow_px) < FOLLOWS_MM * asked.px_per_mm)
 
 
 def attempted(name: str, step: Callable[[], Iterable[Check]]) -> list[Check]:

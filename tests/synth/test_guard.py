@@ -230,6 +230,20 @@ def test_a_blotch_fails_though_the_mean_is_kept() -> None:
     assert check(verdict, "blotch").value > 2 * check(verdict, "tint").value
 
 
+def test_skin_that_follows_other_skin_is_not_held_against_the_plans_own_motion() -> None:
+    """In one photo what a contour uncovers is stretched from beside it: the carried frame says nothing of it."""
+    s = scene()
+    drawn = s.asked.flow_px.copy()
+    follows = np.zeros(s.asked.mask.shape, bool)
+    follows[len(follows) // 2:] = True
+    drawn[follows] += 2 * s.asked.px_per_mm
+    after = inside(s.made(), lambda p: np.where(follows[..., None], p * 0.6, p))
+    assert "blotch" in [c.name for c in run(after).failed]
+    assert check(run(after, drawn_px=drawn), "blotch").status == "passed"
+    stained = inside(s.made(), lambda p: np.where(follows[..., None], p, p * 0.6))
+    assert "blotch" in [c.name for c in run(stained, drawn_px=drawn).failed]
+
+
 def test_other_skin_fails_the_structure() -> None:
     other = np.random.default_rng(5).permutation(scene().made().reshape(-1, 3)).reshape(scene().before.shape)
     verdict = run(inside(scene().made(), lambda p: other[scene().asked.window]))
