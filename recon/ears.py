@@ -1,0 +1,134 @@
+"""Ears: those of a head fitted to one photo, drawn to where the photo shows them end.
+
+A fitted head has the model's mean ears, where its landmarks leave them: 0.3 to 0.7 of their area is pictured ear. The
+outline that the photo shows (`recon.ear_outline`) says how high and how wide they stand. Each ear is stretched upright
+between its top and its lobe, then along rays from its root, so that its outline lies on the pictured one; along the
+line of sight it stays as deep as the model has it. What lies on one line of sight moves alike, and the skin
+around the ear follows less and less, so that nothing passes anything.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import cKDTree
+
+from core.camera import Camera
+from core.ear_frame import EarFrame
+from core.fragments import Rasterize
+from core.mesh import Mesh
+from core.records import record
+from recon.ear_outline import ROOT_MM, EarOutline, find_outline, frame_of, silhouette
+from recon.one_photo import PhotoHead
+
+EARS = ("ear_r", "ear_l")
+HALF_MM = 15.0
+"""Half an ear's height where its rays are laid; its width is 20."""
+RAYS_DEG, EVEN_DEG = np.arange(-90.0, 91.0, 2.0), 5.0
+"""Rays on which both outlines are compared, and over how many degrees the stretch is evened (1 sd)."""
+FRONT_MM, AROUND_MM = (-8.0, 4.0), 20.0
+"""Skin before the ear begins to follow and follows wholly; skin beyond the ear's region follows no farther."""
+ROUNDS = 2
+
+
+@record
+class SeenEar:
+    """One ear as the photo shows it. shared: area that the head's ear and the pictured one have in common, over that
+    of both."""
+
+    frame: EarFrame
+    outline: EarOutline
+    shared: float
+    turned_deg: float
+    px_per_mm: float
+
+
+def with_ears(head: PhotoHead, camera: Camera, picture: UInt8[np.ndarray, "h w 3"], person: Bool[np.ndarray, "h w"],
+              rasterize: Rasterize) -> tuple[PhotoHead, dict[str, SeenEar]]:
+    """The head with its ears where the photo shows them, and what was seen of each (`ear_r`, `ear_l`).
+
+    camera: the head's, of the part of the photo that is given.
+    """
+    seen, moved = {}, np.zeros_like(head.mesh.vertices_mm)
+    px = camera.px_from_points(head.mesh.points(head.anatomy.pins478))
+    for ear in EARS:
+        frame = frame_of(head.mesh, head.anatomy, camera, ear)
+        outline = find_outline(frame, px, picture, person)
+        by = np.zeros_like(moved)
+        if len(outline.points_mm) > 20:
+            for _ in range(ROUNDS):
+                mesh = head.mesh.moved(by)
+                by = by + followed(mesh, head.anatomy.region(ear), camera, frame,
+                                   silhouette(frame, rasterize(mesh, camera).covered), outline)
+        now = silhouette(frame, rasterize(head.mesh.moved(by), camera).covered)
+        seen[ear] = SeenEar(frame=frame, outline=outline, shared=in_common(now, outline), turned_deg=head.angles_deg[0],
+                            px_per_mm=frame.px_per_mm)
+        moved += by
+    return dataclasses.replace(head, mesh=head.mesh.moved(moved)), seen
+
+
+def followed(mesh: Mesh, region: Float[np.ndarray, "v"], camera: Camera, frame: EarFrame, own: EarOutline,
+             pictured: EarOutline) -> Float[np.ndarray, "v 3"]:
+    """How every vertex moves so that the head's ear ends where the pictured one does."""
+    from_, to = Rays.of(own), Rays.of(pictured)
+    place = frame.mm(camera.px_from_points(mesh.vertices_mm))
+    tree = cKDTree(mesh.vertices_mm[region > 0.5])
+    near = tree.query(mesh.vertices_mm, distance_upper_bound=AROUND_MM)[0]
+    share = rising((place[:, 0] - FRONT_MM[0]) / (FRONT_MM[1] - FRONT_MM[0])) * rising(
+        1 - np.minimum(near, AROUND_MM) / AROUND_MM)
+    rows = np.flatnonzero(share)
+    angle, r = from_.polar(place[rows])
+    stretch = np.interp(angle, RAYS_DEG, gaussian_filter1d(to.ends / from_.ends, EVEN_DEG / 2, mode="nearest"))
+    moved = np.zeros_like(mesh.vertices_mm)
+    by = share[rows, None] * (to.place(angle, r * stretch) - place[rows])
+    axes = np.stack([frame.out, frame.down])
+    depth = camera.cam_from_points(mesh.vertices_mm[rows])[:, 2]
+    moved[rows, :2] = by @ axes * (depth / frame.depth_mm)[:, None]
+    return np.asarray(moved @ camera.cam_from_head[:3, :3])
+
+
+@record
+class Rays:
+    """Rays from the root of an ear whose height is made `HALF_MM` to both sides: where its outline ends on each."""
+
+    middle_mm: float
+    half_mm: float
+    ends: Float[np.ndarray, "a"]
+
+    @classmethod
+    def of(cls, outline: EarOutline) -> "Rays":
+        """Those of an outline."""
+        y = outline.points_mm[:, 1]
+        bare = cls(middle_mm=float((y.min() + y.max()) / 2), half_mm=float(np.ptp(y) / 2), ends=np.zeros(len(RAYS_DEG)))
+        angle, r = bare.polar(outline.points_mm)
+        order = np.argsort(angle)
+        return dataclasses.replace(bare, ends=np.interp(RAYS_DEG, angle[order], r[order]))
+
+    def polar(self, place_mm: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+        """Angle (0 outwards, positive downwards) and distance of places in the ear's frame."""
+        x, y = place_mm[:, 0] - ROOT_MM[0], (place_mm[:, 1] - self.middle_mm) * HALF_MM / self.half_mm
+        return np.degrees(np.arctan2(y, x)), np.hypot(x, y)
+
+    def place(self, angle_deg: Float[np.ndarray, "n"], r: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 2"]:
+        """Back."""
+        angle = np.radians(angle_deg)
+        return np.stack([ROOT_MM[0] + r * np.cos(angle),
+                         self.middle_mm + r * np.sin(angle) * self.half_mm / HALF_MM], 1)
+
+
+def in_common(a: EarOutline, b: EarOutline) -> float:
+    """Area that two ears share, over that of both."""
+    import cv2
+    first, second = (np.zeros((560, 260), np.uint8) for _ in range(2))
+    for mask, o in ((first, a), (second, b)):
+        if len(o.points_mm):
+            ring = np.concatenate([o.points_mm, [[1.0, o.points_mm[-1, 1]], [1.0, o.points_mm[0, 1]]]])
+            cv2.fillPoly(mask, [np.rint((ring + [16, 60]) * 4).astype(int)], 1)
+    return float((first & second).sum() / max((first | second).sum(), 1))
+
+
+def rising(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """From 0 at 0 to 1 at 1, smoothly, and level beyond."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
