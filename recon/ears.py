@@ -9,6 +9,7 @@ around the ear follows less and less, so that nothing passes anything.
 
 import dataclasses
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import gaussian_filter1d
@@ -30,42 +31,93 @@ RAYS_DEG, EVEN_DEG = np.arange(-90.0, 91.0, 2.0), 5.0
 FRONT_MM, AROUND_MM = (-8.0, 4.0), 20.0
 """Skin before the ear begins to follow and follows wholly; skin beyond the ear's region follows no farther."""
 ROUNDS = 2
+"""Once the head's ear lies there, another part of it is its outline."""
+
+
+@record
+class EarLimits:
+    """What an ear must be to be believed; the rest is hair, a wall, or an ear that one photo does not tell enough of.
+    near_deg, far_deg: turn of the head on which it is the ear in front, or behind. height_mm: from top to lobe.
+    out_mm: least that it stands out. clear: share of its outline with an edge. skin: share of skin within. shared:
+    area in common with the head's ear, drawn to it. hidden: an ear lower than this share of the other one is partly
+    hidden."""
+
+    px_per_mm: float = 1.2
+    near_deg: float = 15.0
+    far_deg: float = 6.0
+    height_mm: tuple[float, float] = (45.0, 80.0)
+    out_mm: float = 11.0
+    clear: float = 0.8
+    skin: float = 0.8
+    shared: float = 0.85
+    hidden: float = 0.8
+
+
+LIMITS = EarLimits()
 
 
 @record
 class SeenEar:
     """One ear as the photo shows it. shared: area that the head's ear and the pictured one have in common, over that
-    of both."""
+    of both. doubt: why it is not believed, in a clause; empty where it is."""
 
     frame: EarFrame
     outline: EarOutline
     shared: float
-    turned_deg: float
-    px_per_mm: float
+    doubt: str = ""
 
 
 def with_ears(head: PhotoHead, camera: Camera, picture: UInt8[np.ndarray, "h w 3"], person: Bool[np.ndarray, "h w"],
-              rasterize: Rasterize) -> tuple[PhotoHead, dict[str, SeenEar]]:
-    """The head with its ears where the photo shows them, and what was seen of each (`ear_r`, `ear_l`).
-
-    camera: the head's, of the part of the photo that is given.
+              rasterize: Rasterize, limits: EarLimits = LIMITS) -> tuple[PhotoHead, dict[str, SeenEar]]:
+    """The head with its ears where the photo shows them, and what was seen of each (`ear_r`, `ear_l`). An ear that is
+    not believed stays where it is. camera: the head's, of the part of the photo that is given; person: who is in it.
     """
-    seen, moved = {}, np.zeros_like(head.mesh.vertices_mm)
+    frames = {ear: frame_of(head.mesh, head.anatomy, camera, ear) for ear in EARS}
     px = camera.px_from_points(head.mesh.points(head.anatomy.pins478))
-    for ear in EARS:
-        frame = frame_of(head.mesh, head.anatomy, camera, ear)
-        outline = find_outline(frame, px, picture, person)
-        by = np.zeros_like(moved)
-        if len(outline.points_mm) > 20:
-            for _ in range(ROUNDS):
-                mesh = head.mesh.moved(by)
-                by = by + followed(mesh, head.anatomy.region(ear), camera, frame,
-                                   silhouette(frame, rasterize(mesh, camera).covered), outline)
-        now = silhouette(frame, rasterize(head.mesh.moved(by), camera).covered)
-        seen[ear] = SeenEar(frame=frame, outline=outline, shared=in_common(now, outline), turned_deg=head.angles_deg[0],
-                            px_per_mm=frame.px_per_mm)
-        moved += by
+    outlines = {ear: find_outline(frames[ear], px, picture, person) for ear in EARS}
+    tallest = max(o.height_mm for o in outlines.values())
+    seen, moved = {}, np.zeros_like(head.mesh.vertices_mm)
+    for ear, frame in frames.items():
+        outline = outlines[ear]
+        doubt = doubt_of(ear, frame, outline, head.angles_deg[0], picture.shape, limits) or (
+            "part of it is hidden, by hair perhaps" if outline.height_mm < limits.hidden * tallest else "")
+        shared = 0.0
+        if not doubt:
+            by, shared = drawn_to(head, ear, camera, frame, outline, rasterize)
+            doubt = "no ear of the head model explains its outline" if shared < limits.shared else ""
+            moved += by if not doubt else 0
+        seen[ear] = SeenEar(frame=frame, outline=outline, shared=shared, doubt=doubt)
     return dataclasses.replace(head, mesh=head.mesh.moved(moved)), seen
+
+
+def doubt_of(ear: str, frame: EarFrame, outline: EarOutline, yaw_deg: float, shape: tuple[int, ...],
+             limits: EarLimits) -> str:
+    """Why what was found is not taken for this ear, in a clause; empty where it is."""
+    behind = (yaw_deg > 0) == (ear == "ear_l")  # a head that turns to the patient's left shows the right side
+    if abs(yaw_deg) > (limits.far_deg if behind else limits.near_deg):
+        return f"the head is turned by {abs(yaw_deg):.0f}°"
+    if frame.px_per_mm < limits.px_per_mm:
+        return f"the photo has only {frame.px_per_mm:.1f} pixels to a millimetre there"
+    px = frame.px(outline.points_mm)
+    if len(px) and ((px < 2) | (px > np.array(shape[1::-1]) - 3)).any():
+        return "it reaches the picture's edge"
+    low, high = limits.height_mm
+    if not low <= outline.height_mm <= high or outline.clear < limits.clear or outline.skin < limits.skin:
+        return "hair hides it, or it does not stand out clearly from what is behind it"
+    if outline.points_mm[:, 0].max() < limits.out_mm:
+        return "it hardly stands out from the face here (closer than 60 cm the cheeks hide ears)"
+    return ""
+
+
+def drawn_to(head: PhotoHead, ear: str, camera: Camera, frame: EarFrame, outline: EarOutline, rasterize: Rasterize,
+             ) -> tuple[Float[np.ndarray, "v 3"], float]:
+    """How every vertex moves so that the head's ear has the pictured outline, and the area that both then share."""
+    by = np.zeros_like(head.mesh.vertices_mm)
+    for _ in range(ROUNDS):
+        mesh = head.mesh.moved(by)
+        own = silhouette(frame, rasterize(mesh, camera).covered)
+        by = by + followed(mesh, head.anatomy.region(ear), camera, frame, own, outline)
+    return by, in_common(silhouette(frame, rasterize(head.mesh.moved(by), camera).covered), outline)
 
 
 def followed(mesh: Mesh, region: Float[np.ndarray, "v"], camera: Camera, frame: EarFrame, own: EarOutline,
@@ -119,7 +171,6 @@ class Rays:
 
 def in_common(a: EarOutline, b: EarOutline) -> float:
     """Area that two ears share, over that of both."""
-    import cv2
     first, second = (np.zeros((560, 260), np.uint8) for _ in range(2))
     for mask, o in ((first, a), (second, b)):
         if len(o.points_mm):

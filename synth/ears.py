@@ -24,7 +24,7 @@ ROOT_MM, SOFT = 3.0, 0.25
 """The ear begins to move so far beyond the cheek's edge; a share of the way over which its motion sets in."""
 STEEPEST = 0.7
 """Places on one row may come nearer to each other by this share of their distance."""
-EVEN_MM = 6.0
+EVEN_MM = 9.0
 """Over so much of the height the rim's motion is evened (1 sd)."""
 RIM_MM = 0.8
 """The pictured rim is a mixture so far to both sides of the outline."""
@@ -91,14 +91,15 @@ def outermost(outline_mm: Float[np.ndarray, "n 2"], y: Float[np.ndarray, "k"]) -
 
 
 class Layer(NamedTuple):
-    """One ear drawn: rows and columns of the picture, its colours there after, u (px) and the ear's matte before and
-    after."""
+    """One ear drawn: rows and columns of the picture, its colours there after, u (px), the ear's matte before and
+    after, and the pixels that may change."""
 
     window: tuple[slice, slice]
     picture: UInt8[np.ndarray, "h w 3"]
     u_px: Float[np.ndarray, "h w 2"]
     before: Float[np.ndarray, "h w"]
     after: Float[np.ndarray, "h w"]
+    touched: Bool[np.ndarray, "h w"]
 
 
 def drawn(picture: UInt8[np.ndarray, "h w 3"], ear: Setback) -> Layer | None:
@@ -120,9 +121,9 @@ def drawn(picture: UInt8[np.ndarray, "h w 3"], ear: Setback) -> Layer | None:
     color += (1 - after)[..., None] * behind
     shown = np.maximum(before, after)  # elsewhere the picture itself, and over a pixel's width on the way there
     reach = cv2.dilate((s > -CLEAR_MM * mm).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    touched = ((np.abs(u).max(-1) > 1e-3) & (reach | (shown > 0.004)))[..., None]
-    out = np.where(touched, np.clip(color + 0.5, 0, 255).astype(np.uint8), picture[window])
-    return Layer(window, out, u, before, after)
+    touched = (np.abs(u).max(-1) > 1e-3) & (reach | (shown > 0.004))
+    out = np.where(touched[..., None], np.clip(color + 0.5, 0, 255).astype(np.uint8), picture[window])
+    return Layer(window, out, u, before, after, touched)
 
 
 def cut_out(part: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"],
