@@ -8,6 +8,7 @@ an edge between; heights of the root compete. Space is squeezed upright by half 
 Letters: L log-odds that a pixel is the ear's skin; r distance on a ray, mm; d = r - usual; x out, y down, mm.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import cv2
@@ -62,11 +63,13 @@ OPTIONS = OutlineOptions()
 class EarOutline:
     """An ear's outline in its frame, mm, from the front of its top round to the front of its lobe; what of the head's
     own outline the rays met before and after is left out. edge (N,): how clearly it ends there, L inside less outside
-    (0 to 4). skin: share of what lies within that looks like the person's skin."""
+    (0 to 4). skin: share of what lies within that looks like the person's skin. busy: share of what lies beside its rim
+    with edges as sharp as those of loose hair."""
 
     points_mm: Float[np.ndarray, "n 2"]
     edge: Float[np.ndarray, "n"]
     skin: float
+    busy: float
 
     @property
     def height_mm(self) -> float:
@@ -120,7 +123,9 @@ def find_outline(frame: EarFrame, landmarks_px: Float[np.ndarray, "478 2"], pict
         ear, beside = within(points_at(r, height), odds.shape)
         skins, others = [face, colour[ear & (odds > 0)]], [*others[:2], colour[beside & (odds < 0.5)]]
         heights = height + np.array([-3.0, 0.0, 3.0])
-    return whole_ear(points_at(r, height), edges_on(odds, height, r), float((odds[ear] > 0).mean()) if ear.any() else 0)
+    found = whole_ear(points_at(r, height), edges_on(odds, height, r))
+    return dataclasses.replace(found, skin=float((odds[ear] > 0).mean()) if ear.any() else 0.0,
+                               busy=busy_beside(found.points_mm, steep))
 
 
 def silhouette(frame: EarFrame, covered: Bool[np.ndarray, "h w"], options: OutlineOptions = OPTIONS) -> EarOutline:
@@ -128,7 +133,7 @@ def silhouette(frame: EarFrame, covered: Bool[np.ndarray, "h w"], options: Outli
     odds = (2 * cut(frame, covered.astype(np.float32)) - 1) * options.most
     height, r = best_of([(h, *on_rays(odds, np.ones_like(odds), h, options)) for h in np.arange(-24.0, 25.0, 4.0)],
                         options)
-    return whole_ear(points_at(r, height), edges_on(odds, height, r), 1.0)
+    return whole_ear(points_at(r, height), edges_on(odds, height, r))
 
 
 def best_of(tried: Sequence[tuple[float, Float[np.ndarray, "a"], float]], options: OutlineOptions) -> tuple[
@@ -276,20 +281,39 @@ def within(points_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> tuple
                                                                                  Bool[np.ndarray, "a b"]]:
     """The window's pixels well within an outline, out from the face, and those a little beyond it."""
     root = [[0.0, points_mm[-1, 1]], [0.0, points_mm[0, 1]]]
-    ring = np.rint((np.concatenate([points_mm, root]) - [X_MM[0], Y_MM[0]]) * PER_MM).astype(int)
-    inside = np.zeros(shape[:2], np.uint8)
-    cv2.fillPoly(inside, [ring], 1)
+    inside = inside_of(np.concatenate([points_mm, root]), shape)
     out = (np.arange(shape[1]) / PER_MM + X_MM[0] > 2)[None]
     small, large = (np.ones((n, n), np.uint8) for n in (5, 17))
     return ((cv2.erode(inside, small) > 0) & out,
             (cv2.dilate(inside, large) > 0) & (cv2.dilate(inside, small) == 0) & out)
 
 
+def inside_of(ring_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> UInt8[np.ndarray, "a b"]:
+    """The window's pixels within a ring."""
+    out = np.zeros(shape[:2], np.uint8)
+    cv2.fillPoly(out, [np.rint((ring_mm - [X_MM[0], Y_MM[0]]) * PER_MM).astype(int)], 1)
+    return out
+
+
+BESIDE_MM, MIDDLE, SHARP = (2.0, 8.0), (0.15, 0.85), 0.6
+"""What a rim that is set back uncovers lies so far beside it; where of its height this is asked; and an edge of loose
+hair is as steep."""
+
+
+def busy_beside(points_mm: Float[np.ndarray, "n 2"], steep: Float[np.ndarray, "a b"]) -> float:
+    """Share of what lies beside an outline that has sharp edges. What it hides cannot be guessed."""
+    ends = points_mm[[-1, 0]] * [0, 1] + [X_MM[0], 0]
+    apart = cv2.distanceTransform(1 - inside_of(np.concatenate([points_mm, ends]), steep.shape), cv2.DIST_L2, 5) / PER_MM
+    y = (np.arange(steep.shape[0]) / PER_MM + Y_MM[0] - points_mm[:, 1].min()) / max(np.ptp(points_mm[:, 1]), 1.0)
+    there = (apart > BESIDE_MM[0]) & (apart < BESIDE_MM[1]) & ((y > MIDDLE[0]) & (y < MIDDLE[1]))[:, None]
+    return float((steep[there] > SHARP).mean()) if there.any() else 1.0
+
+
 EVENLY_MM, CORNER_MM, CORNER_DEG = 1.0, 5.0, 40.0
 """Where an outline turns inwards by so much, over so far to either side, an ear ends and the head begins."""
 
 
-def whole_ear(points_mm: Float[np.ndarray, "a 2"], edge: Float[np.ndarray, "a"], skin: float) -> EarOutline:
+def whole_ear(points_mm: Float[np.ndarray, "a 2"], edge: Float[np.ndarray, "a"]) -> EarOutline:
     """The part of what rays met that is an ear: from its outermost point both ways to the next hollow corner."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points_mm, axis=0), axis=1))])
     even = np.arange(0, along[-1], EVENLY_MM)
@@ -301,7 +325,7 @@ def whole_ear(points_mm: Float[np.ndarray, "a 2"], edge: Float[np.ndarray, "a"],
     first, last = hollow[hollow < middle], hollow[hollow > middle]
     start = deepest(turns, first, -1) if len(first) else 0
     end = deepest(turns, last, 1) + 1 if len(last) else len(points)
-    return EarOutline(points_mm=points[start:end], edge=clear[start:end], skin=skin)
+    return EarOutline(points_mm=points[start:end], edge=clear[start:end], skin=1.0, busy=0.0)
 
 
 def deepest(turns: Float[np.ndarray, "n"], hollow: Int[np.ndarray, "m"], way: int) -> int:

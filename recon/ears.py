@@ -38,17 +38,18 @@ ROUNDS = 2
 class EarLimits:
     """What an ear must be to be believed; the rest is hair, a wall, or an ear that one photo does not tell enough of.
     near_deg, far_deg: turn of the head on which it is the ear in front, or behind. height_mm: from top to lobe.
-    out_mm: least that it stands out. clear: share of its outline with an edge. skin: share of skin within. shared:
-    area in common with the head's ear, drawn to it. hidden: an ear lower than this share of the other one is partly
+    out_mm: least that it stands out. clear: share of its outline with an edge. skin: share of skin within. busy: most
+    sharp edges beside it. shared: area in common with the head's ear, drawn to it. hidden: an ear lower than this share of the other one is partly
     hidden."""
 
     px_per_mm: float = 1.2
     near_deg: float = 15.0
     far_deg: float = 6.0
-    height_mm: tuple[float, float] = (45.0, 80.0)
+    height_mm: tuple[float, float] = (48.0, 80.0)
     out_mm: float = 11.0
     clear: float = 0.8
     skin: float = 0.8
+    busy: float = 0.1
     shared: float = 0.85
     hidden: float = 0.8
 
@@ -75,18 +76,19 @@ def with_ears(head: PhotoHead, camera: Camera, picture: UInt8[np.ndarray, "h w 3
     frames = {ear: frame_of(head.mesh, head.anatomy, camera, ear) for ear in EARS}
     px = camera.px_from_points(head.mesh.points(head.anatomy.pins478))
     outlines = {ear: find_outline(frames[ear], px, picture, person) for ear in EARS}
-    tallest = max(o.height_mm for o in outlines.values())
+    doubts = {ear: doubt_of(ear, frames[ear], outlines[ear], head.angles_deg[0], picture.shape, limits)
+              for ear in EARS}
+    tallest = max((outlines[ear].height_mm for ear in EARS if not doubts[ear]), default=0.0)
     seen, moved = {}, np.zeros_like(head.mesh.vertices_mm)
-    for ear, frame in frames.items():
-        outline = outlines[ear]
-        doubt = doubt_of(ear, frame, outline, head.angles_deg[0], picture.shape, limits) or (
-            "part of it is hidden, by hair perhaps" if outline.height_mm < limits.hidden * tallest else "")
-        shared = 0.0
+    for ear in EARS:
+        doubt, shared = doubts[ear], 0.0
+        if not doubt and outlines[ear].height_mm < limits.hidden * tallest:
+            doubt = "part of it is hidden, by hair perhaps: it is much lower than the other one"
         if not doubt:
-            by, shared = drawn_to(head, ear, camera, frame, outline, rasterize)
-            doubt = "no ear of the head model explains its outline" if shared < limits.shared else ""
-            moved += by if not doubt else 0
-        seen[ear] = SeenEar(frame=frame, outline=outline, shared=shared, doubt=doubt)
+            by, shared = drawn_to(head, ear, camera, frames[ear], outlines[ear], rasterize)
+            doubt = "" if shared >= limits.shared else "no ear of the head model explains its outline"
+            moved += 0 if doubt else by
+        seen[ear] = SeenEar(frame=frames[ear], outline=outlines[ear], shared=shared, doubt=doubt)
     return dataclasses.replace(head, mesh=head.mesh.moved(moved)), seen
 
 
@@ -104,6 +106,8 @@ def doubt_of(ear: str, frame: EarFrame, outline: EarOutline, yaw_deg: float, sha
     low, high = limits.height_mm
     if not low <= outline.height_mm <= high or outline.clear < limits.clear or outline.skin < limits.skin:
         return "hair hides it, or it does not stand out clearly from what is behind it"
+    if outline.busy > limits.busy:
+        return "loose hair, or what else has sharp edges, lies beside it, and what its rim hides of that is not known"
     if outline.points_mm[:, 0].max() < limits.out_mm:
         return "it hardly stands out from the face here (closer than 60 cm the cheeks hide ears)"
     return ""

@@ -112,7 +112,7 @@ def drawn(picture: UInt8[np.ndarray, "h w 3"], ear: Setback) -> Layer | None:
     place = np.stack(np.meshgrid(np.arange(part.shape[1]), np.arange(part.shape[0])), -1).astype(np.float32)
     inside = within(ear, part.shape[:2], corner)
     s = signed_distance(inside)
-    behind = mirrored(part, s < -CLEAR_MM * mm, mm)
+    behind = surroundings(ear, part, s, place + corner)
     before, own = cut_out(part, behind, s, max(RIM_MM * mm, 1.0))
     u = motion_px(ear, corner, part.shape[:2])
     at = (place + u)[..., 0], (place + u)[..., 1]
@@ -154,15 +154,30 @@ def within(ear: Setback, shape: tuple[int, ...], corner: np.ndarray) -> Bool[np.
     return out > 0
 
 
+def surroundings(ear: Setback, part: Float[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"],
+                 place: Float[np.ndarray, "h w 2"]) -> Float[np.ndarray, "h w 3"]:
+    """B: what is bare of the ear, mirrored. On the rim it is what lies nearest; farther in, where only what the rim
+    leaves shows, what lies out from the rim: of a slender ear hair before its top lies nearer. s: signed distance from
+    the outline, px; place: of every pixel in the picture."""
+    mm = ear.frame.px_per_mm
+    at_mm = ear.frame.mm(place)
+    bare = s < -CLEAR_MM * mm
+    beyond = bare & (at_mm[..., 0] > np.interp(at_mm[..., 1], ear.y_mm, ear.rim_mm))
+    near = mirrored(part, bare, mm)
+    inner = smoothstep((s / mm - RIM_MM) / CLEAR_MM)[..., None]
+    return np.where(bare[..., None], part, near + inner * (mirrored(part, beyond, mm) - near))
+
+
 def mirrored(part: Float[np.ndarray, "h w 3"], known: Bool[np.ndarray, "h w"], px_per_mm: float) -> Float[
         np.ndarray, "h w 3"]:
-    """What is known, and elsewhere what lies as far beyond the nearest known pixel."""
+    """Of every pixel, what lies as far beyond the nearest known one."""
+    if not known.any():
+        return part
     _, number, y, x = nearest(known)
     place = np.stack(np.meshgrid(np.arange(part.shape[1]), np.arange(part.shape[0])), -1)
     mirror = np.stack([x, y], -1)[number].astype(np.float32)
     there = 2 * blurred(mirror, max(EVENLY_MM * px_per_mm, 1.0)) - place.astype(np.float32)
-    found = cv2.remap(part, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.where(known[..., None], part, found)
+    return cv2.remap(part, there, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def motion_px(ear: Setback, corner: np.ndarray, shape: tuple[int, ...]) -> Float[np.ndarray, "h w 2"]:
