@@ -46,7 +46,7 @@ class EarLimits:
     near_deg: float = 15.0
     far_deg: float = 6.0
     height_mm: tuple[float, float] = (48.0, 80.0)
-    out_mm: float = 11.0
+    out_mm: float = 13.0
     clear: float = 0.8
     skin: float = 0.8
     busy: float = 0.1
