@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy.ndimage import gaussian_filter
 
 from core.anatomy import Anatomy
@@ -93,7 +93,7 @@ def frame_of(mesh: Mesh, anatomy: Anatomy, camera: Camera, ear: str) -> EarFrame
                     down=np.array([-across[1], across[0]]), px_per_mm=float(camera.K_px[0, 0] / depth), depth_mm=depth)
 
 
-def cut(frame: EarFrame, picture: Float[np.ndarray, "h w *c"]) -> Float[np.ndarray, "a b *c"]:
+def cut(frame: EarFrame, picture: Shaped[np.ndarray, "h w *c"]) -> Shaped[np.ndarray, "a b *c"]:
     """The frame's window of a picture, upright, `PER_MM` fine."""
     x, y = (np.arange(*span, 1 / PER_MM) for span in (X_MM, Y_MM))
     at = frame.px(np.stack(np.meshgrid(x, y), -1)).astype(np.float32)
@@ -158,7 +158,7 @@ def steepness(colour: Float[np.ndarray, "a b 3"]) -> Float[np.ndarray, "a b"]:
 
 
 def learnt(frame: EarFrame, landmarks_px: Float[np.ndarray, "478 2"], picture: UInt8[np.ndarray, "h w 3"],
-           person: Bool[np.ndarray, "h w"]) -> tuple[Float[np.ndarray, "n 3"], list[Float[np.ndarray, "m 3"]]]:
+           person: Bool[np.ndarray, "h w"]) -> tuple[Float[np.ndarray, "n 3"], list[Float[np.ndarray, "_ 3"]]]:
     """Colours of the face's half beside an ear, and of what is no skin: the wall on this side, hair above the face."""
     shrink = min(1.0, LEARNT_PX / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * shrink)), max(1, round(picture.shape[0] * shrink)))
@@ -187,8 +187,8 @@ SHARES = (0.45, 0.35, 0.4)
 """How likely what is no skin is wall, hair, or as what lies beside the ear."""
 
 
-def log_odds(colour: Float[np.ndarray, "a b 3"], skins: Sequence[Float[np.ndarray, "n 3"]],
-             others: Sequence[Float[np.ndarray, "m 3"]], most: float) -> Float[np.ndarray, "a b"]:
+def log_odds(colour: Float[np.ndarray, "a b 3"], skins: Sequence[Float[np.ndarray, "_ 3"]],
+             others: Sequence[Float[np.ndarray, "_ 3"]], most: float) -> Float[np.ndarray, "a b"]:
     """L of every pixel. skins: of the face, perhaps of the ear; others: of wall, hair, perhaps of what lies beside."""
     place = tuple(np.moveaxis(binned(colour), -1, 0))
     known = [density(s, spread)[place] for s, spread in zip(skins, (AS_FACE, AS_EAR), strict=False)]
@@ -217,7 +217,7 @@ def points_at(r_mm: Float[np.ndarray, "a *r"], height_mm: float) -> Float[np.nda
     return np.stack([ROOT_MM[0] + r_mm * np.cos(angle), ROOT_MM[1] + height_mm + r_mm * np.sin(angle) / SQUEEZE], -1)
 
 
-def on_grid(values: Float[np.ndarray, "a b"], height_mm: float) -> Float[np.ndarray, "a r"]:
+def on_grid(values: Float[np.ndarray, "h w"], height_mm: float) -> Float[np.ndarray, "a r"]:
     """A window's values along the rays."""
     at = points_at(np.broadcast_to(R_MM, (len(ANGLES_DEG), len(R_MM))), height_mm)
     at = ((at - [X_MM[0], Y_MM[0]]) * PER_MM).astype(np.float32)
@@ -230,7 +230,7 @@ def usual_r() -> Float[np.ndarray, "a"]:
     return np.interp(ANGLES_DEG, np.degrees(np.arctan2(off[:, 1], off[:, 0])), np.linalg.norm(off, axis=1))
 
 
-def on_rays(odds: Float[np.ndarray, "a b"], steep: Float[np.ndarray, "a b"], height_mm: float,
+def on_rays(odds: Float[np.ndarray, "h w"], steep: Float[np.ndarray, "h w"], height_mm: float,
             options: OutlineOptions) -> tuple[Float[np.ndarray, "a"], float]:
     """The best outline from a root so low, r on each ray, and what it gains."""
     on_ray = on_grid(odds, height_mm)
@@ -252,7 +252,7 @@ def contrast(on_ray: Float[np.ndarray, "a r"], reach: int = 3) -> Float[np.ndarr
     return np.asarray((here - before) / reach - (beyond - here) / (reach - 1))
 
 
-def edges_on(odds: Float[np.ndarray, "a b"], height_mm: float, r_mm: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
+def edges_on(odds: Float[np.ndarray, "h w"], height_mm: float, r_mm: Float[np.ndarray, "a"]) -> Float[np.ndarray, "a"]:
     """How clearly an outline parts skin from what is none, on each ray."""
     column = np.rint((r_mm - R_MM[0]) / STEP_MM).astype(int)
     return np.asarray(contrast(on_grid(odds, height_mm))[np.arange(len(column)), column])
@@ -277,8 +277,8 @@ def cheapest(cost, d_mm, bend):  # type: ignore[no-untyped-def]  # noqa: ANN001,
     return chosen, total.min()
 
 
-def within(points_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> tuple[Bool[np.ndarray, "a b"],
-                                                                                 Bool[np.ndarray, "a b"]]:
+def within(points_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> tuple[Bool[np.ndarray, "h w"],
+                                                                                 Bool[np.ndarray, "h w"]]:
     """The window's pixels well within an outline, out from the face, and those a little beyond it."""
     root = [[0.0, points_mm[-1, 1]], [0.0, points_mm[0, 1]]]
     inside = inside_of(np.concatenate([points_mm, root]), shape)
@@ -288,7 +288,7 @@ def within(points_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> tuple
             (cv2.dilate(inside, large) > 0) & (cv2.dilate(inside, small) == 0) & out)
 
 
-def inside_of(ring_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> UInt8[np.ndarray, "a b"]:
+def inside_of(ring_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> UInt8[np.ndarray, "h w"]:
     """The window's pixels within a ring."""
     out = np.zeros(shape[:2], np.uint8)
     cv2.fillPoly(out, [np.rint((ring_mm - [X_MM[0], Y_MM[0]]) * PER_MM).astype(int)], 1)
@@ -300,7 +300,7 @@ BESIDE_MM, MIDDLE, SHARP = (2.0, 8.0), (0.15, 0.85), 0.6
 hair is as steep."""
 
 
-def busy_beside(points_mm: Float[np.ndarray, "n 2"], steep: Float[np.ndarray, "a b"]) -> float:
+def busy_beside(points_mm: Float[np.ndarray, "n 2"], steep: Float[np.ndarray, "h w"]) -> float:
     """Share of what lies beside an outline that has sharp edges. What it hides cannot be guessed."""
     ends = points_mm[[-1, 0]] * [0, 1] + [X_MM[0], 0]
     apart = cv2.distanceTransform(1 - inside_of(np.concatenate([points_mm, ends]), steep.shape), cv2.DIST_L2, 5) / PER_MM

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from core.camera import Camera
 from core.ear_frame import EarFrame
@@ -26,11 +27,15 @@ from recon.one_photo import PhotoHead
 EARS = ("ear_r", "ear_l")
 HALF_MM = 15.0
 """Half an ear's height where its rays are laid; its width is 20."""
-RAYS_DEG, EVEN_DEG = np.arange(-90.0, 91.0, 2.0), 5.0
+RAYS_DEG, EVEN_DEG = np.arange(-90.0, 91.0, 2.0), 8.0
 """Rays on which both outlines are compared, and over how many degrees the stretch is evened (1 sd)."""
 FRONT_MM, AROUND_MM = (-8.0, 4.0), 20.0
-"""Skin before the ear begins to follow and follows wholly; skin beyond the ear's region follows no farther."""
-ROUNDS = 2
+"""Skin before the ear begins to follow and follows wholly; skin beyond the ear's region follows no farther ..."""
+STEEPEST = 2.5
+"""... than this, or so many times as far as the ear moves up or down: what follows over 1.5 times as far would fold."""
+EVEN_MM = 5.0
+"""Over so much of the skin its motion is evened (1 sd)."""
+ROUNDS = 4
 """Once the head's ear lies there, another part of it is its outline."""
 
 
@@ -50,7 +55,7 @@ class EarLimits:
     clear: float = 0.8
     skin: float = 0.8
     busy: float = 0.1
-    shared: float = 0.85
+    shared: float = 0.8
     hidden: float = 0.8
 
 
@@ -129,19 +134,26 @@ def followed(mesh: Mesh, region: Float[np.ndarray, "v"], camera: Camera, frame: 
     """How every vertex moves so that the head's ear ends where the pictured one does."""
     from_, to = Rays.of(own), Rays.of(pictured)
     place = frame.mm(camera.px_from_points(mesh.vertices_mm))
-    tree = cKDTree(mesh.vertices_mm[region > 0.5])
-    near = tree.query(mesh.vertices_mm, distance_upper_bound=AROUND_MM)[0]
+    lower_mm = abs(to.middle_mm - from_.middle_mm) + abs(to.half_mm - from_.half_mm)
+    reach_mm = max(AROUND_MM, STEEPEST * lower_mm)
+    near = cKDTree(mesh.vertices_mm[region > 0.5]).query(mesh.vertices_mm, distance_upper_bound=reach_mm)[0]
     share = rising((place[:, 0] - FRONT_MM[0]) / (FRONT_MM[1] - FRONT_MM[0])) * rising(
-        1 - np.minimum(near, AROUND_MM) / AROUND_MM)
+        1 - np.minimum(near, reach_mm) / reach_mm)
     rows = np.flatnonzero(share)
     angle, r = from_.polar(place[rows])
     stretch = np.interp(angle, RAYS_DEG, gaussian_filter1d(to.ends / from_.ends, EVEN_DEG / 2, mode="nearest"))
     moved = np.zeros_like(mesh.vertices_mm)
-    by = share[rows, None] * (to.place(angle, r * stretch) - place[rows])
+    by = evenly(mesh.vertices_mm[rows], share[rows, None] * (to.place(angle, r * stretch) - place[rows]))
     axes = np.stack([frame.out, frame.down])
     depth = camera.cam_from_points(mesh.vertices_mm[rows])[:, 2]
     moved[rows, :2] = by @ axes * (depth / frame.depth_mm)[:, None]
     return np.asarray(moved @ camera.cam_from_head[:3, :3])
+
+
+def evenly(points_mm: Float[np.ndarray, "n 3"], by_mm: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """A motion evened in space: the ear's folds are steep, and neighbours that part would turn them over."""
+    weight = np.exp(-cdist(points_mm, points_mm, "sqeuclidean") / (2 * EVEN_MM**2))
+    return np.asarray(weight @ by_mm / weight.sum(1, keepdims=True))
 
 
 @record
