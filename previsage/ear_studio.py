@@ -95,7 +95,7 @@ class EarStudio(PhotoStudio):
         if part is not None:
             for name, values in whole.items():
                 values[part.window] = getattr(part, name)
-        moving = np.any(self.displacement_mm, axis=1)
+        moving = np.any(self.displacement_mm, axis=1).astype(float)
         per_mm = px_per_mm_of(self.before.mesh, view.camera, moving) if part is None else part.px_per_mm
         return {**whole, "left": 0, "top": 0, "px_per_mm": per_mm}
 

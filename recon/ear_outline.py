@@ -1,10 +1,11 @@
 """Ear outline: where a photo from the front shows an ear end, from the top of its helix round to the lobe.
 
 The 478 landmarks have no ears, and people's ears lie up to 15 mm higher or lower beside them (sd 7 mm on 16 people).
-So they are sought in a window beside the face, laid upright and in millimetres (`core.ear_frame`). What is ear there is told by
-colour: that of the face's same half against that of the wall and of the hair, then of the ear found and of what lies
-beside it. The outline is the cheapest one on rays from the root of the ear that has skin within it, none beyond it, and
-an edge between; heights of the root compete. Space is squeezed upright by half for the rays, so that an ear is round.
+So they are sought in a window beside the face, laid upright and in millimetres (`core.ear_frame`). What is ear there
+is told by colour: that of the face's same half against that of the wall and of the hair, then of the ear found and of
+what lies beside it. The outline is the cheapest one on rays from the root of the ear that has skin within it, none
+beyond it, and an edge between; heights of the root compete. Space is squeezed upright by half for the rays, so that an
+ear is round.
 Letters: L log-odds that a pixel is the ear's skin; r distance on a ray, mm; d = r - usual; x out, y down, mm.
 """
 
@@ -303,7 +304,8 @@ hair is as steep."""
 def busy_beside(points_mm: Float[np.ndarray, "n 2"], steep: Float[np.ndarray, "h w"]) -> float:
     """Share of what lies beside an outline that has sharp edges. What it hides cannot be guessed."""
     ends = points_mm[[-1, 0]] * [0, 1] + [X_MM[0], 0]
-    apart = cv2.distanceTransform(1 - inside_of(np.concatenate([points_mm, ends]), steep.shape), cv2.DIST_L2, 5) / PER_MM
+    inside = inside_of(np.concatenate([points_mm, ends]), steep.shape)
+    apart = cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5) / PER_MM
     y = (np.arange(steep.shape[0]) / PER_MM + Y_MM[0] - points_mm[:, 1].min()) / max(np.ptp(points_mm[:, 1]), 1.0)
     there = (apart > BESIDE_MM[0]) & (apart < BESIDE_MM[1]) & ((y > MIDDLE[0]) & (y < MIDDLE[1]))[:, None]
     return float((steep[there] > SHARP).mean()) if there.any() else 1.0

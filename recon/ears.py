@@ -33,6 +33,8 @@ FRONT_MM, AROUND_MM = (-8.0, 4.0), 20.0
 """Skin before the ear begins to follow and follows wholly; skin beyond the ear's region follows no farther ..."""
 STEEPEST = 2.5
 """... than this, or so many times as far as the ear moves up or down: what follows over 1.5 times as far would fold."""
+HELIX = 0.6
+"""An ear's top is that of its helix, which lies so far out, as a share of its rim: before it the head may rise."""
 EVEN_MM = 5.0
 """Over so much of the skin its motion is evened (1 sd)."""
 ROUNDS = 4
@@ -43,9 +45,9 @@ ROUNDS = 4
 class EarLimits:
     """What an ear must be to be believed; the rest is hair, a wall, or an ear that one photo does not tell enough of.
     near_deg, far_deg: turn of the head on which it is the ear in front, or behind. height_mm: from top to lobe.
-    out_mm: least that it stands out. clear: share of its outline with an edge. skin: share of skin within. busy: most
-    sharp edges beside it. shared: area in common with the head's ear, drawn to it. hidden: an ear lower than this share of the other one is partly
-    hidden."""
+    out_mm: least that it stands out; a slender ear could not move without folding. clear: share of its outline with an
+    edge. skin: share of skin within. busy: most sharp edges beside it. shared: area in common with the head's ear,
+    drawn to it. hidden: an ear lower than this share of the other one is partly hidden."""
 
     px_per_mm: float = 1.2
     near_deg: float = 15.0
@@ -167,8 +169,9 @@ class Rays:
     @classmethod
     def of(cls, outline: EarOutline) -> "Rays":
         """Those of an outline."""
-        y = outline.points_mm[:, 1]
-        bare = cls(middle_mm=float((y.min() + y.max()) / 2), half_mm=float(np.ptp(y) / 2), ends=np.zeros(len(RAYS_DEG)))
+        x, y = outline.points_mm.T
+        top, low = y[x > HELIX * x.max()].min(), y.max()
+        bare = cls(middle_mm=float((top + low) / 2), half_mm=float((low - top) / 2), ends=np.zeros(len(RAYS_DEG)))
         angle, r = bare.polar(outline.points_mm)
         order = np.argsort(angle)
         return dataclasses.replace(bare, ends=np.interp(RAYS_DEG, angle[order], r[order]))

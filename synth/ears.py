@@ -1,9 +1,9 @@
 """Ears: a pictured ear set back as a layer of its own, before what one photo shows around it.
 
-One photo's ear is a flat thing: what its folds hide is nowhere, and the fitted head's folds lie elsewhere. So the plan's
-motion is evened over it: the rim moves as the plan has it at that height, the root stays, and between them motion grows
-steadily, so that nothing folds. Wall and hair keep their place; what the rim uncovers is what lies beyond it, mirrored
-at the outline, which continues a wall's grain and the strands of hair.
+One photo's ear is a flat thing: what its folds hide is nowhere, and the fitted head's folds lie elsewhere. So the
+plan's motion is evened over it: the rim moves as the plan has it at that height, the root stays, and between them
+motion grows steadily, so that nothing folds. Wall and hair keep their place; what the rim uncovers is what lies beyond
+it, mirrored at the outline, which continues a wall's grain and the strands of hair.
 Letters: q place before, p after, in the ear's frame (x out, y down, mm); d(q) = p - q; u(p) = q - p; t share of the way
 from the root to the rim; I picture, B what lies behind, a matte of the ear: p shows I(q) + (1 - a(q)) (B(p) - B(q)).
 """

@@ -52,9 +52,9 @@ def test_known_ears_are_found_and_the_heads_laid_on_them(study: Study) -> None:
         rim = seen.outline.points_mm[seen.outline.points_mm[:, 0] > 12]  # farther in, hair ends the pictured one
         gaps = np.linalg.norm(rim[:, None] - true.points_mm, axis=2).min(1)
         assert np.sqrt((gaps**2).mean()) < 0.8, ear
-        assert in_common(silhouette(seen.frame, fitted), true) < 0.8 < 0.9 < seen.shared
+        assert in_common(silhouette(seen.frame, fitted), true) < 0.5 < 0.8 < seen.shared
         drawn = rasterize(study.eared.head.mesh, study.camera).covered
-        assert in_common(silhouette(seen.frame, drawn), true) > 0.88
+        assert in_common(silhouette(seen.frame, drawn), true) > 0.8
 
 
 def test_ears_move_and_nothing_far_from_them_and_nothing_folds(study: Study) -> None:
