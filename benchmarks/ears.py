@@ -164,7 +164,8 @@ def rms(values: np.ndarray) -> float:
 def written(groups: dict[str, list[dict]], frames: list[tuple[float, float, bool]]) -> str:
     """The page."""
     lines = ["# Ears in one photo", "",
-             "Made by `python benchmarks/ears.py -o benchmarks/ears.md`. Of believed ears: marks from the outline found, mm,", "and the area that the head's ear shares with that outline.", "",
+             "Made by `python benchmarks/ears.py -o benchmarks/ears.md`. Of believed ears: marks from the outline",
+             "found, mm, and the area that the head's ear shares with that outline.", "",
              "| | marked ears, believed | marks: root mean square | of half of the ears at most | 95 % of the marks "
              "within | worst | area shared: fitted head | drawn to the photo: least, mean |",
              "|---|---:|---:|---:|---:|---:|---:|---:|"]
@@ -175,8 +176,8 @@ def written(groups: dict[str, list[dict]], frames: list[tuple[float, float, bool
         lines.append(f"| {name} | {len(rows)}, {len(sure)} | {rms(gaps):.2f} | {np.median(each):.2f} "
                      f"| {np.percentile(gaps, 95):.1f} | {gaps.max():.1f} | {min(before):.2f} to {max(before):.2f} "
                      f"| {min(after):.2f}, {np.mean(after):.2f} |")
-    lines += ["", "Frames of rendered captures, outline from the true silhouette, root mean square of each ear, mm:", "",
-              "| turned | ears, believed | middle of the believed | worst of the believed |", "|---|---:|---:|---:|"]
+    lines += ["", "Frames of rendered captures, outline from the true silhouette, root mean square of each ear, mm:",
+              "", "| turned | ears, believed | middle of the believed | worst of the believed |", "|---|---:|---:|---:|"]
     for word, low, high in (("away from the ear, 3 to 15°", -15, -3), ("by less than 3°", -3, 3),
                             ("towards the ear, 3 to 15°", 3, 15)):
         there = [(gap, sure) for yaw, gap, sure in frames if low <= yaw < high]

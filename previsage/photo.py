@@ -149,7 +149,8 @@ def predict_photo(photo: Path | str | PhotoFile, procedure: str | None = None, i
     pupils, which replaces the iris as the measure. band: where tissue responds least, on average, or most.
     options: of a painting mode (`synth.diffusion.DiffusionOptions`), and `prompt`.
 
-    InputRefused: no photo, no face, several, half a face, one too small, nothing of the plan shows from this side.
+    InputRefused: no photo, no face, several, half a face, one too small, nothing of the plan shows from this side, an
+    ear that is to be moved is not shown well.
     UsageError: an unknown procedure, step, mode or option; a value beyond its clamp. PrevisageError: weights missing.
     """
     plan = asked_plan(procedure, intensity, plan)

@@ -38,6 +38,8 @@ EVENLY_MM = 0.6
 """Where the mirror stands is evened over so much (1 sd)."""
 AROUND_MM = 12.0
 """What is mirrored lies within this distance of an ear."""
+FINE = 6.0
+"""Pixels to a millimetre in which the outline is drawn, at least."""
 GRID = 4
 """The motion is worked out so many times to a millimetre."""
 
@@ -110,8 +112,7 @@ def drawn(picture: UInt8[np.ndarray, "h w 3"], ear: Setback) -> Layer | None:
     part = np.ascontiguousarray(picture[window]).astype(np.float32)
     corner, mm = np.array([window[1].start, window[0].start]), ear.frame.px_per_mm
     place = np.stack(np.meshgrid(np.arange(part.shape[1]), np.arange(part.shape[0])), -1).astype(np.float32)
-    inside = within(ear, part.shape[:2], corner)
-    s = signed_distance(inside)
+    s = from_outline(ear, part.shape[:2], corner)
     behind = surroundings(ear, part, s, place + corner)
     before, own = cut_out(part, behind, s, max(RIM_MM * mm, 1.0))
     u = motion_px(ear, corner, part.shape[:2])
@@ -145,13 +146,16 @@ def around(ear: Setback, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
     return None if (high - low < 8).any() else (slice(low[1], high[1]), slice(low[0], high[0]))
 
 
-def within(ear: Setback, shape: tuple[int, ...], corner: np.ndarray) -> Bool[np.ndarray, "h w"]:
-    """Pixels of the ear, and of the face beside it, where nothing moves."""
+def from_outline(ear: Setback, shape: tuple[int, ...], corner: np.ndarray) -> Float[np.ndarray, "h w"]:
+    """Signed distance (px, positive inside) from the ear's outline; of the face beside it, where nothing moves, too.
+    Drawn finer where pixels are large, or the rim would be as ragged as a mask."""
+    times = int(np.clip(np.ceil(FINE / ear.frame.px_per_mm), 1, 4))
     ends = ear.outline_mm[[-1, 0]] * [0, 1] + [FACE_MM, 0]
-    ring = ear.frame.px(np.concatenate([ear.outline_mm, ends])) - corner
-    out = np.zeros(shape, np.uint8)
-    cv2.fillPoly(out, [np.rint(ring * 16).astype(np.int32)], 1, shift=4)
-    return out > 0
+    ring = (ear.frame.px(np.concatenate([ear.outline_mm, ends])) - corner + 0.5) * times - 0.5
+    inside = np.zeros((shape[0] * times, shape[1] * times), np.uint8)
+    cv2.fillPoly(inside, [np.rint(ring * 16).astype(np.int32)], 1, shift=4)
+    s = signed_distance(inside > 0) / times
+    return s if times == 1 else cv2.resize(s, shape[::-1], interpolation=cv2.INTER_AREA)
 
 
 def surroundings(ear: Setback, part: Float[np.ndarray, "h w 3"], s: Float[np.ndarray, "h w"],
