@@ -177,7 +177,9 @@ def written(groups: dict[str, list[dict]], frames: list[tuple[float, float, bool
                      f"| {np.percentile(gaps, 95):.1f} | {gaps.max():.1f} | {min(before):.2f} to {max(before):.2f} "
                      f"| {min(after):.2f}, {np.mean(after):.2f} |")
     lines += ["", "Frames of rendered captures, outline from the true silhouette, root mean square of each ear, mm:",
-              "", "| turned | ears, believed | middle of the believed | worst of the believed |", "|---|---:|---:|---:|"]
+              "",
+              "| turned | ears, believed | middle of the believed | worst of the believed |",
+              "|---|---:|---:|---:|"]
     for word, low, high in (("away from the ear, 3 to 15°", -15, -3), ("by less than 3°", -3, 3),
                             ("towards the ear, 3 to 15°", 3, 15)):
         there = [(gap, sure) for yaw, gap, sure in frames if low <= yaw < high]
