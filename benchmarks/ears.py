@@ -183,8 +183,9 @@ def written(groups: dict[str, list[dict]], frames: list[tuple[float, float, bool
     for word, low, high in (("away from the ear, 3 to 15°", -15, -3), ("by less than 3°", -3, 3),
                             ("towards the ear, 3 to 15°", 3, 15)):
         there = [(gap, sure) for yaw, gap, sure in frames if low <= yaw < high]
-        sure = [gap for gap, believed in there if believed] or [float("nan")]
-        lines.append(f"| {word} | {len(there)}, {sum(b for _, b in there)} | {np.median(sure):.2f} | {max(sure):.2f} |")
+        sure = [gap for gap, believed in there if believed]
+        told = f"{np.median(sure):.2f} | {max(sure):.2f}" if sure else "- | -"
+        lines.append(f"| {word} | {len(there)}, {len(sure)} | {told} |")
     shares = np.array([r["shares"] for rows in groups.values() for r in rows if r["shares"]])
     lines += ["", "The rim's motion in the picture over what the plan asks, of photos of which both ears are believed "
               "(the search reads", "to 0.3 mm, which is a third of what 20 % asks):", "",
