@@ -24,10 +24,12 @@ from core.records import freeze, record
 from deform3d import catalogue, planned
 from deform3d import clinical_flags as known_flags
 from previsage.calm import one_thread
+from previsage.ear_studio import LEAST_MM, ears_mm
 from previsage.options import IPD_MM, check_length
 from previsage.photo_modes import MODES, Drawn, Planned, average_moves, shift_px
 from previsage.photo_study import Study, side_on, tools
 from recon.detect import Face
+from recon.ears import EARS
 from recon.landmark_net import FaceBox
 from recon.one_photo import PhotoHead, eye_span_px, faces_in, outside_share
 from render.conditions import control_picture
@@ -147,7 +149,8 @@ def predict_photo(photo: Path | str | PhotoFile, procedure: str | None = None, i
     pupils, which replaces the iris as the measure. band: where tissue responds least, on average, or most.
     options: of a painting mode (`synth.diffusion.DiffusionOptions`), and `prompt`.
 
-    InputRefused: no photo, no face, several, half a face, one too small, nothing of the plan shows from this side.
+    InputRefused: no photo, no face, several, half a face, one too small, nothing of the plan shows from this side, an
+    ear that is to be moved is not shown well.
     UsageError: an unknown procedure, step, mode or option; a value beyond its clamp. PrevisageError: weights missing.
     """
     plan = asked_plan(procedure, intensity, plan)
@@ -243,9 +246,14 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
     if band not in BANDS:
         raise UsageError("bad_band", f"There is no band {band!r}.", f"Bands: {', '.join(BANDS)}.")
     average = average_moves(plan.model_dump_json(), band)
-    check_ears(average.prediction)
+    ears = moved_ears(average.prediction)
+    if ears and mode == "tps":
+        raise UsageError("no_landmarks_there", "Ears have none of the 478 landmarks.", "Use --mode warp3d.")
     if mode != "tps":
         study.expect(plan)
+    if ears:
+        study = study.eared
+        check_ears(study, ears)
     head = study.quick if mode == "tps" else study.head
     notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction,
                                                                    little)]
@@ -261,17 +269,25 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
         notes=tuple(notes), ran=made.ran, stand_in=made.stand_in)
 
 
-def check_ears(prediction: Prediction) -> None:
-    """InputRefused `ears_unknown`: a step moves ears. Those of a head fitted to one photo are the model's, which have
-    about half their area in common with the pictured ones (docs/photo.md): a picture bent by them tears."""
-    used = {name.split(".")[0] for name, value in zip(prediction.step_names, prediction.step_values, strict=True)
-            if value}
-    ears = [procedure.label for name, procedure in catalogue().items()
-            if name in used and procedure.category == "ears"]
-    if ears:
-        raise InputRefused("ears_unknown", f"{' and '.join(ears)}: one photo does not tell where this person's ears "
-                           "are well enough to move them.", "Film the head turning (`previsage reconstruct`, then "
-                           "`predict`) and look closely: on test films the ears came out 1 to 4 mm off.")
+def moved_ears(prediction: Prediction) -> list[str]:
+    """The ears (`ear_r`, `ear_l`) that a plan's operations on ears move."""
+    size = np.linalg.norm(ears_mm(prediction), axis=1)
+    if not size.any():
+        return []
+    return [ear for ear in EARS if size[tools().model.anatomy.region(ear) > 0.5].max(initial=0) >= LEAST_MM]
+
+
+def check_ears(study: Study, ears: Sequence[str]) -> None:
+    """InputRefused `ears_unknown`: an ear that is to be moved is not shown well enough (`recon.ears`)."""
+    side = {"ear_l": "left", "ear_r": "right"}
+    doubts = [(side[ear], study.ears[ear].doubt) for ear in ears if study.ears[ear].doubt]
+    if doubts:
+        told = " ".join(f"The patient's {name} ear: {why}." for name, why in doubts)
+        other = "" if len(doubts) == len(EARS) or len(ears) == 1 else (
+            f" Or plan the {side[next(e for e in ears if not study.ears[e].doubt)]} ear alone (`--side`).")
+        raise InputRefused("ears_unknown", f"This photo does not show the ears well enough to move them. {told}",
+                           "Give a photo from straight in front, from a metre and a half, hair tied back or tucked "
+                           f"behind the ears, before a plain wall.{other}")
 
 
 def view_of(yaw_deg: Number) -> View:

@@ -21,6 +21,7 @@ from core.progress import Progress, part
 from core.records import record
 from deform3d import catalogue
 from deform3d import predict as displace
+from previsage.ear_studio import EarStudio, ears_mm
 from previsage.generative import painted
 from previsage.photo_study import PhotoStudio, Study, coarsely, tools
 from previsage.photoreal_stage import checked
@@ -122,7 +123,7 @@ def flat(study: Study, planned: Planned, options: dict[str, Any], progress: Prog
     moves[rigid_edges(head.face.points_px[:, :2])] = 0  # one picture has nothing to uncover beside eye and teeth
     if np.linalg.norm(moves, axis=1).max() < FLAT_SHARE * average.most_mm:
         raise UsageError("no_landmarks_there", f"{' and '.join(planned.procedures)} moves skin without any of the 478 "
-                         "landmarks: the neck has none.", "Use --mode warp3d.")
+                         "landmarks: neck and ears have none.", "Use --mode warp3d.")
     rows = np.flatnonzero((head.visible > 0) & (np.arange(478) < IRIS_ROWS.start))
     start, asked = head.face.points_px[rows, :2], shift_px(head, moves)[rows]
     shift = eased(start, asked)
@@ -236,7 +237,7 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     prediction = study.prediction(planned.plan).shown(planned.band)
     total = prediction.total_mm()
     progress(0.5, "Bending the photo")
-    studio = study.studio(total, planned.procedures, srgb=mode != "warp3d")
+    studio = studio_of(study, prediction, planned.procedures, srgb=mode != "warp3d")
     made = studio.made(studio.view)
     picture, ran = made.picture, {"mode": mode}
     if mode != "warp3d":
@@ -257,6 +258,14 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
                  mask=whole(study, mask), moves_mm=moves,
                  prediction=prediction, verdict=verdict, shown=bool(told["photoreal"]), reason=str(told["reason"]),
                  ran=ran)
+
+
+def studio_of(study: Study, prediction: Prediction, procedures: list[str], srgb: bool) -> PhotoStudio:
+    """What draws a plan: one that knows ears where it moves some."""
+    total, ears = prediction.total_mm(), ears_mm(prediction)
+    if np.any(ears):
+        return EarStudio(study, study.own_or_srgb(srgb), srgb, total, ears, procedures)
+    return study.studio(total, procedures, srgb)
 
 
 def pasted(study: Study, studio: PhotoStudio, window: UInt8[np.ndarray, "a b 3"]) -> UInt8[np.ndarray, "h w 3"]:

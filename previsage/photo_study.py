@@ -30,6 +30,7 @@ from previsage.rasterizer import rasterizer
 from previsage.studio import Studio
 from recon.bundle import BundleOptions
 from recon.detect import Detector, Face
+from recon.ears import SeenEar, with_ears
 from recon.foreground import Foreground
 from recon.landmark_net import FaceBox
 from recon.light import Light
@@ -62,6 +63,9 @@ wing of a nose and the cheek that stays, and the wing lost half its motion (a fa
 SKIN_PX = 1280
 """The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
 
+SHARED = ("srgb", "part", "looked_for", "rims_found", "spectacles", "doubts")
+"""What a study with ears takes over: it says nothing of the head."""
+
 
 class Tools(NamedTuple):
     """What every study shares."""
@@ -84,6 +88,7 @@ class Study:
                  head: PhotoHead | None = None) -> None:
         self.photo, self.face, self.ipd_mm, self.focal_px = photo, face, ipd_mm, focal_px
         self.doubts: list[str] = []
+        self.ears: dict[str, SeenEar] = {}
         self.expected: str | None = None
         self.window = window_around(face, photo.picture.shape)
         if head is not None:
@@ -117,6 +122,17 @@ class Study:
         """The whole fit; meanwhile the picture itself is looked at."""
         _ = self.looked_for, self.rims_found
         return self.fitted(WHOLE)
+
+    @functools.cached_property
+    def eared(self) -> "Study":
+        """The same photo with a head whose ears lie where it shows them; `ears` says what was seen of each."""
+        head, person = self.head, self.person
+        other = Study(self.photo, self.face, self.ipd_mm, self.focal_px)
+        other.__dict__.update({k: v for k, v in self.__dict__.items() if k in SHARED})
+        drawn, other.ears = with_ears(head, self.camera, np.ascontiguousarray(self.srgb[self.window]), person,
+                                      rasterizer())
+        other.wear(drawn)
+        return other
 
     @functools.cached_property
     def by_landmarks(self) -> PhotoHead:
@@ -223,8 +239,11 @@ class Study:
 
     def studio(self, displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str], srgb: bool) -> "PhotoStudio":
         """What draws a plan on the window."""
-        picture = np.ascontiguousarray(self.srgb[self.window]) if srgb else self.part
-        return PhotoStudio(self, picture, srgb, displacement_mm, procedures)
+        return PhotoStudio(self, self.own_or_srgb(srgb), srgb, displacement_mm, procedures)
+
+    def own_or_srgb(self, srgb: bool) -> UInt8[np.ndarray, "h w 3"]:
+        """The window in its own colours or for eyes that know sRGB only."""
+        return np.ascontiguousarray(self.srgb[self.window]) if srgb else self.part
 
 
 def worn_on(part: UInt8[np.ndarray, "h w 3"], points_px: Float[np.ndarray, "478 2"]) -> Bool[np.ndarray, "h w"]:

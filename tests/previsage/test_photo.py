@@ -85,12 +85,15 @@ def test_the_flat_mode_says_what_has_no_landmarks(study: Study) -> None:
     assert not carried_out(study, asked_plan("neck_lift", 60, None), "warp3d").unchanged
 
 
-@pytest.mark.parametrize("mode", ["tps", "warp3d"])
-def test_ears_that_one_photo_does_not_tell_are_not_moved(study: Study, mode: str) -> None:
-    with pytest.raises(InputRefused, match="where this person's ears are") as refused:
-        carried_out(study, asked_plan("otoplasty", 60, None), mode)
+def test_ears_that_one_photo_does_not_tell_are_not_moved(study: Study) -> None:
+    with pytest.raises(InputRefused, match="The patient's right ear: .*hair") as refused:
+        carried_out(study, asked_plan("otoplasty", 60, None))
     assert refused.value.code == "ears_unknown"
-    assert carried_out(study, asked_plan("otoplasty", 0, None), mode).unchanged
+    with pytest.raises(UsageError, match="none of the 478 landmarks") as flat:
+        carried_out(study, asked_plan("otoplasty", 60, None), "tps")
+    assert flat.value.code == "no_landmarks_there"
+    for mode in ("tps", "warp3d"):
+        assert carried_out(study, asked_plan("otoplasty", 0, None), mode).unchanged
 
 
 def test_a_plan_that_hides_is_refused_and_half_hidden_steps_are_named(demo_video: Path, tmp_path: Path) -> None:
@@ -278,7 +281,7 @@ def test_a_sweep_goes_from_nothing_to_all(study: Study, tmp_path: Path) -> None:
 def test_every_procedure_is_shown_or_says_why_not(study: Study, tmp_path: Path) -> None:
     found = every(study, 60.0, "tps")
     assert set(found) == set(previsage.procedures())
-    assert "ears are" in found["otoplasty"] and "landmarks" in found["neck_lift"]
+    assert "Ears have none" in found["otoplasty"] and "landmarks" in found["neck_lift"]
     assert isinstance(found["rhinoplasty"], PhotoResult)
     page = save_every(found, study, tmp_path, 60.0, "tps")[0]
     assert verify(page).status == "genuine"
