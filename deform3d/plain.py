@@ -53,6 +53,11 @@ class Plain:
         found = nearest(self.mesh, mesh.points(point)[0])
         return {"face": int(found.face[0]), "bary": tuple(found.bary[0].tolist())}
 
+    @property
+    def whole(self) -> bool:
+        """Whether every vertex is left, and diagonals alone were turned."""
+        return len(self.on) == len(self.mesh.vertices_mm)
+
     def spread(self, values: Float[np.ndarray, "*s w 3"]) -> Float[np.ndarray, "*s v 3"]:
         """Displacements of the plain head's vertices, at the given head's."""
         corner = self.mesh.faces[self.on.face]
@@ -76,8 +81,11 @@ def plain_of(mesh: Mesh, anatomy: Anatomy) -> Plain | None:
     at, on_face = chains(faces, len(vertices)), chains(of[:, None], len(faces))
     todo, changed = np.arange(len(vertices)), False
     left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[0])
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
+        before = gone.sum()
         left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[1])
+        if number and gone.sum() == before:  # nothing has come to be turned
+            break
         todo = turned(vertices, faces, normals, weights, points, of, bary, *at, *on_face, FLAT_MM[1])
         if not len(todo):
             break
