@@ -87,6 +87,8 @@ class Posed:
 
 
 def blend(strength: Float[np.ndarray, "k"], basis_mm: Float[np.ndarray, "k v 3"]) -> Float[np.ndarray, "v 3"]:
-    """The sum of a basis's displacements, each so strong; zeros at its end, modes not used, cost nothing."""
+    """The sum of a basis's displacements, each so strong; zeros at its end, modes not used, cost nothing. Of a basis in
+    single precision in that, to some nanometres: to turn the basis into double takes ten times as long."""
     used = int(np.max(np.flatnonzero(strength), initial=-1)) + 1
-    return np.asarray(np.tensordot(strength[:used], basis_mm[:used], 1))
+    flat = basis_mm.reshape(len(basis_mm), -1)
+    return np.asarray(strength[:used].astype(flat.dtype) @ flat[:used], float).reshape(basis_mm.shape[1:])

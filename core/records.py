@@ -25,3 +25,9 @@ def frozen(values: Any, dtype: Any) -> bool:
     """Whether this is an array of that kind with memory of its own that was made read-only."""
     return (isinstance(values, np.ndarray) and values.dtype == dtype and not values.flags.writeable
             and values.flags.owndata)
+
+
+def given(values: np.ndarray) -> np.ndarray:
+    """An array that its maker lets go of, read-only from now on: `freeze` takes it as it is."""
+    values.flags.writeable = False
+    return values

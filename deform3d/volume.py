@@ -59,10 +59,30 @@ def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> f
 @lru_cache(maxsize=2)
 def neighbours(faces: bytes) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
     """The two triangles of every edge that has two. faces (F,3): the bytes of a mesh's."""
-    edges = np.sort(np.frombuffer(faces, np.int32).reshape(-1, 3)[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    order = np.lexsort(edges.T)
-    same = (edges[order[1:]] == edges[order[:-1]]).all(1)
-    return order[:-1][same] // 3, order[1:][same] // 3
+    triangles = np.frombuffer(faces, np.int32).reshape(-1, 3)
+    return pairs(triangles, int(triangles.max(initial=-1)) + 1)
+
+
+@compiled
+def pairs(faces, vertices):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """`neighbours`: two triangles each that have an edge's lower and higher end in common."""
+    start = np.zeros(vertices + 1, np.int64)
+    for f in range(len(faces)):
+        for k in range(3):
+            start[min(faces[f, k], faces[f, (k + 1) % 3]) + 1] += 1
+    start = np.cumsum(start)
+    count, higher, of = np.zeros(vertices, np.int64), np.empty(start[-1], np.int64), np.empty(start[-1], np.int64)
+    first, second, found = np.empty(start[-1], np.int64), np.empty(start[-1], np.int64), 0
+    for f in range(len(faces)):
+        for k in range(3):
+            low, high = min(faces[f, k], faces[f, (k + 1) % 3]), max(faces[f, k], faces[f, (k + 1) % 3])
+            for n in range(start[low] + count[low] - 1, start[low] - 1, -1):
+                if higher[n] == high:
+                    first[found], second[found], found = of[n], f, found + 1
+                    break
+            higher[start[low] + count[low]], of[start[low] + count[low]] = high, f
+            count[low] += 1
+    return first[:found], second[:found]
 
 
 @compiled

@@ -187,6 +187,12 @@ class Study:
         """The photo's light; worked out beside."""
         return BESIDE.submit(self.looked_at, light_in, self.head, self.person)
 
+    @functools.cached_property
+    def sd_mm(self) -> "Future[Float[np.ndarray, 'v']]":
+        """How far the head's skin may lie from the person's; worked out beside, after the light."""
+        _ = self.light
+        return BESIDE.submit(lambda: self.head.sd_mm)
+
     def looked_at(self, look: Callable[..., Any], head: PhotoHead, person: Bool[np.ndarray, "h w"]) -> Any:
         """What is seen in the window, reduced."""
         height, width = self.part.shape[:2]
@@ -232,11 +238,16 @@ class PhotoStudio(Studio):
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], srgb: bool,
                  displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
         self.case, self.study, self.picture, self.srgb = Path(), study, finely(picture, study.finer), srgb
-        self.lay(study.head.mesh, study.head.sd_mm, displacement_mm, procedures)
+        self.lay(study.head.mesh, displacement_mm, procedures)
         height, width = self.picture.shape[:2]
         self.view = View(camera=study.camera.resized((width, height)), path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px * study.finer)
         self.__dict__["segment"] = lambda frame: finely(study.person, study.finer)
+
+    @property
+    def sd_mm(self) -> Float[np.ndarray, "v"]:
+        """As soon as it is worked out."""
+        return self.study.sd_mm.result()
 
     @functools.cached_property
     def head(self) -> Reconstruction:  # type: ignore[override]

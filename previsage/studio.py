@@ -73,17 +73,25 @@ class Studio:
     def __init__(self, case: Path, head: Reconstruction, displacement_mm: Float[np.ndarray, "v 3"],
                  procedures: Sequence[str] = ()) -> None:
         self.case, self.head = case, head
-        self.lay(head.mesh, head.uncertainty_mm, displacement_mm, procedures)
+        self.lay(head.mesh, displacement_mm, procedures)
 
-    def lay(self, mesh: Mesh, sd_mm: Float[np.ndarray, "v"], displacement_mm: Float[np.ndarray, "v 3"],
-            procedures: Sequence[str]) -> None:
-        """The head before and after. sd_mm: how far its skin may lie from the person's."""
+    def lay(self, mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
+        """The head before and after."""
         self.displacement_mm, self.procedures = displacement_mm, tuple(procedures)
         self.before = Rasterizer(mesh)
         self.after = Rasterizer(mesh.moved(displacement_mm)) if np.any(displacement_mm) else self.before
-        moving = np.linalg.norm(displacement_mm, axis=1) > LEAST_MM
-        self.misfit_mm = float(np.median(sd_mm[moving])) if moving.any() else 1.0
         self.plate: Plate | None = None
+
+    @property
+    def sd_mm(self) -> Float[np.ndarray, "v"]:
+        """How far the head's skin may lie from the person's."""
+        return self.head.uncertainty_mm
+
+    @functools.cached_property
+    def misfit_mm(self) -> float:
+        """The same of the skin that moves."""
+        moving = np.linalg.norm(self.displacement_mm, axis=1) > LEAST_MM
+        return float(np.median(self.sd_mm[moving])) if moving.any() else 1.0
 
     @functools.cached_property
     def skin(self) -> Mipmap:

@@ -18,7 +18,7 @@ from core.mesh import Mesh
 from core.reconstruction import Scale
 from core.records import record
 from core.transforms import rigid
-from recon.bundle import Bundle, BundleOptions
+from recon.bundle import Bundle, BundleOptions, Fit
 from recon.eyes import open_eyes
 from recon.lens import bending, straight_px, straightened
 from recon.marker import corners_in, marker_cue
@@ -91,11 +91,11 @@ class Views:
         return [dataclasses.replace(c, distortion=self.lenses[g].distortion) if self.lenses else c
                 for c, g in zip(cameras, self.seen.lens, strict=True)]
 
-    def cameras(self, bundle: Bundle) -> list[Camera]:
+    def cameras(self, bundle: Fit) -> list[Camera]:
         """The bundle's cameras, in model units."""
         return [bundle.camera(k, self.seen) for k in range(len(self))]
 
-    def neutral(self, bundle: Bundle) -> Mesh:
+    def neutral(self, bundle: Fit) -> Mesh:
         """The bundle's head without an expression."""
         return self.model.shape(bundle.identity).pose(np.zeros(len(self.model.expression_names))).mesh()
 
@@ -118,7 +118,7 @@ class Views:
         return Views(self.model, seen, self.taken, self.rasterize, self.lenses)
 
 
-def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scale, dict]:
+def true_scale(views: Views, bundle: Fit, options: HeadOptions) -> tuple[Scale, dict]:
     """Millimetres per model unit from every cue; and what each cue said."""
     cameras, points = views.cameras(bundle), views.seen.points_px
     cues = [Cue(source="model", mm_per_unit=1.0, sd=MODEL_SD)]
@@ -138,7 +138,7 @@ def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scal
     return fuse(cues), {c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues}
 
 
-def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Scale) -> tuple[Mesh, list[Camera]]:
+def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Fit, scale: Scale) -> tuple[Mesh, list[Camera]]:
     """The head in mm in its own head frame (origin between its outer eye corners), and its cameras."""
     origin = origin_of(head, anatomy)
     mesh = head.with_vertices((head.vertices_mm - origin) * scale.mm_per_unit)
