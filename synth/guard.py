@@ -335,7 +335,8 @@ def colour(pair: Pair, options: GuardOptions) -> list[Check]:
     one, other = (averaged(p, pair.judged, weight, size) for p in (pair.inside_after, pair.reference))
     mean = [np.einsum("yx,yxc->c", weight, p) / weight.sum() for p in (one, other)]
     drift = float(deltaE_ciede2000(*mean))
-    local = float(np.percentile(deltaE_ciede2000(one, other)[weight > 0.5], 95))
+    clear = weight > 0.5
+    local = float(np.percentile(deltaE_ciede2000(one[clear], other[clear]), 95))
     lighter = "lighter" if mean[0][0] > mean[1][0] else "darker"
     return [judge("tint", drift, None, options.tint, f"Skin colour drifts by {drift:.1f} (CIEDE2000).",
                   f"The skin's colour has changed by {drift:.1f} (CIEDE2000) and is {lighter} than it should be."),
