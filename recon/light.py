@@ -37,7 +37,6 @@ EFFECTIVE = 80.0
 """Independent skin samples, all in all: neighbours err alike, so that thousands of them know little more. Every group
 counts alike, however many texels the layout gives it."""
 STEPS = 14
-FRAMES: tuple[Literal["head"], Literal["room"]] = ("head", "room")
 
 
 @record
@@ -99,14 +98,10 @@ def even(views: int) -> Light:
 
 
 def fit_light(samples: Samples, front: int) -> Light:
-    """The light in the frame that explains the samples better. front: the view in which mean skin keeps its colour.
-
-    One view alone explains nothing better in one frame than in the other, by no more than its noise: the room's, which
-    does not say what it never saw (`facing`), is taken."""
+    """The light in the frame that explains the samples better. front: the view in which mean skin keeps its colour."""
     if samples.weight.sum() <= 0:
         return even(len(samples.weight))
-    frames = FRAMES if len(samples.weight) > 1 else FRAMES[1:]
-    lights = [in_frame(samples, frame, front) for frame in frames]
+    lights = [in_frame(samples, frame, front) for frame in ("head", "room")]
     return min(lights, key=lambda light: light.left)
 
 

@@ -21,8 +21,6 @@ from recon.light import Light, fit_light
 from recon.sight import Sight, look, project, shrunk, zones
 from recon.texture import LIGHT_TEXELS, LIGHT_TRUST, TextureOptions, evened, samples_of
 
-PX_PER_MM = 1.0
-"""The light is looked at in no finer a picture: what it is told differs by less than between two shots."""
 _asked: "WeakKeyDictionary[Layout, Layout]" = WeakKeyDictionary()
 
 
@@ -30,7 +28,7 @@ def light_of(mesh: Mesh, camera: Camera, picture: UInt8[np.ndarray, "h w 3"], pe
              rasterize: Rasterize, options: TextureOptions, anatomy: Anatomy) -> Light:
     """The light of `texture.looked_at` of one picture. person: who is seen in it, roughly."""
     normals, zone = mesh.vertex_normals(), zones(mesh, anatomy)
-    fine = dataclasses.replace(options.sight, broad_mm=options.sight.fine_mm, px_per_mm=PX_PER_MM)
+    fine = dataclasses.replace(options.sight, broad_mm=options.sight.fine_mm)
     sight = look(mesh, normals, zone, camera, picture, person, rasterize, fine)
     asked = asked_of(mesh, max(options.side // options.coarse, 1))
     points = on_texels(mesh.vertices_mm, mesh, asked)[0]
