@@ -55,9 +55,10 @@ def handle_points(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> tuple[t
 class Places:
     """Where a procedure's handles lie on a head: its own points and landmarks of the anatomy; each is found once."""
 
-    def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> None:
-        """Nothing is looked for yet."""
-        self.mesh, self.anatomy, self.procedure = mesh, anatomy, procedure
+    def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure, known: SurfacePoints | None = None) -> None:
+        """Nothing is looked for yet. known: the points of `procedure.pins()`, where they are."""
+        self.mesh, self.anatomy, self.procedure, self.known = mesh, anatomy, procedure, known
+        self.rows = {} if known is None else {pin: row for row, pin in enumerate(procedure.pins())}
         self.found: dict[str, SurfacePoints] = {}
         self.means: dict[tuple[tuple[str, float], ...], np.ndarray] = {}
 
@@ -65,7 +66,9 @@ class Places:
         """One handle, as a batch of one. PrevisageError when this head lacks the landmark or the region."""
         if pin not in self.found:
             extra = self.procedure.points.get(pin)
-            if extra is None:
+            if self.known is not None and pin in self.rows:
+                self.found[pin] = self.known[[self.rows[pin]]]
+            elif extra is None:
                 self.found[pin] = self.landmark(pin)
             elif extra.furthest is not None:
                 self.found[pin] = self.furthest(extra.furthest)
@@ -172,9 +175,8 @@ class Context:
 
     def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure, points: SurfacePoints) -> None:
         """points: of `procedure.pins()`."""
-        self.mesh, self.places = mesh, Places(mesh, anatomy, procedure)
+        self.mesh, self.places = mesh, Places(mesh, anatomy, procedure, points)
         self.pins, self.points, self.position = procedure.pins(), points, mesh.points(points)
-        self.places.found.update({pin: points[[row]] for row, pin in enumerate(self.pins)})
 
     def asked_mm(self, step: Step, value: float, side: Side | None = None, band: Band = "mean") -> Float[
             np.ndarray, "h 3"]:

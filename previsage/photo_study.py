@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from core.anatomy import Anatomy
 from core.camera import Camera
@@ -34,7 +34,7 @@ from recon.foreground import Foreground
 from recon.landmark_net import FaceBox
 from recon.light import Light
 from recon.models import load_model
-from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, light_in, looks, with_skin
+from recon.one_photo import QUICK, WHOLE, Doubt, PhotoHead, fit_photos, light_in, looks, with_skin
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from render.flow import windowed
@@ -188,10 +188,10 @@ class Study:
         return BESIDE.submit(self.looked_at, light_in, self.head, self.person)
 
     @functools.cached_property
-    def sd_mm(self) -> "Future[Float[np.ndarray, 'v']]":
-        """How far the head's skin may lie from the person's; worked out beside, after the light."""
+    def doubt(self) -> "Future[Doubt]":
+        """How sure the head is; worked out beside, after the light."""
         _ = self.light
-        return BESIDE.submit(lambda: self.head.sd_mm)
+        return BESIDE.submit(lambda: self.head.doubted)
 
     def looked_at(self, look: Callable[..., Any], head: PhotoHead, person: Bool[np.ndarray, "h w"]) -> Any:
         """What is seen in the window, reduced."""
@@ -244,10 +244,9 @@ class PhotoStudio(Studio):
                          reprojection_px=study.head.reprojection_px * study.finer)
         self.__dict__["segment"] = lambda frame: finely(study.person, study.finer)
 
-    @property
-    def sd_mm(self) -> Float[np.ndarray, "v"]:
+    def sd_mm(self, rows: Int[np.ndarray, "r"]) -> Float[np.ndarray, "r"]:
         """As soon as it is worked out."""
-        return self.study.sd_mm.result()
+        return self.study.doubt.result().sd_mm(rows)
 
     @functools.cached_property
     def head(self) -> Reconstruction:  # type: ignore[override]

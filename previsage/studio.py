@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from core.camera import Camera
 from core.correspondence import Correspondence
@@ -82,16 +82,15 @@ class Studio:
         self.after = Rasterizer(mesh.moved(displacement_mm)) if np.any(displacement_mm) else self.before
         self.plate: Plate | None = None
 
-    @property
-    def sd_mm(self) -> Float[np.ndarray, "v"]:
-        """How far the head's skin may lie from the person's."""
-        return self.head.uncertainty_mm
+    def sd_mm(self, rows: Int[np.ndarray, "r"]) -> Float[np.ndarray, "r"]:
+        """How far the head's skin may lie from the person's at some vertices."""
+        return self.head.uncertainty_mm[rows]
 
     @functools.cached_property
     def misfit_mm(self) -> float:
-        """The same of the skin that moves."""
-        moving = np.linalg.norm(self.displacement_mm, axis=1) > LEAST_MM
-        return float(np.median(self.sd_mm[moving])) if moving.any() else 1.0
+        """The same where the skin moves, in the middle."""
+        moving = np.flatnonzero(np.linalg.norm(self.displacement_mm, axis=1) > LEAST_MM)
+        return float(np.median(self.sd_mm(moving))) if len(moving) else 1.0
 
     @functools.cached_property
     def skin(self) -> Mipmap:

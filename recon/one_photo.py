@@ -36,7 +36,7 @@ from recon.observations import Observations, lens_prior
 from recon.photo_light import light_of
 from recon.sight import SightOptions
 from recon.texture import Looks, TextureOptions, drawn, looked_at
-from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
+from recon.views import EVERY, HeadOptions, Rows, Views, metric, true_scale, vertex_sd
 from recon.wings import with_wings
 
 TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
@@ -95,10 +95,10 @@ class PhotoHead:
         """Covariance of `identity`."""
         return self.doubted.identity_cov
 
-    @property
+    @functools.cached_property
     def sd_mm(self) -> Float[np.ndarray, "v"]:
         """How far the true skin may lie from `mesh`, one standard deviation."""
-        return self.doubted.sd_mm
+        return self.doubted.sd_mm(EVERY)
 
     @property
     def angles_deg(self) -> tuple[float, float, float]:
@@ -114,13 +114,14 @@ class PhotoHead:
 
 @record
 class Doubt:
-    """How sure a head is: the covariance of its identity, and one standard deviation of its skin, mm."""
+    """How sure a head is: the covariance of its identity; sd_mm: one standard deviation of its skin, of some of its
+    vertices, mm."""
 
     identity_cov: Float[np.ndarray, "k k"]
-    sd_mm: Float[np.ndarray, "v"]
+    sd_mm: Callable[[Rows], Float[np.ndarray, "r"]]
 
     def __post_init__(self) -> None:
-        freeze(self, identity_cov=(self.identity_cov, float), sd_mm=(self.sd_mm, float))
+        freeze(self, identity_cov=(self.identity_cov, float))
 
 
 def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[list[Face], list[FaceBox]]:
@@ -261,8 +262,8 @@ def heads(views: Views, fit: Fit, bundle: Callable[[], Bundle], head: Mesh, own:
     @functools.cache
     def doubt() -> Doubt:
         known = bundle()
-        return Doubt(identity_cov=known.identity_cov, sd_mm=vertex_sd(model, known, neutral, scale) if whole else
-                     np.full(len(neutral.vertices_mm), 2.0))
+        return Doubt(identity_cov=known.identity_cov, sd_mm=functools.partial(
+            vertex_sd, model, known, neutral, scale) if whole else np.full(len(neutral.vertices_mm), 2.0).__getitem__)
 
     def of_view(k: int, face: Face) -> PhotoHead:
         drawn = neutral.moved(blend(fit.expression[k], model.expression_basis_mm) * scale.mm_per_unit)

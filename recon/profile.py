@@ -187,7 +187,7 @@ def assembled(read: Read, size_wh: tuple[int, int], ipd_mm: float | None, raster
     camera = in_mm(whole_camera(read, size_wh, rigid(laid.R, laid.t)), origin, unit)
     unused = np.zeros(len(model.identity_basis_mm) - len(laid.identity))
     doubt = Doubt(identity_cov=np.eye(len(model.identity_basis_mm)),
-                  sd_mm=np.full(len(head.vertices_mm), np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM)))
+                  sd_mm=np.full(len(head.vertices_mm), np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM)).__getitem__)
     return shown_from_side(read, head, camera, unit, {c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues
                            }, np.concatenate([laid.identity, unused]), lambda: doubt, rasterize)
 
