@@ -188,8 +188,9 @@ class State:
 
 @functools.lru_cache(maxsize=2)
 def predicted(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
-    """Of all views: camera-frame points (N,478,3), projected px (N,478,2), and their spread px (N,478). Kept, for a step
-    that is taken is asked again; a state is not changed once it has been asked."""
+    """Of all views: camera-frame points (N,478,3), projected px (N,478,2), and their spread px (N,478).
+
+    Kept, for a step that is taken is asked again; a state is not changed once it has been asked."""
     offset, scatter = problem.at_yaw(np.array([head_angles_rad(pose)[0] for pose in state.pose]))
     head = problem.shapes(state.identity, state.expression) + offset + state.own
     focal = np.exp(state.log_focal[problem.seen.lens])

@@ -50,7 +50,7 @@ def solve_by_modes(basis: Float[np.ndarray, "p3 k"], modes: Float[np.ndarray, "k
     moves, too; in half the time. told: what was measured of the points, B (M,P,3); block: with their priors."""
     k, size, m = basis.shape[1], basis.shape[1] + len(g), len(g)
     inverse, root, B_inverse, rest, pulled, back = eliminated(told.H, told.g, told.B, block.H, block.g, damping)
-    half, own, B = np.empty(basis.shape, np.float32), np.empty(k), told.B.reshape(m, -1)  # the way, not where it ends
+    half, own, B = np.empty(basis.shape), np.empty(k), told.B.reshape(m, -1)
     lay_on(basis.reshape(-1, 3, k), told.H, root, half.reshape(-1, 3, k), own)
     reduced, right = np.empty((size, size)), np.empty(size)
     reduced[:k, :k] = half.T @ half + np.eye(k)

@@ -27,9 +27,10 @@ def mediapipe() -> ModuleType:
 
 
 def answers(solution: Any, **inputs: Any) -> dict[str, Any]:
-    """The packets that a solution's graph answers some inputs with. It is what `SolutionBase.process` of the version that
-    we require does, without making a class for every answer and objects for every number, which takes as long as a
-    tenth of the network. inputs: arrays, messages, or packets of them."""
+    """The packets that a solution's graph answers some inputs with. inputs: arrays, messages, or packets of them.
+
+    It is what `SolutionBase.process` of the version that we require does, without making a class for every answer and
+    an object for every number, which takes a tenth of the network's own time."""
     solution._graph_outputs.clear()
     solution._simulated_timestamp += 33333
     for name, given in inputs.items():

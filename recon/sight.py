@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from core.anatomy import Anatomy
 from core.camera import Camera, distort
-from core.channels import length, sum_of
+from core.channels import sum_of
 from core.fragments import Fragments, Rasterize
 from core.mesh import Mesh
 from core.records import record

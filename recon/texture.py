@@ -181,7 +181,8 @@ def samples(seen: Survey, bare: Float[np.ndarray, "t t"], cameras: Sequence[Came
     thin = np.zeros(bare.shape, bool)
     thin[::LIGHT_TEXELS, ::LIGHT_TEXELS] = True
     thin &= seen.flat.inside
-    return samples_of(seen.points[thin], seen.normals[thin], seen.mid[:, thin], seen.weight[:, thin], bare[thin], cameras)
+    return samples_of(seen.points[thin], seen.normals[thin], seen.mid[:, thin], seen.weight[:, thin], bare[thin],
+                      cameras)
 
 
 def samples_of(points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], colour: Float[np.ndarray, "k n 3"],

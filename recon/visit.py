@@ -57,7 +57,8 @@ def fit_visit(model: FaceModel, fronts: Sequence[Shot], sides: Sequence[Shot], r
     drawn = with_sides(model, bundle, views.neutral(bundle), [s.picture for s in sides], focals, detector, foreground,
                        rasterize)
     own = bundle.landmarks - drawn.head.points(model.anatomy.pins478)
-    told = heads(views, bundle, lambda: bundle, drawn.head, own, [s.face for s in fronts], measure, flat=bool(drawn.found))
+    told = heads(views, bundle, lambda: bundle, drawn.head, own, [s.face for s in fronts], measure,
+                 flat=bool(drawn.found))
     neutral, scale = told[0].neutral, measure[0]
     origin = origin_of(drawn.head, model.anatomy)
     return Together(fronts=tuple(told), refused=drawn.refused, sides={
