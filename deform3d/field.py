@@ -147,7 +147,7 @@ def head_digest(mesh: Mesh, anatomy: Anatomy) -> bytes:
     names = repr((anatomy.pin_names, anatomy.region_names)).encode()
     digest = hashlib.sha256(names)
     for array in arrays:
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.digest()
 
 

@@ -5,6 +5,7 @@ a = value * share * response (Rodrigues): with r = p - q its displacement is
 (cos a - 1) (r - k (k . r)) + sin a (k x r). It follows the arc exactly and is zero at a = 0.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
@@ -261,10 +262,10 @@ def slid(normal: Float[np.ndarray, "3"], motion_mm: Float[np.ndarray, "3"]) -> F
 
 def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_rad: float) -> Float[np.ndarray, "3"]:
     """The displacement of the end of an arm that turns by the right hand about a unit axis."""
-    across = arm - axis * (axis @ arm)
-    (a, b, c), (x, y, z) = axis, arm
-    ahead = np.array([b * z - c * y, c * x - a * z, a * y - b * x])  # the cross product; numpy's is slow for one vector
-    return (np.cos(angle_rad) - 1) * across + np.sin(angle_rad) * ahead
+    (a, b, c), (x, y, z) = axis.tolist(), arm.tolist()  # plain numbers: numpy is slow for one vector
+    along, turned, ahead = a * x + b * y + c * z, math.cos(angle_rad) - 1, math.sin(angle_rad)
+    return np.array([turned * (x - a * along) + ahead * (b * z - c * y), turned * (y - b * along) + ahead * (
+        c * x - a * z), turned * (z - c * along) + ahead * (a * y - b * x)])
 
 
 @compiled

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
@@ -42,7 +42,7 @@ from recon.wings import with_wings
 TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
 """The picture is searched whole, then in halves and quarters of its longer side, which overlap by a quarter, as long as
 faces smaller than this share of what was looked at, or none, were found: where there are small ones there are more."""
-REACH_MM, RIDGE = 12.0, 0.3
+REACH_MM, RIDGE, FELT = 12.0, 0.3, 1e-9
 SKIN = TextureOptions(side=512, coarse=2, views=1, sight=SightOptions(px_per_mm=1.25))
 """Of a photo's skin: it draws what the photo hides, which has no detail of its own, and the plain render."""
 OUTSIDE_SHARE = 0.08
@@ -293,23 +293,26 @@ def apart(a: PhotoHead, b: PhotoHead) -> float:
 def drawn_to(model: FaceModel, own_mm: Float[np.ndarray, "478 3"], trusted: Bool[np.ndarray, "478"]) -> Float[
         np.ndarray, "v 3"]:
     """What every vertex moves when the landmarks move by their own departures; the sliding outline is left out."""
-    weights, factor, rows = spreading(model)
+    near, weights, factor, rows = spreading(model)
     wanted = np.where(trusted[rows, None], own_mm[rows], 0.0)
-    return np.asarray(weights @ cho_solve(factor, wanted).astype(weights.dtype)).astype(float)
+    moved = np.zeros_like(model.template_mm)
+    moved[near] = weights @ cho_solve(factor, wanted).astype(weights.dtype)
+    return moved
 
 
 @functools.lru_cache(maxsize=2)
-def spreading(model: FaceModel) -> tuple[Float[np.ndarray, "v p"], tuple, np.ndarray]:
-    """Gaussians of the vertices' distances to the landmarks on the template, those between landmarks (factored, with
-    a ridge: landmarks are noisy), and which landmarks these are."""
+def spreading(model: FaceModel) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n p"], tuple, Int[np.ndarray, "p"]]:
+    """The vertices that some landmark reaches, Gaussians of their distances to the landmarks on the template, those
+    between landmarks (factored, with a ridge: landmarks are noisy), and which landmarks these are."""
     rows = np.setdiff1d(np.arange(IRIS_ROWS.start), topology().outline)
     pins = model.anatomy.pins478.on(model.template_mm, model.faces)[rows]
 
     def gauss(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.exp(-cdist(a, b, "sqeuclidean") / REACH_MM**2)
 
-    matrix = gauss(pins, pins) + RIDGE * np.eye(len(rows))
-    return gauss(model.template_mm, pins).astype(np.float32), cho_factor(matrix), rows
+    matrix, weights = gauss(pins, pins) + RIDGE * np.eye(len(rows)), gauss(model.template_mm, pins)
+    near = np.flatnonzero(weights.max(1) > FELT)
+    return near, weights[near].astype(np.float32), cho_factor(matrix), rows
 
 
 def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],

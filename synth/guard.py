@@ -167,7 +167,10 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
         ("structure", lambda: structure(pair, options)),
         ("likeness", lambda: likeness(pair, embed, options))]
     in_turn = SIDE_BY_SIDE.map if before.size <= LARGE else map
-    return Verdict(checks=tuple(check for found in in_turn(attempted, *zip(*steps, strict=True)) for check in found))
+    longest_first = sorted(steps, key=lambda step: step[0] != "motion")
+    found = dict(zip([name for name, _ in longest_first], in_turn(attempted, *zip(*longest_first, strict=True)),
+                     strict=True))
+    return Verdict(checks=tuple(check for name, _ in steps for check in found[name]))
 
 
 def shown(verdict: Verdict, photoreal: UInt8[np.ndarray, "h w 3"], plain: UInt8[np.ndarray, "h w 3"],
