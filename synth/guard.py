@@ -167,10 +167,7 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
         ("structure", lambda: structure(pair, options)),
         ("likeness", lambda: likeness(pair, embed, options))]
     in_turn = SIDE_BY_SIDE.map if before.size <= LARGE else map
-    longest_first = sorted(steps, key=lambda step: step[0] != "motion")
-    found = dict(zip([name for name, _ in longest_first], in_turn(attempted, *zip(*longest_first, strict=True)),
-                     strict=True))
-    return Verdict(checks=tuple(check for name, _ in steps for check in found[name]))
+    return Verdict(checks=tuple(check for found in in_turn(attempted, *zip(*steps, strict=True)) for check in found))
 
 
 def shown(verdict: Verdict, photoreal: UInt8[np.ndarray, "h w 3"], plain: UInt8[np.ndarray, "h w 3"],
@@ -332,13 +329,12 @@ def colour(pair: Pair, options: GuardOptions) -> list[Check]:
     shrink = min(COLOUR_SIDE / max(pair.judged.shape), 1.0)
     size = (max(round(pair.judged.shape[1] * shrink), 1), max(round(pair.judged.shape[0] * shrink), 1))
     weight = cv2.resize(np.ascontiguousarray(pair.judged, np.float32), size, interpolation=cv2.INTER_AREA)
-    if not (weight > 0.5).any():
+    if not (clear := weight > 0.5).any():
         return [Check(name="colour", status="not measurable", value=None, limit="",
                       sentence="Too little skin changes here to compare its colour.")]
     one, other = (averaged(p, pair.judged, weight, size) for p in (pair.inside_after, pair.reference))
     mean = [np.einsum("yx,yxc->c", weight, p) / weight.sum() for p in (one, other)]
     drift = float(deltaE_ciede2000(*mean))
-    clear = weight > 0.5
     local = float(np.percentile(deltaE_ciede2000(one[clear], other[clear]), 95))
     lighter = "lighter" if mean[0][0] > mean[1][0] else "darker"
     return [judge("tint", drift, None, options.tint, f"Skin colour drifts by {drift:.1f} (CIEDE2000).",
