@@ -10,6 +10,9 @@ from core.anatomy import Anatomy
 from core.mesh import Mesh
 from core.records import freeze, record
 
+AT_ONCE = 16
+"""Modes that are summed at once."""
+
 
 @record
 class FaceModel:
@@ -87,6 +90,12 @@ class Posed:
 
 
 def blend(strength: Float[np.ndarray, "k"], basis_mm: Float[np.ndarray, "k v 3"]) -> Float[np.ndarray, "v 3"]:
-    """The sum of a basis's displacements, each so strong; zeros at its end, modes not used, cost nothing."""
+    """The sum of a basis's displacements, each so strong; zeros at its end, modes not used, cost nothing.
+
+    A few modes at a time are turned to double precision: all at once would have to go through main memory."""
     used = int(np.max(np.flatnonzero(strength), initial=-1)) + 1
-    return np.asarray(np.tensordot(strength[:used], basis_mm[:used], 1))
+    flat, out = basis_mm.reshape(len(basis_mm), -1), np.zeros(basis_mm[0].size)
+    for first in range(0, used, AT_ONCE):
+        some = slice(first, min(first + AT_ONCE, used))
+        out += strength[some] @ flat[some]
+    return out.reshape(basis_mm.shape[1:])

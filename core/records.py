@@ -13,8 +13,21 @@ def record(cls: type) -> type:
 
 
 def freeze(owner: object, **arrays: tuple[Any, Any]) -> None:
-    """Store read-only copies of arrays on a frozen record: `freeze(self, points=(points, float))`."""
+    """Store read-only copies of arrays on a frozen record: `freeze(self, points=(points, float))`. What another record
+    froze is shared."""
     for name, (values, dtype) in arrays.items():
-        copy = np.array(values, dtype=dtype)
+        copy = values if frozen(values, dtype) else np.array(values, dtype=dtype)
         copy.flags.writeable = False
         object.__setattr__(owner, name, copy)
+
+
+def frozen(values: Any, dtype: Any) -> bool:
+    """Whether this is an array of that kind with memory of its own that was made read-only."""
+    return (isinstance(values, np.ndarray) and values.dtype == dtype and not values.flags.writeable
+            and values.flags.owndata)
+
+
+def given(values: np.ndarray) -> np.ndarray:
+    """An array that its maker lets go of, read-only from now on: `freeze` takes it as it is."""
+    values.flags.writeable = False
+    return values

@@ -145,7 +145,10 @@ def head_digest(mesh: Mesh, anatomy: Anatomy) -> bytes:
     """Of everything in a head that a field depends on."""
     arrays = (mesh.vertices_mm, mesh.faces, anatomy.pin_points.face, anatomy.pin_points.bary, anatomy.region_weights)
     names = repr((anatomy.pin_names, anatomy.region_names)).encode()
-    return hashlib.sha256(b"".join([names, *(a.tobytes() for a in arrays)])).digest()
+    digest = hashlib.sha256(names)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ a = value * share * response (Rodrigues): with r = p - q its displacement is
 (cos a - 1) (r - k (k . r)) + sin a (k x r). It follows the arc exactly and is zero at a = 0.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 
@@ -55,9 +56,10 @@ def handle_points(mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> tuple[t
 class Places:
     """Where a procedure's handles lie on a head: its own points and landmarks of the anatomy; each is found once."""
 
-    def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure) -> None:
-        """Nothing is looked for yet."""
-        self.mesh, self.anatomy, self.procedure = mesh, anatomy, procedure
+    def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure, known: SurfacePoints | None = None) -> None:
+        """Nothing is looked for yet. known: the points of `procedure.pins()`, where they are."""
+        self.mesh, self.anatomy, self.procedure, self.known = mesh, anatomy, procedure, known
+        self.rows = {} if known is None else {pin: row for row, pin in enumerate(procedure.pins())}
         self.found: dict[str, SurfacePoints] = {}
         self.means: dict[tuple[tuple[str, float], ...], np.ndarray] = {}
 
@@ -65,7 +67,9 @@ class Places:
         """One handle, as a batch of one. PrevisageError when this head lacks the landmark or the region."""
         if pin not in self.found:
             extra = self.procedure.points.get(pin)
-            if extra is None:
+            if self.known is not None and pin in self.rows:
+                self.found[pin] = self.known[[self.rows[pin]]]
+            elif extra is None:
                 self.found[pin] = self.landmark(pin)
             elif extra.furthest is not None:
                 self.found[pin] = self.furthest(extra.furthest)
@@ -172,9 +176,8 @@ class Context:
 
     def __init__(self, mesh: Mesh, anatomy: Anatomy, procedure: Procedure, points: SurfacePoints) -> None:
         """points: of `procedure.pins()`."""
-        self.mesh, self.places = mesh, Places(mesh, anatomy, procedure)
+        self.mesh, self.places = mesh, Places(mesh, anatomy, procedure, points)
         self.pins, self.points, self.position = procedure.pins(), points, mesh.points(points)
-        self.places.found.update({pin: points[[row]] for row, pin in enumerate(self.pins)})
 
     def asked_mm(self, step: Step, value: float, side: Side | None = None, band: Band = "mean") -> Float[
             np.ndarray, "h 3"]:
@@ -259,10 +262,10 @@ def slid(normal: Float[np.ndarray, "3"], motion_mm: Float[np.ndarray, "3"]) -> F
 
 def turned_mm(arm: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"], angle_rad: float) -> Float[np.ndarray, "3"]:
     """The displacement of the end of an arm that turns by the right hand about a unit axis."""
-    across = arm - axis * (axis @ arm)
-    (a, b, c), (x, y, z) = axis, arm
-    ahead = np.array([b * z - c * y, c * x - a * z, a * y - b * x])  # the cross product; numpy's is slow for one vector
-    return (np.cos(angle_rad) - 1) * across + np.sin(angle_rad) * ahead
+    (a, b, c), (x, y, z) = axis.tolist(), arm.tolist()  # plain numbers: numpy is slow for one vector
+    along, turned, ahead = a * x + b * y + c * z, math.cos(angle_rad) - 1, math.sin(angle_rad)
+    return np.array([turned * (x - a * along) + ahead * (b * z - c * y), turned * (y - b * along) + ahead * (
+        c * x - a * z), turned * (z - c * along) + ahead * (a * y - b * x)])
 
 
 @compiled

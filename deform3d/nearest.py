@@ -25,14 +25,8 @@ class Triangles:
 
     def __init__(self, corners_mm: Float[np.ndarray, "g 3 3"]) -> None:
         """The middle of each, and of each block, and how far they reach from there."""
-        self.corners, self.middle = np.ascontiguousarray(corners_mm), np.empty((len(corners_mm), 3))
-        self.reach = np.empty(len(corners_mm))
-        write_circles(self.corners, self.middle, self.reach)
-        first = np.arange(0, len(corners_mm), BLOCK)
-        count = np.diff(first, append=len(corners_mm))
-        self.block = np.add.reduceat(self.middle, first) / count[:, None]
-        around = np.linalg.norm(self.middle - np.repeat(self.block, count, 0), axis=1) + self.reach
-        self.block_reach = np.maximum.reduceat(around, first)
+        self.corners = np.ascontiguousarray(corners_mm)
+        self.middle, self.reach, self.block, self.block_reach = circles(self.corners)
 
     def nearest(self, point_mm: Float[np.ndarray, "3"], inside: "Inside | None" = None,
                 facing: Float[np.ndarray, "3"] | None = None) -> tuple[int, Float[np.ndarray, "3"]]:
@@ -55,12 +49,21 @@ def nearest(mesh: Mesh, point_mm: Float[np.ndarray, "3"]) -> SurfacePoints:
 
 
 @compiled
-def write_circles(corners, middle, reach):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Write the middle of every triangle, and how far its corners lie from there."""
-    for g in range(len(corners)):
-        for k in range(3):
-            middle[g, k] = (corners[g, 0, k] + corners[g, 1, k] + corners[g, 2, k]) / 3
-        reach[g] = max(gap(corners[g, 0], middle[g]), gap(corners[g, 1], middle[g]), gap(corners[g, 2], middle[g]))
+def circles(corners):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The middle of every triangle, and how far its corners lie from there; the same of every block."""
+    blocks = (len(corners) + BLOCK - 1) // BLOCK
+    middle, reach = np.empty((len(corners), 3)), np.empty(len(corners))
+    block, block_reach = np.zeros((blocks, 3)), np.zeros(blocks)
+    for b in range(blocks):
+        first, last = b * BLOCK, min((b + 1) * BLOCK, len(corners))
+        for g in range(first, last):
+            for k in range(3):
+                middle[g, k] = (corners[g, 0, k] + corners[g, 1, k] + corners[g, 2, k]) / 3
+                block[b, k] += middle[g, k] / (last - first)
+            reach[g] = max(gap(corners[g, 0], middle[g]), gap(corners[g, 1], middle[g]), gap(corners[g, 2], middle[g]))
+        for g in range(first, last):
+            block_reach[b] = max(block_reach[b], gap(middle[g], block[b]) + reach[g])
+    return middle, reach, block, block_reach
 
 
 @compiled

@@ -53,6 +53,11 @@ class Plain:
         found = nearest(self.mesh, mesh.points(point)[0])
         return {"face": int(found.face[0]), "bary": tuple(found.bary[0].tolist())}
 
+    @property
+    def whole(self) -> bool:
+        """Whether every vertex is left, and diagonals alone were turned."""
+        return len(self.on) == len(self.mesh.vertices_mm)
+
     def spread(self, values: Float[np.ndarray, "*s w 3"]) -> Float[np.ndarray, "*s v 3"]:
         """Displacements of the plain head's vertices, at the given head's."""
         corner = self.mesh.faces[self.on.face]
@@ -63,7 +68,7 @@ class Plain:
 def plain_of(mesh: Mesh, anatomy: Anatomy) -> Plain | None:
     """The plain head; None when every vertex carries shape."""
     vertices, faces = mesh.vertices_mm, mesh.faces.astype(np.int64)
-    weights = np.ascontiguousarray(anatomy.region_weights.T, float)
+    weights = weights_of(anatomy)
     pins = [anatomy.pins478, anatomy.pin_points]
     face = np.concatenate([p.face for p in pins]).astype(np.int64)
     place = np.concatenate([p.on(vertices, mesh.faces) for p in pins])
@@ -75,9 +80,15 @@ def plain_of(mesh: Mesh, anatomy: Anatomy) -> Plain | None:
     gone = np.zeros(len(vertices), bool)
     at, on_face = chains(faces, len(vertices)), chains(of[:, None], len(faces))
     todo, changed = np.arange(len(vertices)), False
-    left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[0])
-    for _ in range(ROUNDS):
-        left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[1])
+    some = bool(any_flat(vertices, faces, normals, weights, *at, FLAT_MM[1]))
+    if some:
+        left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[0])
+    for number in range(ROUNDS):
+        before = gone.sum()
+        if some or number:
+            left_out(todo, vertices, faces, normals, weights, points, of, bary, gone, *at, *on_face, FLAT_MM[1])
+        if number and gone.sum() == before:  # nothing has come to be turned
+            break
         todo = turned(vertices, faces, normals, weights, points, of, bary, *at, *on_face, FLAT_MM[1])
         if not len(todo):
             break
@@ -97,6 +108,23 @@ def plain_of(mesh: Mesh, anatomy: Anatomy) -> Plain | None:
         anatomy=Anatomy(pins478=on[len(vertices):first], pin_names=anatomy.pin_names, pin_points=on[first:],
                         region_names=anatomy.region_names, region_weights=anatomy.region_weights[:, ~gone]),
         on=on[:len(vertices)])
+
+
+@lru_cache(maxsize=4)
+def weights_of(anatomy: Anatomy) -> Float[np.ndarray, "v r"]:
+    """All regions' weights, vertex by vertex."""
+    return np.ascontiguousarray(anatomy.region_weights.T, float)
+
+
+@compiled
+def any_flat(vertices, faces, normals, weights, head, after, flat_mm):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Whether some vertex may be left out: on most heads none."""
+    ring, other = np.empty(MOST, np.int64), np.empty(MOST, np.int64)
+    for v in range(len(vertices)):
+        here = ring[:around(v, faces, head, after, ring)]
+        if onto(v, vertices, faces, normals, weights, head, after, here, other, flat_mm) >= 0:
+            return True
+    return False
 
 
 @compiled

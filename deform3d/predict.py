@@ -67,6 +67,8 @@ def predict(mesh: Mesh, anatomy: Anatomy, plan: Plan, catalogue: Catalogue, opti
     free = [hand.model_copy(update=plain.place(mesh, hand)) for hand in plan.free]
     made = carried_out_all(plain.mesh, plain.anatomy, plan.model_copy(update={"free": free}), catalogue, options,
                            progress, amounts, effects, swelling)
+    if plain.whole:
+        return replace(made, plan=plan.model_dump(mode="json"))
     still = np.array([still_in(name, mesh, anatomy, plan, catalogue, options) for name in made.step_names])
     moves = {band: np.where(still[..., None], 0.0, plain.spread(field)) for band, field in (
         ("low", made.low_mm), ("mean", made.displacement_mm), ("high", made.high_mm))}

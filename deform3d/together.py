@@ -12,6 +12,7 @@ from core.prediction import Landed, triple
 from core.surface import SurfacePoints
 from deform3d.catalogue import Catalogue
 from deform3d.unfold import unfolded
+from deform3d.volume import spoiled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,8 @@ def smoothed(mesh: Mesh, done: Sequence[Done]) -> list[Done]:
     total = np.tile(np.eye(3), (len(done), 1))
     out = list(done)
     for band in BANDS:
+        if not any(bad.any() for bad in spoiled(mesh, np.sum([d.moves[band] for d in out], axis=0))):
+            continue
         fields = np.concatenate([d.moves[band] for d in out], axis=1)
         better = unfolded(mesh, fields, ~fields.any(1), [total], pins)
         if better is not fields:

@@ -38,9 +38,8 @@ def spoiled(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> tuple[Bool
     """Triangles that the displacement flips (normal turned by over 90 degrees) and that it collapses; threads thinner
     than `THREAD_MM`, which dense refinement leaves in the folds of nostrils and lids, do not count.
     """
-    alike, area, area_after = areas(mesh.vertices_mm, mesh.faces, np.asarray(displacement_mm, float))
-    flipped = seen(mesh) & (alike <= 0)
-    return flipped, seen(mesh) & ~flipped & (area_after < COLLAPSED * area)
+    flipped, collapsed = spoils(mesh.vertices_mm, mesh.faces, np.asarray(displacement_mm, float))
+    return flipped & seen(mesh), collapsed & seen(mesh)
 
 
 @lru_cache(maxsize=4)
@@ -60,10 +59,30 @@ def min_dihedral_deg(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> f
 @lru_cache(maxsize=2)
 def neighbours(faces: bytes) -> tuple[Int[np.ndarray, "e"], Int[np.ndarray, "e"]]:
     """The two triangles of every edge that has two. faces (F,3): the bytes of a mesh's."""
-    edges = np.sort(np.frombuffer(faces, np.int32).reshape(-1, 3)[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    order = np.lexsort(edges.T)
-    same = (edges[order[1:]] == edges[order[:-1]]).all(1)
-    return order[:-1][same] // 3, order[1:][same] // 3
+    triangles = np.frombuffer(faces, np.int32).reshape(-1, 3)
+    return pairs(triangles, int(triangles.max(initial=-1)) + 1)
+
+
+@compiled
+def pairs(faces, vertices):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """`neighbours`: two triangles each that have an edge's lower and higher end in common."""
+    start = np.zeros(vertices + 1, np.int64)
+    for f in range(len(faces)):
+        for k in range(3):
+            start[min(faces[f, k], faces[f, (k + 1) % 3]) + 1] += 1
+    start = np.cumsum(start)
+    count, higher, of = np.zeros(vertices, np.int64), np.empty(start[-1], np.int64), np.empty(start[-1], np.int64)
+    first, second, found = np.empty(start[-1], np.int64), np.empty(start[-1], np.int64), 0
+    for f in range(len(faces)):
+        for k in range(3):
+            low, high = min(faces[f, k], faces[f, (k + 1) % 3]), max(faces[f, k], faces[f, (k + 1) % 3])
+            for n in range(start[low] + count[low] - 1, start[low] - 1, -1):
+                if higher[n] == high:
+                    first[found], second[found], found = of[n], f, found + 1
+                    break
+            higher[start[low] + count[low]], of[start[low] + count[low]] = high, f
+            count[low] += 1
+    return first[:found], second[:found]
 
 
 @compiled
@@ -79,10 +98,21 @@ def normal(vertices, face, moves, part):  # type: ignore[no-untyped-def]  # noqa
 
 
 @compiled
+def moved(face, moves):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Whether a corner of a triangle moves."""
+    for v in face:
+        if moves[v, 0] != 0 or moves[v, 1] != 0 or moves[v, 2] != 0:
+            return True
+    return False
+
+
+@compiled
 def swept(vertices, faces, moves):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """`swept_mm3` (F,)."""
     out = np.zeros(len(faces))
     for f in range(len(faces)):
+        if not moved(faces[f], moves):
+            continue
         n0, half, n1 = (normal(vertices, faces[f], moves, 0.0), normal(vertices, faces[f], moves, 0.5),
                         normal(vertices, faces[f], moves, 1.0))
         for k in range(3):
@@ -92,15 +122,17 @@ def swept(vertices, faces, moves):  # type: ignore[no-untyped-def]  # noqa: ANN0
 
 
 @compiled
-def areas(vertices, faces, moves):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Of every triangle the product of its normals before and after, and twice its area before and after (F,)."""
-    alike, before, after = np.empty(len(faces)), np.empty(len(faces)), np.empty(len(faces))
+def spoils(vertices, faces, moves):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """`spoiled`, threads too; what does not move is not."""
+    flipped, collapsed = np.zeros(len(faces), np.bool_), np.zeros(len(faces), np.bool_)
     for f in range(len(faces)):
+        if not moved(faces[f], moves):
+            continue
         x, y, z = normal(vertices, faces[f], moves, 0.0)
         u, v, w = normal(vertices, faces[f], moves, 1.0)
-        alike[f] = x * u + y * v + z * w
-        before[f], after[f] = np.sqrt(x * x + y * y + z * z), np.sqrt(u * u + v * v + w * w)
-    return alike, before, after
+        flipped[f] = x * u + y * v + z * w <= 0
+        collapsed[f] = not flipped[f] and np.sqrt(u * u + v * v + w * w) < COLLAPSED * np.sqrt(x * x + y * y + z * z)
+    return flipped, collapsed
 
 
 @compiled
@@ -119,12 +151,11 @@ def no_threads(vertices, faces):  # type: ignore[no-untyped-def]  # noqa: ANN001
 @compiled
 def sharpest(vertices, faces, moves, first, second):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """The least angle after of the edges between these pairs of triangles that are sharpened."""
-    least, angle, moved = 180.0, np.empty(2), np.zeros(len(faces), np.bool_)
+    least, angle, moving = 180.0, np.empty(2), np.zeros(len(faces), np.bool_)
     for f in range(len(faces)):
-        for v in faces[f]:
-            moved[f] |= moves[v, 0] != 0 or moves[v, 1] != 0 or moves[v, 2] != 0
+        moving[f] = moved(faces[f], moves)
     for e in range(len(first)):
-        if not moved[first[e]] and not moved[second[e]]:
+        if not moving[first[e]] and not moving[second[e]]:
             continue
         for k in range(2):
             x, y, z = normal(vertices, faces[first[e]], moves, float(k))

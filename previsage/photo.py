@@ -255,6 +255,8 @@ def carried_out(study: Study, plan: Plan, mode: str = "warp3d", band: Band = "me
         study = study.eared
         check_ears(study, ears)
     head = study.quick if mode == "tps" else study.head
+    if mode != "tps":
+        _ = study.light, study.doubt  # begun, not waited for
     notes = [*study.photo.notes, *study.doubts, *seen_from_here(study, head, average.by_step_mm, average.prediction,
                                                                    little)]
     made: Drawn = make(study, Planned(plan=plan, band=band), {**options, "mode": mode}, progress)

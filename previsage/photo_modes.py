@@ -230,7 +230,6 @@ def drawn(study: Study, planned: Planned, mode: str, options: dict[str, Any], pr
     """One of the modes that bend the head."""
     progress(0.05, "Fitting the head")
     head = study.head
-    _ = study.light  # begun, not waited for
     if mode != "warp3d":
         _ = study.reconstruction
     progress(0.3, "Moving the skin")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
 from core.anatomy import Anatomy
 from core.camera import Camera
@@ -36,7 +36,7 @@ from recon.landmark_net import FaceBox
 from recon.light import Light
 from recon.models import load_model
 from recon.nose_outline import with_nose_outline
-from recon.one_photo import QUICK, WHOLE, PhotoHead, fit_photos, light_in, looks, with_skin
+from recon.one_photo import QUICK, WHOLE, Doubt, PhotoHead, fit_photos, light_in, looks, with_skin
 from recon.profile import beyond, fit_profile
 from recon.quality import dark_lines
 from render.flow import windowed
@@ -186,8 +186,8 @@ class Study:
     def drawn(self) -> PhotoHead:
         """The head with its nose drawn to the picture: what the picture is bent by."""
         head, picture = self.head, np.ascontiguousarray(self.srgb[self.window])
-        return dataclasses.replace(head, mesh=with_nose_outline(head.mesh, head.anatomy, self.camera, picture,
-                                                                self.person, rasterizer()))
+        mesh = with_nose_outline(head.mesh, head.anatomy, self.camera, picture, self.person, rasterizer())
+        return head if mesh is head.mesh else dataclasses.replace(head, mesh=mesh)
 
     @functools.cached_property
     def looked_for(self) -> "Future[Bool[np.ndarray, 'h w']]":
@@ -217,6 +217,12 @@ class Study:
     def light(self) -> "Future[Light]":
         """The photo's light; worked out beside."""
         return BESIDE.submit(self.looked_at, light_in, self.drawn, self.person)
+
+    @functools.cached_property
+    def doubt(self) -> "Future[Doubt]":
+        """How sure the head is; worked out beside, after the light."""
+        _ = self.light
+        return BESIDE.submit(lambda: self.head.doubted)
 
     def looked_at(self, look: Callable[..., Any], head: PhotoHead, person: Bool[np.ndarray, "h w"]) -> Any:
         """What is seen in the window, reduced."""
@@ -269,11 +275,15 @@ class PhotoStudio(Studio):
     def __init__(self, study: Study, picture: UInt8[np.ndarray, "h w 3"], srgb: bool,
                  displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
         self.case, self.study, self.picture, self.srgb = Path(), study, finely(picture, study.finer), srgb
-        self.lay(study.drawn.mesh, study.head.sd_mm, displacement_mm, procedures)
+        self.lay(study.drawn.mesh, displacement_mm, procedures)
         height, width = self.picture.shape[:2]
         self.view = View(camera=study.camera.resized((width, height)), path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px * study.finer)
         self.__dict__["segment"] = lambda frame: finely(study.person, study.finer)
+
+    def sd_mm(self, rows: Int[np.ndarray, "r"]) -> Float[np.ndarray, "r"]:
+        """As soon as it is worked out."""
+        return self.study.doubt.result().sd_mm(rows)
 
     @functools.cached_property
     def head(self) -> Reconstruction:  # type: ignore[override]

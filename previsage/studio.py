@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from core.camera import Camera
 from core.correspondence import Correspondence
@@ -73,17 +73,24 @@ class Studio:
     def __init__(self, case: Path, head: Reconstruction, displacement_mm: Float[np.ndarray, "v 3"],
                  procedures: Sequence[str] = ()) -> None:
         self.case, self.head = case, head
-        self.lay(head.mesh, head.uncertainty_mm, displacement_mm, procedures)
+        self.lay(head.mesh, displacement_mm, procedures)
 
-    def lay(self, mesh: Mesh, sd_mm: Float[np.ndarray, "v"], displacement_mm: Float[np.ndarray, "v 3"],
-            procedures: Sequence[str]) -> None:
-        """The head before and after. sd_mm: how far its skin may lie from the person's."""
+    def lay(self, mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"], procedures: Sequence[str]) -> None:
+        """The head before and after."""
         self.displacement_mm, self.procedures = displacement_mm, tuple(procedures)
         self.before = Rasterizer(mesh)
         self.after = Rasterizer(mesh.moved(displacement_mm)) if np.any(displacement_mm) else self.before
-        moving = np.linalg.norm(displacement_mm, axis=1) > LEAST_MM
-        self.misfit_mm = float(np.median(sd_mm[moving])) if moving.any() else 1.0
         self.plate: Plate | None = None
+
+    def sd_mm(self, rows: Int[np.ndarray, "r"]) -> Float[np.ndarray, "r"]:
+        """How far the head's skin may lie from the person's at some vertices."""
+        return self.head.uncertainty_mm[rows]
+
+    @functools.cached_property
+    def misfit_mm(self) -> float:
+        """The same where the skin moves, in the middle."""
+        moving = np.flatnonzero(np.linalg.norm(self.displacement_mm, axis=1) > LEAST_MM)
+        return float(np.median(self.sd_mm(moving))) if len(moving) else 1.0
 
     @functools.cached_property
     def skin(self) -> Mipmap:

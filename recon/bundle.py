@@ -9,6 +9,7 @@ Gauss-Newton with Levenberg's damping (Triggs et al., Bundle Adjustment: A Moder
 """
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -52,14 +53,12 @@ DEFAULTS = BundleOptions()
 
 
 @record
-class Bundle:
-    """The result, in model units (mm up to the capture's true scale).
+class Fit:
+    """Where the unknowns came to rest, in model units (mm up to the capture's true scale).
 
     identity (K,) with zeros beyond the modes used, expression (N,E), cam_from_head (N,4,4), focal_px (G,),
-    landmarks (478,3) with the own departures `own` (478,3), landmark_sd (478,) mm, identity_cov (K,K), centre_cov
-    (N,3,3) of the cameras' centres in the head's axes, for a head of known size (`recon.scale` says how sure that is),
-    focal_sd (G,) of ln(focal), reprojection_px (N,) median error per view, weight (N,478) final weights. Covariances
-    are those of the final normal equations, everything else being unknown too.
+    landmarks (478,3) with the own departures `own` (478,3), reprojection_px (N,) median error per view, weight (N,478)
+    final weights.
     """
 
     identity: Float[np.ndarray, "k"]
@@ -68,10 +67,6 @@ class Bundle:
     focal_px: Float[np.ndarray, "g"]
     landmarks: Float[np.ndarray, "478 3"]
     own: Float[np.ndarray, "478 3"]
-    landmark_sd: Float[np.ndarray, "478"]
-    identity_cov: Float[np.ndarray, "k k"]
-    centre_cov: Float[np.ndarray, "n 3 3"]
-    focal_sd: Float[np.ndarray, "g"]
     reprojection_px: Float[np.ndarray, "n"]
     weight: Float[np.ndarray, "n 478"]
 
@@ -83,6 +78,21 @@ class Bundle:
         return Camera(K_px=intrinsics(self.focal_px[seen.lens[view]], seen.size_wh[view]),
                       cam_from_head=self.cam_from_head[view], size_wh=(int(seen.size_wh[view, 0]),
                                                                        int(seen.size_wh[view, 1])))
+
+
+@record
+class Bundle(Fit):
+    """The result, and how sure it is.
+
+    landmark_sd (478,) mm, identity_cov (K,K), centre_cov (N,3,3) of the cameras' centres in the head's axes, for a head
+    of known size (`recon.scale` says how sure that is), focal_sd (G,) of ln(focal). Covariances are those of the final
+    normal equations, everything else being unknown too.
+    """
+
+    landmark_sd: Float[np.ndarray, "478"]
+    identity_cov: Float[np.ndarray, "k k"]
+    centre_cov: Float[np.ndarray, "n 3 3"]
+    focal_sd: Float[np.ndarray, "g"]
 
 
 def intrinsics(focal_px: float, size_wh: np.ndarray) -> Float[np.ndarray, "3 3"]:
@@ -99,7 +109,7 @@ class Problem:
         self.mean = pins.on(model.template_mm, model.faces)
         identity, self.expression = bases_at_pins(model)
         self.identity = identity[:options.modes]
-        self.basis = np.ascontiguousarray(self.identity.transpose(1, 2, 0)).reshape(-1, len(self.identity))
+        self.basis = basis_at_pins(model, len(self.identity))
         height = np.ptp(seen.points_px[..., 1], axis=1)
         self.noise_px = options.noise_share * height
         visible = seen.visible.copy()
@@ -132,6 +142,12 @@ def bases_at_pins(model: FaceModel) -> tuple[Float[np.ndarray, "k 478 3"], Float
     identity, expression = (np.stack([pins.on(b, model.faces) for b in basis])
                             for basis in (model.identity_basis_mm, model.expression_basis_mm))
     return identity, expression
+
+
+@functools.lru_cache(maxsize=4)
+def basis_at_pins(model: FaceModel, modes: int) -> Float[np.ndarray, "p3 k"]:
+    """The first identity modes at every coordinate of the pins."""
+    return np.ascontiguousarray(bases_at_pins(model)[0][:modes].transpose(1, 2, 0)).reshape(-1, modes)
 
 
 @functools.lru_cache(maxsize=2)
@@ -170,8 +186,11 @@ class State:
         return other
 
 
+@functools.lru_cache(maxsize=2)
 def predicted(problem: Problem, state: State) -> tuple[np.ndarray, ...]:
-    """Of all views: camera-frame points (N,478,3), projected px (N,478,2), and their spread px (N,478)."""
+    """Of all views: camera-frame points (N,478,3), projected px (N,478,2), and their spread px (N,478).
+
+    Kept, for a step that is taken is asked again; a state is not changed once it has been asked."""
     offset, scatter = problem.at_yaw(np.array([head_angles_rad(pose)[0] for pose in state.pose]))
     head = problem.shapes(state.identity, state.expression) + offset + state.own
     focal = np.exp(state.log_focal[problem.seen.lens])
@@ -278,6 +297,12 @@ def refine_expression(problem: Problem, state: State) -> State:
 def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAULTS,
            progress: Progress = silent) -> Bundle:
     """Fit identity, expressions, poses, lenses and landmarks to the observations."""
+    return settled(model, seen, options, progress)[1]()
+
+
+def settled(model: FaceModel, seen: Observations, options: BundleOptions = DEFAULTS, progress: Progress = silent,
+            ) -> tuple[Fit, Callable[[], Bundle]]:
+    """The same without how sure it is, which takes a fifth of the time, and what works that out."""
     problem = Problem(model, seen, options)
     state = State(problem)
     cost, damping = objective(problem, state), 1e-3
@@ -301,6 +326,11 @@ def adjust(model: FaceModel, seen: Observations, options: BundleOptions = DEFAUL
                 state, cost = trial, trial_cost
         elif before - cost < 1e-4 * cost and turn > options.expression_every:
             break
+    return fit_of(problem, state), functools.partial(with_doubt, problem, state)
+
+
+def with_doubt(problem: Problem, state: State) -> Bundle:
+    """The bundle at a state where the landmarks alone are free."""
     H, g, block = normal_equations(problem, state)
     return finished(problem, state, block, solve(H, g, [block], 0.0)[2])
 
@@ -324,14 +354,20 @@ def finished(problem: Problem, state: State, block: PointBlock, reduced: np.ndar
         shared = with_variance(shared, k + np.arange(lenses), sure**2)
     covariance = np.eye(len(problem.model.identity_basis_mm))  # modes not fitted keep their prior
     covariance[:k, :k] = shared[:k, :k]
-    identity = np.concatenate([state.identity, np.zeros(len(covariance) - k)])
+    fit = fit_of(problem, state)
+    return Bundle(
+        **{name: getattr(fit, name) for name in fit.__dataclass_fields__}, identity_cov=covariance,
+        landmark_sd=landmark_sd(problem.identity, block.H, block.B, shared),
+        centre_cov=centre_cov(fit.landmarks - fit.own, problem.identity, state.pose, shared),
+        focal_sd=np.sqrt(np.diag(shared)[k:k + lenses]))
+
+
+def fit_of(problem: Problem, state: State) -> Fit:
+    """A state as it is handed on."""
+    unused = np.zeros(len(problem.model.identity_basis_mm) - len(state.identity))
     head = problem.mean + np.tensordot(state.identity, problem.identity, 1)
     residual, weight, _ = residuals(problem, state)
     error = [np.median(np.linalg.norm(r[w > 0], axis=1)) for r, w in zip(residual, weight, strict=True)]
-    return Bundle(
-        identity=identity, expression=state.expression, cam_from_head=state.pose,
-        focal_px=np.exp(state.log_focal), landmarks=head + state.own, own=state.own, identity_cov=covariance,
-        landmark_sd=landmark_sd(problem.identity, block.H, block.B, shared),
-        centre_cov=centre_cov(head, problem.identity, state.pose, shared),
-        focal_sd=np.sqrt(np.diag(shared)[k:k + lenses]),
-        reprojection_px=np.array(error), weight=weight)
+    return Fit(identity=np.concatenate([state.identity, unused]), expression=state.expression, cam_from_head=state.pose,
+               focal_px=np.exp(state.log_focal), landmarks=head + state.own, own=state.own,
+               reprojection_px=np.array(error), weight=weight)

@@ -156,9 +156,9 @@ def unhidden(points_px: Float[np.ndarray, "478 3"], grid_px: int = 160) -> Float
     t = topology().triangles
     depth = points_px[t, 2].mean(1)
     picture = np.full((grid_px, grid_px), np.inf, np.float32)
-    corners = np.rint(grid[t]).astype(np.int32)
-    for k in np.argsort(-depth):
-        cv2.fillConvexPoly(picture, corners[k], float(depth[k]))
+    order = np.argsort(-depth)
+    for corners, far in zip(np.rint(grid[t]).astype(np.int32)[order], depth[order].tolist(), strict=True):
+        cv2.fillConvexPoly(picture, corners, far)
     x, y = np.clip(np.rint(grid).astype(int), 0, grid_px - 1).T
     thick = 0.06 * np.ptp(points_px[:, 1])  # triangles are up to this deep; nearer neighbours do not hide a point
     return (points_px[:, 2] - picture[y, x] < thick).astype(float)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from recon.networks import mediapipe
+from recon.networks import answers, content, mediapipe
 
 THRESHOLD = 0.5
 
@@ -20,5 +20,6 @@ class Foreground:
     def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
         """True on the person, hair and clothes included."""
         with self._one_at_a_time:
-            mask: np.ndarray = self._net.process(np.ascontiguousarray(picture)).segmentation_mask
+            out = answers(self._net, image=np.ascontiguousarray(picture))
+            mask: np.ndarray = content(self._net, out, "segmentation_mask")
         return mask > THRESHOLD

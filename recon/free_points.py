@@ -48,28 +48,72 @@ def solve_by_modes(basis: Float[np.ndarray, "p3 k"], modes: Float[np.ndarray, "k
                        Float[np.ndarray, "c"], Float[np.ndarray, "p 3"]]:
     """`solve` of unit-variance modes (their values), then the M unknowns of H and g, and of free points that the basis
     moves, too; in half the time. told: what was measured of the points, B (M,P,3); block: with their priors."""
-    k, size = basis.shape[1], basis.shape[1] + len(g)
-    inverse = inverse3(block.H * (1 + damping * np.eye(3)))
-    through = told.H @ inverse
-    half, own = np.empty(basis.shape), np.empty(k)
-    lay_on(basis.reshape(-1, 3, k), told.H, roots(told.H - through @ told.H), half.reshape(-1, 3, k), own)
-    back = inverse @ block.g[..., None]
-    reduced, right, diagonal = np.empty((size, size)), np.empty(size), np.append(own + 1, np.diag(H))
-    halfway, whole = np.empty(told.B.shape), np.empty(told.B.shape)
-    multiply(told.B, inverse, halfway)
-    multiply(halfway, told.H, whole)
-    B, B_inverse, rest = (one.reshape(len(g), -1) for one in (told.B, halfway, told.B - whole))
+    k, size, m = basis.shape[1], basis.shape[1] + len(g), len(g)
+    inverse, root, B_inverse, rest, pulled, back = eliminated(told.H, told.g, told.B, block.H, block.g, damping)
+    half, own, B = np.empty(basis.shape), np.empty(k), told.B.reshape(m, -1)
+    lay_on(basis.reshape(-1, 3, k), told.H, root, half.reshape(-1, 3, k), own)
+    reduced, right = np.empty((size, size)), np.empty(size)
     reduced[:k, :k] = half.T @ half + np.eye(k)
-    reduced[k:, :k] = rest @ basis
+    reduced[k:, :k] = rest.reshape(m, -1) @ basis
     reduced[:k, k:] = reduced[k:, :k].T
-    reduced[k:, k:] = H - B_inverse @ B.T
-    reduced[np.arange(size), np.arange(size)] += (damping + 1e-9) * diagonal
-    right[:k] = basis.T @ (through @ block.g[..., None] - told.g[..., None]).ravel() - modes
+    reduced[k:, k:] = H - B_inverse.reshape(m, -1) @ B.T
+    reduced[np.arange(size), np.arange(size)] += (damping + 1e-9) * np.append(own + 1, np.diag(H))
+    right[:k] = basis.T @ pulled.ravel() - modes
     right[k:] = B @ back.ravel() - g
     step = cho_solve(cho_factor(reduced), right)
-    moved = (basis @ step[:k]).reshape(-1, 3, 1)
-    pull = block.g[..., None] + told.H @ moved + (step[k:] @ B).reshape(-1, 3, 1)
-    return step, -(inverse @ pull)[..., 0]
+    points = np.empty(back.shape)
+    follow(inverse, told.H, block.g, (basis @ step[:k]).reshape(-1, 3), (step[k:] @ B).reshape(-1, 3), points)
+    return step, points
+
+
+@compiled
+def eliminated(H, g, B, H_free, g_free, damping):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Of every point D^-1, D = `H_free` damped; a root of S; B D^-1 and B - B D^-1 H (M,P,3); H D^-1 g_free - g and
+    D^-1 g_free (P,3)."""
+    inverse, S = np.empty(H.shape), np.empty(H.shape)
+    B_inverse, rest, pulled, back = np.empty(B.shape), np.empty(B.shape), np.empty(g.shape), np.zeros(g.shape)
+    D, E, T = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
+    for p in range(len(H)):
+        for i in range(3):
+            for j in range(3):
+                D[i, j] = H_free[p, i, j] * (1 + damping if i == j else 1.0)
+        for i in range(3):
+            one, two = (i + 1) % 3, (i + 2) % 3
+            for j in range(3):  # the adjugate: cofactors, mirrored
+                a, b = (j + 1) % 3, (j + 2) % 3
+                E[i, j] = D[a, one] * D[b, two] - D[a, two] * D[b, one]
+        whole = D[0, 0] * E[0, 0] + D[0, 1] * E[1, 0] + D[0, 2] * E[2, 0]
+        for i in range(3):
+            for j in range(3):
+                inverse[p, i, j] = E[i, j] / whole
+                back[p, i] += inverse[p, i, j] * g_free[p, j]
+        for i in range(3):
+            for j in range(3):
+                T[i, j] = H[p, i, 0] * inverse[p, 0, j] + H[p, i, 1] * inverse[p, 1, j] + H[p, i, 2] * inverse[p, 2, j]
+        for i in range(3):
+            pulled[p, i] = T[i, 0] * g_free[p, 0] + T[i, 1] * g_free[p, 1] + T[i, 2] * g_free[p, 2] - g[p, i]
+            for j in range(3):
+                S[p, i, j] = H[p, i, j] - T[i, 0] * H[p, 0, j] - T[i, 1] * H[p, 1, j] - T[i, 2] * H[p, 2, j]
+    multiply(B, inverse, B_inverse)
+    multiply(B_inverse, H, rest)
+    for m in range(B.shape[0]):
+        for p in range(len(H)):
+            for i in range(3):
+                rest[m, p, i] = B[m, p, i] - rest[m, p, i]
+    return inverse, roots(S), B_inverse, rest, pulled, back
+
+
+@compiled
+def follow(inverse, H, g, by_modes, by_rest, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write the step of every free point (P,3): - D^-1 (g + H (mode x a) + B' c)."""
+    pull = np.empty(3)
+    for p in range(len(out)):
+        for i in range(3):
+            pull[i] = g[p, i] + by_rest[p, i]
+            for j in range(3):
+                pull[i] += H[p, i, j] * by_modes[p, j]
+        for i in range(3):
+            out[p, i] = -(inverse[p, i, 0] * pull[0] + inverse[p, i, 1] * pull[1] + inverse[p, i, 2] * pull[2])
 
 
 @compiled

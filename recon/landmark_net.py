@@ -95,21 +95,22 @@ class LandmarkNet:
 
     def __init__(self) -> None:
         with quiet_stderr():
-            self._graph, self._whole = build_graph()
+            self._graph, self._whole, self._read = build_graph()
             self(np.zeros((CROP_PX, CROP_PX, 3), np.uint8))  # what the first run prints is hidden too
 
     def __call__(self, crop: UInt8[np.ndarray, "n n 3"]) -> tuple[Float[np.ndarray, "478 3"] | None, float]:
         """Points in the crop's pixels (z in the same unit) and the probability that it shows a face."""
-        out = self._graph.process({"image": np.ascontiguousarray(crop), "roi": self._whole})
-        presence = float(getattr(out, PRESENCE))
-        if out.landmarks is None:
+        out = networks.answers(self._graph, image=np.ascontiguousarray(crop), roi=self._whole)
+        presence = float(networks.content(self._graph, out, PRESENCE))
+        if "landmarks" not in out or out["landmarks"].is_empty():
             return None, presence
-        points = np.array([(p.x, p.y, p.z) for p in out.landmarks.landmark]) * len(crop)
+        points = self._read(out["landmarks"]) * len(crop)
         return points - [0.5, 0.5, 0.0], presence  # MediaPipe counts from the corner, we from the first pixel's centre
 
 
 def build_graph() -> tuple:
-    """The wheel's landmark graph with its presence score let out, and the region that means "the whole crop"."""
+    """The wheel's landmark graph with its presence score let out, the region that means "the whole crop", and what
+    reads points (478,3) from a packet."""
     os.environ.setdefault("GLOG_minloglevel", "3")
     try:
         package = networks.mediapipe()
@@ -117,6 +118,7 @@ def build_graph() -> tuple:
         from mediapipe.framework import calculator_pb2
         from mediapipe.framework.formats import rect_pb2
         from mediapipe.python import _framework_bindings as bindings
+        from mediapipe.python import packet_creator
         from mediapipe.python.solution_base import PacketDataType, SolutionBase
     except ImportError as error:
         raise PrevisageError("no_mediapipe", "The landmark detector is not installed.",
@@ -130,7 +132,20 @@ def build_graph() -> tuple:
         graph_config=config, side_inputs={"with_attention": True}, outputs=["landmarks", PRESENCE],
         stream_type_hints={"image": PacketDataType.IMAGE, "roi": PacketDataType.PROTO,
                            "landmarks": PacketDataType.PROTO, PRESENCE: PacketDataType.FLOAT})
-    return graph, rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0, rotation=0.0)
+    whole = rect_pb2.NormalizedRect(x_center=0.5, y_center=0.5, width=1.0, height=1.0, rotation=0.0)
+    return graph, packet_creator.create_proto(whole), lambda packet: points_in(
+        bindings._packet_getter._get_serialized_proto(packet))
+
+
+def points_in(message: bytes) -> Float[np.ndarray, "n 3"]:
+    """The points of a serialised `NormalizedLandmarkList`: one after the other, of each a key and its length, then x, y
+    and z, each behind a key of its own. ValueError: it holds something else.
+    """
+    rows = np.frombuffer(message, np.uint8)
+    if len(rows) % 17 or not (rows.reshape(-1, 17)[:, [0, 1, 2, 7, 12]] == (0x0A, 15, 0x0D, 0x15, 0x1D)).all():
+        raise ValueError("the landmarks come in another form than those of the MediaPipe that is required")
+    return np.stack([np.ascontiguousarray(rows.reshape(-1, 17)[:, k:k + 4]).view("<f4")[:, 0] for k in (3, 8, 13)],
+                    1).astype(float)
 
 
 class FaceFinder:
@@ -151,8 +166,9 @@ class FaceFinder:
         """Boxes, the largest first; one per face. early: told of a face while the slower network still looks."""
         found: list[FaceBox] = []
         picture = np.ascontiguousarray(picture)
-        for answer in self._pool.map(lambda network: network.process(picture), self._networks):
-            for detection in answer.detections or []:
+        for network, answer in zip(self._networks, self._pool.map(lambda network: networks.answers(
+                network, image=picture), self._networks), strict=True):
+            for detection in networks.content(network, answer, "detections") or []:
                 box = face_box(detection, picture.shape[1], picture.shape[0])
                 if not any(same_face(box, other) for other in found):
                     found.append(box)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
@@ -27,7 +27,7 @@ from core.landmarks import MEDIAPIPE478, Landmarks3D
 from core.mesh import Mesh
 from core.reconstruction import Reconstruction, Scale, View
 from core.records import freeze, record
-from recon.bundle import Bundle, BundleOptions, adjust
+from recon.bundle import Bundle, BundleOptions, Fit, settled
 from recon.detect import Detector, Face, region_of_box
 from recon.face478 import IRIS_ROWS, OUTER_EYE, topology
 from recon.landmark_net import FaceBox
@@ -36,13 +36,13 @@ from recon.observations import Observations, lens_prior
 from recon.photo_light import light_of
 from recon.sight import SightOptions
 from recon.texture import Looks, TextureOptions, drawn, looked_at
-from recon.views import HeadOptions, Views, metric, true_scale, vertex_sd
+from recon.views import EVERY, HeadOptions, Rows, Views, metric, true_scale, vertex_sd
 from recon.wings import with_wings
 
 TILES, OVERLAP, LARGE = (1, 2, 4), 0.25, 0.12
 """The picture is searched whole, then in halves and quarters of its longer side, which overlap by a quarter, as long as
 faces smaller than this share of what was looked at, or none, were found: where there are small ones there are more."""
-REACH_MM, RIDGE = 12.0, 0.3
+REACH_MM, RIDGE, FELT = 12.0, 0.3, 1e-9
 SKIN = TextureOptions(side=512, coarse=2, views=1, sight=SightOptions(px_per_mm=1.25))
 """Of a photo's skin: it draws what the photo hides, which has no detail of its own, and the plain render."""
 OUTSIDE_SHARE = 0.08
@@ -54,8 +54,7 @@ QUICK = BundleOptions(modes=16, rounds=4, expression_sd=SMILING_SD, expression_e
 """Pose, scale and the face's proportions, for the flat mode."""
 WHOLE = BundleOptions(expression_sd=SMILING_SD)
 BESIDE = ThreadPoolExecutor(1)
-"""Faces are looked at on another core while others are sought, and how sure the skin is, is worked out there while the
-wings are drawn."""
+"""Faces are looked at on another core while others are sought."""
 AtRest = Callable[[Mesh, Anatomy], object]
 """Told a person's face at rest as soon as it is known, before it is drawn to the photos; it should not take long."""
 
@@ -66,7 +65,7 @@ class PhotoHead:
     at rest; both in mm in one head frame, that of `camera` too. visible (478,): how far each point is trusted, 0..1.
 
     reprojection_px: median distance between the fit's landmarks and the detected ones. facial (E,): strengths of the
-    model's facial actions. sd_mm (V,): how far the true skin may lie from `mesh`, one standard deviation.
+    model's facial actions. doubt: works out how sure the head is (`doubted`).
     """
 
     face: Face
@@ -80,13 +79,26 @@ class PhotoHead:
     reprojection_px: float
     facial: Float[np.ndarray, "e"]
     identity: Float[np.ndarray, "k"]
-    identity_cov: Float[np.ndarray, "k k"]
-    sd_mm: Float[np.ndarray, "v"]
+    doubt: "Callable[[], Doubt]"
     model: str
 
     def __post_init__(self) -> None:
-        freeze(self, visible=(self.visible, float), facial=(self.facial, float), identity=(self.identity, float),
-               identity_cov=(self.identity_cov, float), sd_mm=(self.sd_mm, float))
+        freeze(self, visible=(self.visible, float), facial=(self.facial, float), identity=(self.identity, float))
+
+    @functools.cached_property
+    def doubted(self) -> "Doubt":
+        """How sure the head is; worked out when it is asked for first."""
+        return self.doubt()
+
+    @property
+    def identity_cov(self) -> Float[np.ndarray, "k k"]:
+        """Covariance of `identity`."""
+        return self.doubted.identity_cov
+
+    @functools.cached_property
+    def sd_mm(self) -> Float[np.ndarray, "v"]:
+        """How far the true skin may lie from `mesh`, one standard deviation."""
+        return self.doubted.sd_mm(EVERY)
 
     @property
     def angles_deg(self) -> tuple[float, float, float]:
@@ -98,6 +110,18 @@ class PhotoHead:
     def px_per_mm(self) -> float:
         """At the depth of the eyes."""
         return float(self.camera.K_px[0, 0] / self.camera.cam_from_head[2, 3])
+
+
+@record
+class Doubt:
+    """How sure a head is: the covariance of its identity; sd_mm: one standard deviation of its skin, of some of its
+    vertices, mm."""
+
+    identity_cov: Float[np.ndarray, "k k"]
+    sd_mm: Callable[[Rows], Float[np.ndarray, "r"]]
+
+    def __post_init__(self) -> None:
+        freeze(self, identity_cov=(self.identity_cov, float))
 
 
 def faces_in(picture: UInt8[np.ndarray, "h w 3"], detector: Detector) -> tuple[list[Face], list[FaceBox]]:
@@ -199,8 +223,8 @@ def fit_photos(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], f
 
     InputRefused: no head explains a photo.
     """
-    views, bundle = adjusted(model, pictures, faces, focals_px, rasterize, options)
-    return heads(views, bundle, views.neutral(bundle), bundle.own, faces, true_scale(views, bundle, HeadOptions(
+    views, fit, bundle = fitted(model, pictures, faces, focals_px, rasterize, options)
+    return heads(views, fit, bundle, views.neutral(fit), fit.own, faces, true_scale(views, fit, HeadOptions(
         ipd_mm=ipd_mm)), options is WHOLE, at_rest=at_rest)
 
 
@@ -208,28 +232,41 @@ def adjusted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], fac
              focals_px: Sequence[float | None], rasterize: Rasterize, options: BundleOptions = WHOLE) -> tuple[
                  Views, Bundle]:
     """The photos as views, and one person in them, in model units. InputRefused: no head explains a photo."""
+    views, _, bundle = fitted(model, pictures, faces, focals_px, rasterize, options)
+    return views, bundle()
+
+
+def fitted(model: FaceModel, pictures: Sequence[UInt8[np.ndarray, "..."]], faces: Sequence[Face],
+           focals_px: Sequence[float | None], rasterize: Rasterize, options: BundleOptions = WHOLE) -> tuple[
+               Views, Fit, Callable[[], Bundle]]:
+    """`adjusted`, and apart from it what works out how sure it is."""
     seen = observed(faces, [(p.shape[1], p.shape[0]) for p in pictures], focals_px)
-    bundle = adjust(model, seen, options)
-    share = bundle.reprojection_px / np.array([f.height_px for f in faces])
-    if not np.isfinite(share).all() or share.max() > 0.03 or np.abs(bundle.identity).max() > 8:
+    fit, bundle = settled(model, seen, options)
+    share = fit.reprojection_px / np.array([f.height_px for f in faces])
+    if not np.isfinite(share).all() or share.max() > 0.03 or np.abs(fit.identity).max() > 8:
         raise InputRefused("no_fit", "No head explains this face.", "Give a photo with the whole face, uncovered.")
-    return Views(model, seen, lambda k: pictures[k], rasterize), bundle
+    return Views(model, seen, lambda k: pictures[k], rasterize), fit, bundle
 
 
-def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 3"], faces: Sequence[Face],
-          measure: tuple[Scale, dict], whole: bool = True, flat: bool = False,
+def heads(views: Views, fit: Fit, bundle: Callable[[], Bundle], head: Mesh, own: Float[np.ndarray, "478 3"],
+          faces: Sequence[Face], measure: tuple[Scale, dict], whole: bool = True, flat: bool = False,
           at_rest: AtRest | None = None) -> list[PhotoHead]:
-    """A head at rest, in every photo with its expression and (whole) drawn to the landmarks. own: how far these lie
-    off it, in model units; flat: of which only what each photo sees across its line of sight counts. measure: what
-    `true_scale` says."""
+    """A head at rest, in every photo with its expression and (whole) drawn to the landmarks. bundle: the fit with how
+    sure it is. own: how far the landmarks lie off it, in model units; flat: of which only what each photo sees across
+    its line of sight counts. measure: what `true_scale` says."""
     model, seen, (scale, cues) = views.model, views.seen, measure
-    neutral, cameras = metric(views, head, model.anatomy, bundle, scale)
+    neutral, cameras = metric(views, head, model.anatomy, fit, scale)
     if at_rest is not None:
         at_rest(neutral, model.anatomy)
-    sd = BESIDE.submit(vertex_sd, model, bundle, neutral, scale) if whole else None
+
+    @functools.cache
+    def doubt() -> Doubt:
+        known = bundle()
+        return Doubt(identity_cov=known.identity_cov, sd_mm=functools.partial(
+            vertex_sd, model, known, neutral, scale) if whole else np.full(len(neutral.vertices_mm), 2.0).__getitem__)
 
     def of_view(k: int, face: Face) -> PhotoHead:
-        drawn = neutral.moved(blend(bundle.expression[k], model.expression_basis_mm) * scale.mm_per_unit)
+        drawn = neutral.moved(blend(fit.expression[k], model.expression_basis_mm) * scale.mm_per_unit)
         if whole:
             trusted = (seen.visible[k] > 0) & (np.arange(478) < IRIS_ROWS.start)
             sight = cameras[k].cam_from_head[2, :3]
@@ -238,9 +275,8 @@ def heads(views: Views, bundle: Bundle, head: Mesh, own: Float[np.ndarray, "478 
             drawn = with_wings(drawn, model.anatomy, cameras[k], views.picture(k), views.rasterize)
         return PhotoHead(face=face, camera=cameras[k], mesh=drawn, neutral=neutral, anatomy=model.anatomy, scale=scale,
                          cues=cues, visible=seen.visible[k] * face.landmarks().confidence,
-                         facial=bundle.expression[k], reprojection_px=float(bundle.reprojection_px[k]),
-                         identity=bundle.identity, identity_cov=bundle.identity_cov, model=model.name,
-                         sd_mm=np.full(len(neutral.vertices_mm), 2.0) if sd is None else sd.result())
+                         facial=fit.expression[k], reprojection_px=float(fit.reprojection_px[k]),
+                         identity=fit.identity, doubt=doubt, model=model.name)
 
     return [of_view(k, face) for k, face in enumerate(faces)]
 
@@ -257,23 +293,26 @@ def apart(a: PhotoHead, b: PhotoHead) -> float:
 def drawn_to(model: FaceModel, own_mm: Float[np.ndarray, "478 3"], trusted: Bool[np.ndarray, "478"]) -> Float[
         np.ndarray, "v 3"]:
     """What every vertex moves when the landmarks move by their own departures; the sliding outline is left out."""
-    weights, factor, rows = spreading(model)
+    near, weights, factor, rows = spreading(model)
     wanted = np.where(trusted[rows, None], own_mm[rows], 0.0)
-    return np.asarray(weights @ cho_solve(factor, wanted).astype(weights.dtype)).astype(float)
+    moved = np.zeros_like(model.template_mm)
+    moved[near] = weights @ cho_solve(factor, wanted).astype(weights.dtype)
+    return moved
 
 
 @functools.lru_cache(maxsize=2)
-def spreading(model: FaceModel) -> tuple[Float[np.ndarray, "v p"], tuple, np.ndarray]:
-    """Gaussians of the vertices' distances to the landmarks on the template, those between landmarks (factored, with
-    a ridge: landmarks are noisy), and which landmarks these are."""
+def spreading(model: FaceModel) -> tuple[Int[np.ndarray, "n"], Float[np.ndarray, "n p"], tuple, Int[np.ndarray, "p"]]:
+    """The vertices that some landmark reaches, Gaussians of their distances to the landmarks on the template, those
+    between landmarks (factored, with a ridge: landmarks are noisy), and which landmarks these are."""
     rows = np.setdiff1d(np.arange(IRIS_ROWS.start), topology().outline)
     pins = model.anatomy.pins478.on(model.template_mm, model.faces)[rows]
 
     def gauss(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.exp(-cdist(a, b, "sqeuclidean") / REACH_MM**2)
 
-    matrix = gauss(pins, pins) + RIDGE * np.eye(len(rows))
-    return gauss(model.template_mm, pins).astype(np.float32), cho_factor(matrix), rows
+    matrix, weights = gauss(pins, pins) + RIDGE * np.eye(len(rows)), gauss(model.template_mm, pins)
+    near = np.flatnonzero(weights.max(1) > FELT)
+    return near, weights[near].astype(np.float32), cho_factor(matrix), rows
 
 
 def looks(head: PhotoHead, picture: UInt8[np.ndarray, "h w 3"], camera: Camera, person: Bool[np.ndarray, "h w"],

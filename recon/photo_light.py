@@ -8,18 +8,19 @@ import dataclasses
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
-from recon.blend import survey
+from recon.blend import HIDDEN_MM
 from recon.layout import Layout, layout, of_sides, on_texels, uv_texels
 from recon.light import Light, fit_light
-from recon.sight import look, zones
-from recon.texture import LIGHT_TEXELS, LIGHT_TRUST, TextureOptions, evened, samples_at
+from recon.sight import Sight, look, project, shrunk, zones
+from recon.texture import LIGHT_TEXELS, LIGHT_TRUST, TextureOptions, evened, samples_of
 
 
 class Asked(NamedTuple):
@@ -36,16 +37,26 @@ def light_of(mesh: Mesh, camera: Camera, picture: UInt8[np.ndarray, "h w 3"], pe
              rasterize: Rasterize, options: TextureOptions, anatomy: Anatomy) -> Light:
     """The light of `texture.looked_at` of one picture. person: who is seen in it, roughly."""
     normals, zone = mesh.vertex_normals(), zones(mesh, anatomy)
+    fine = dataclasses.replace(options.sight, broad_mm=options.sight.fine_mm)
+    sight = look(mesh, normals, zone, camera, picture, person, rasterize, fine)
     flat, thin = asked(mesh, max(options.side // options.coarse, 1))
-    sight = look(mesh, normals, zone, camera, picture, person, rasterize, options.sight)
-    seen = survey(mesh, normals, flat, [sight], np.ones(1))
-    trust = np.minimum(seen.weight[0, 0, thin:] / LIGHT_TRUST, 1)
-    mean = evened(mesh, normals, of_sides(trust[:, None], mesh)[:, 0])
-    on_skin = on_texels(np.column_stack([mean, zone.bare]), mesh, flat)
-    some = np.zeros(flat.face.shape, bool)
-    some[:, :thin] = True
-    seen = dataclasses.replace(seen, normals=on_skin[..., :3])
-    return fit_light(samples_at(some, seen, on_skin[..., 3], [camera]), 0)
+    points = on_texels(mesh.vertices_mm, mesh, flat)[0]
+    px, weight = trusted(points, sight)
+    weight *= flat.inside[0]
+    weight /= max(float(weight.max()), 1e-12)
+    mean = evened(mesh, normals, of_sides(np.minimum(weight[thin:, None] / LIGHT_TRUST, 1), mesh)[:, 0])
+    told = Layout(flat.face[:, :thin], flat.bary[:, :thin])
+    on_skin = on_texels(np.column_stack([mean, zone.bare]), mesh, told)[0]
+    colour = cv2.remap(sight.mid, px[None, :thin], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return fit_light(samples_of(points[:thin], on_skin[:, :3], colour, weight[None, :thin], on_skin[:, 3], [camera]), 0)
+
+
+def trusted(points: Float[np.ndarray, "n 3"], sight: Sight) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
+    """Where points of the skin lie in a sight's smaller picture, and how far it is trusted there."""
+    px, depth = project(points, sight.camera)
+    px = shrunk(px, sight)
+    shown = depth < cv2.remap(sight.depth_mm, px[None], None, cv2.INTER_NEAREST)[0] + HIDDEN_MM
+    return px, cv2.remap(sight.weight, px[None], None, cv2.INTER_LINEAR)[0] * shown
 
 
 def asked(mesh: Mesh, side: int) -> Asked:

@@ -31,7 +31,7 @@ from recon.contour import placed
 from recon.detect import Detector, Face, region_of_box
 from recon.face478 import facing
 from recon.landmark_net import FaceBox
-from recon.one_photo import REACH_MM, RIDGE, PhotoHead
+from recon.one_photo import REACH_MM, RIDGE, Doubt, PhotoHead
 from recon.profile_fit import (
     BOX_MM,
     HINT,
@@ -186,14 +186,14 @@ def assembled(read: Read, size_wh: tuple[int, int], ipd_mm: float | None, raster
     head = mesh.with_vertices((mesh.vertices_mm - origin) * unit.mm_per_unit)
     camera = in_mm(whole_camera(read, size_wh, rigid(laid.R, laid.t)), origin, unit)
     unused = np.zeros(len(model.identity_basis_mm) - len(laid.identity))
+    doubt = Doubt(identity_cov=np.eye(len(model.identity_basis_mm)),
+                  sd_mm=np.full(len(head.vertices_mm), np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM)).__getitem__)
     return shown_from_side(read, head, camera, unit, {c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues
-                           }, np.full(len(head.vertices_mm), np.hypot(MODEL_RESIDUAL_MM, UNSEEN_MM)),
-                           np.concatenate([laid.identity, unused]), np.eye(len(model.identity_basis_mm)), rasterize)
+                           }, np.concatenate([laid.identity, unused]), lambda: doubt, rasterize)
 
 
-def shown_from_side(read: Read, head: Mesh, camera: Camera, scale: Scale, cues: dict, sd_mm: Float[np.ndarray, "v"],
-                    identity: Float[np.ndarray, "k"], identity_cov: Float[np.ndarray, "k k"],
-                    rasterize: Rasterize) -> PhotoHead:
+def shown_from_side(read: Read, head: Mesh, camera: Camera, scale: Scale, cues: dict, identity: Float[np.ndarray, "k"],
+                    doubt: Callable[[], Doubt], rasterize: Rasterize) -> PhotoHead:
     """A head in mm as a photo from the side shows it; its face is the head's own, for the network sees none."""
     scene, seen, model = read.scene, read.seen, read.basis.model
     points = in_pixels(head.points(model.anatomy.pins478), camera)
@@ -204,7 +204,7 @@ def shown_from_side(read: Read, head: Mesh, camera: Camera, scale: Scale, cues: 
                      neutral=head, anatomy=model.anatomy, scale=scale, cues=cues,
                      visible=trusted(head, model.anatomy.pins478, camera, points, scene.scale, rasterize),
                      reprojection_px=float(np.median(off_px)), facial=np.zeros(len(model.expression_names)),
-                     identity=identity, identity_cov=identity_cov, sd_mm=sd_mm, model=model.name)
+                     identity=identity, doubt=doubt, model=model.name)
 
 
 def trusted(head: Mesh, pins: SurfacePoints, camera: Camera, points_px: Float[np.ndarray, "478 3"], scale: float,

@@ -10,12 +10,12 @@ import functools
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import gaussian_filter
 
 from core.anatomy import Anatomy
 from core.camera import Camera, distort
-from core.channels import length, sum_of
+from core.channels import sum_of
 from core.fragments import Fragments, Rasterize
 from core.mesh import Mesh
 from core.records import record
@@ -135,12 +135,11 @@ def look(mesh: Mesh, normals: Float[np.ndarray, "v 3"], zone: Zones, camera: Cam
     colour = np.ascontiguousarray(colour[rows, columns])
     person = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)[rows, columns] > 0
     none = np.zeros(len(normals))
-    tables = np.column_stack([normals, sum(zone.eyes, none), sum(zone.ears, none), zone.lining, zone.bare, zone.throat])
-    maps = np.zeros((*seen.face.shape, tables.shape[1]), np.float32)
-    write_values(seen.face, seen.bary, mesh.faces, tables.astype(np.float32), maps)
-    eye, ear, lining, bare, throat = (maps[..., k] > 0.5 for k in range(3, 8))
-    to_camera = -rays(small, rows, columns) @ small.cam_from_head[:3, :3].astype(np.float32)
-    cosine = sum_of(maps[..., :3] * to_camera)
+    parts = np.column_stack([sum(zone.eyes, none), sum(zone.ears, none), zone.lining, zone.bare, zone.throat])
+    cosine, kind = np.zeros(seen.face.shape, np.float32), np.zeros(seen.face.shape, np.uint8)
+    write_facing(seen.face, seen.bary, mesh.faces, normals.astype(np.float32), parts.astype(np.float32), small.K_px,
+                 small.cam_from_head[:3, :3], rows.start, columns.start, cosine, kind)
+    eye, ear, lining, bare, throat = (kind & np.uint8(1 << k) > 0 for k in range(5))
     mine = whose(colour, seen.covered, person, scale)
     mine &= ~((ear | throat) & pale(colour, mine & bare & (cosine > FRONTAL), scale))
     edge = edges(seen, mine, lining)
@@ -220,13 +219,26 @@ def write_trust(  # type: ignore[no-untyped-def]  # noqa: ANN201
                 out[2, y, x] = skin * (1 - beside)
 
 
-def rays(camera: Camera, rows: slice, columns: slice) -> Float[np.ndarray, "h w 3"]:
-    """Unit directions (camera axes) through pixel centres; the lens's distortion is left out, a degree at most."""
-    x = (np.arange(columns.start, columns.stop) - camera.K_px[0, 2]) / camera.K_px[0, 0]
-    y = (np.arange(rows.start, rows.stop) - camera.K_px[1, 2]) / camera.K_px[1, 1]
-    direction = np.ones((len(y), len(x), 3), np.float32)
-    direction[..., 0], direction[..., 1] = x[None, :], y[:, None]
-    return direction / length(direction)[..., None]
+@compiled
+def write_facing(  # type: ignore[no-untyped-def]  # noqa: ANN201
+        face, bary, faces, normals, parts, K, turn, row, column, cosine, kind):  # noqa: ANN001
+    """Write the cosine (H,W) by which the skin faces the camera, and a bit for each of the parts (V,P) that it belongs
+    to; the first pixel is (row, column). The lens's distortion is left out, a degree at most."""
+    for y in range(face.shape[0]):
+        for x in range(face.shape[1]):
+            if face[y, x] < 0:
+                continue
+            a, b, c = faces[face[y, x]]
+            p, q, r = bary[y, x]
+            right, down = (column + x - K[0, 2]) / K[0, 0], (row + y - K[1, 2]) / K[1, 1]
+            total = 0.0
+            for k in range(3):
+                total -= (p * normals[a, k] + q * normals[b, k] + r * normals[c, k]) * (
+                    right * turn[0, k] + down * turn[1, k] + turn[2, k])
+            cosine[y, x] = total / np.sqrt(right * right + down * down + 1)
+            for k in range(parts.shape[1]):
+                if p * parts[a, k] + q * parts[b, k] + r * parts[c, k] > 0.5:
+                    kind[y, x] |= 1 << k
 
 
 def whose(colour: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"], person: Bool[np.ndarray, "h w"],
@@ -239,16 +251,40 @@ def whose(colour: UInt8[np.ndarray, "h w 3"], covered: Bool[np.ndarray, "h w"], 
         return covered
     inner = depth_inside(covered & person) / (SURE_MM * scale)
     outer = depth_inside(~(covered | person)) / (SURE_MM * scale)
-    place = bins(colour)
-    counts = [histogram(place[where]) for where in (inner > 1, outer > 1)]
-    if min(c.sum() for c in counts) == 0:
+    ours, theirs = np.zeros((BINS,) * 3, np.float32), np.zeros((BINS,) * 3, np.float32)
+    count_sure(colour, inner, outer, ours, theirs)
+    if min(ours.sum(), theirs.sum()) == 0:
         return covered & person
-    ours, theirs = ((c / c.sum())[place] for c in counts)
-    before = np.clip(inner, 0, 1) * 0.5 + 0.5
-    belief = ours * before / np.maximum(ours * before + theirs * (1 - before), 1e-12)
-    belief = np.where(ours + theirs > 0, belief, before).astype(np.float32)
-    belief[inner >= 1] = 1
+    ours, theirs = (smooth / smooth.sum() for smooth in (gaussian_filter(c, 0.7) for c in (ours, theirs)))
+    belief = np.empty(inner.shape, np.float32)
+    write_belief(colour, inner, ours, theirs, belief)
     return covered & person & (cv2.GaussianBlur(belief, (0, 0), max(0.8 * scale, 0.5)) > 0.5)
+
+
+@compiled
+def count_sure(colour, inner, outer, ours, theirs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Count the colours of sure person and of sure background in bins."""
+    for y in range(inner.shape[0]):
+        for x in range(inner.shape[1]):
+            red, green, blue = colour[y, x, 0] >> 4, colour[y, x, 1] >> 4, colour[y, x, 2] >> 4
+            if inner[y, x] > 1:
+                ours[red, green, blue] += 1
+            elif outer[y, x] > 1:
+                theirs[red, green, blue] += 1
+
+
+@compiled
+def write_belief(colour, inner, ours, theirs, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write how far a pixel's place and colour are the person's, by the shares of either's colours."""
+    for y in range(inner.shape[0]):
+        for x in range(inner.shape[1]):
+            if inner[y, x] >= 1:
+                out[y, x] = 1
+                continue
+            red, green, blue = colour[y, x, 0] >> 4, colour[y, x, 1] >> 4, colour[y, x, 2] >> 4
+            before = inner[y, x] * 0.5 + 0.5
+            own, other = ours[red, green, blue] * before, theirs[red, green, blue] * (1 - before)
+            out[y, x] = own / max(own + other, 1e-12) if own + other > 0 else before
 
 
 def pale(colour: UInt8[np.ndarray, "h w 3"], skin: Bool[np.ndarray, "h w"], scale: float) -> Bool[np.ndarray, "h w"]:
@@ -258,18 +294,6 @@ def pale(colour: UInt8[np.ndarray, "h w 3"], skin: Bool[np.ndarray, "h w"], scal
     smooth = cv2.GaussianBlur(colour.astype(np.float32), (0, 0), max(scale, 0.5))
     red = smooth[..., 0] / np.maximum(sum_of(smooth), 1)
     return red < np.median(red[skin]) - PALE
-
-
-def bins(colour: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
-    """The number of every colour's bin."""
-    red, green, blue = ((colour[..., c] >> 4).astype(np.intp) for c in range(3))
-    return (red * BINS + green) * BINS + blue
-
-
-def histogram(place: Int[np.ndarray, "n"]) -> Float[np.ndarray, "b"]:
-    """Smoothed counts of colours, by the numbers of their bins."""
-    counts = np.bincount(place, minlength=BINS**3).reshape((BINS,) * 3).astype(np.float32)
-    return gaussian_filter(counts, 0.7).ravel()
 
 
 def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], sigmas_px: tuple[float, float]
@@ -283,7 +307,7 @@ def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w
     whole = np.array(cv2.mean(stacked)) + 1e-9
     fallback = np.broadcast_to(whole[:3] / whole[3], colour.shape).astype(np.float32)
     out = []
-    for sigma in sigmas_px:
+    for sigma in sorted(set(sigmas_px), reverse=True):
         step = max(1, int(sigma / 3))
         size = (-(-mask.shape[1] // step), -(-mask.shape[0] // step))
         coarse = cv2.resize(stacked, size, interpolation=cv2.INTER_AREA) if step > 1 else stacked
@@ -292,19 +316,7 @@ def masked_blurs(colour: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w
         wider, fallback = fallback, np.empty(colour.shape, np.float32)
         write_means(blurred, wider, fallback)
         out.append(fallback)
-    return out[0], out[1]
-
-
-@compiled
-def write_values(face, bary, faces, values, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Write the vertices' values (V,C) at every pixel that shows the mesh, in a fifth of `interpolate`'s time."""
-    for y in range(face.shape[0]):
-        for x in range(face.shape[1]):
-            if face[y, x] >= 0:
-                a, b, c = faces[face[y, x]]
-                for k in range(values.shape[1]):
-                    out[y, x, k] = bary[y, x, 0] * values[a, k] + bary[y, x, 1] * values[b, k] + (
-                        bary[y, x, 2] * values[c, k])
+    return out[0], out[-1]
 
 
 @compiled

@@ -180,21 +180,23 @@ def samples(seen: Survey, bare: Float[np.ndarray, "t t"], cameras: Sequence[Came
     """What is asked about the light: bare skin, thinned out, in groups of one reflectance (a small cube, mirrored)."""
     thin = np.zeros(bare.shape, bool)
     thin[::LIGHT_TEXELS, ::LIGHT_TEXELS] = True
-    return samples_at(thin, seen, bare, cameras)
+    thin &= seen.flat.inside
+    return samples_of(seen.points[thin], seen.normals[thin], seen.mid[:, thin], seen.weight[:, thin], bare[thin],
+                      cameras)
 
 
-def samples_at(some: Bool[np.ndarray, "s t"], seen: Survey, bare: Float[np.ndarray, "s t"], cameras: Sequence[Camera],
-               ) -> Samples:
-    """The same of some texels."""
-    asked = some & seen.flat.inside & (seen.weight.max(0) > 0.05 * LIGHT_TRUST)
+def samples_of(points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], colour: Float[np.ndarray, "k n 3"],
+               weight: Float[np.ndarray, "k n"], bare: Float[np.ndarray, "n"], cameras: Sequence[Camera]) -> Samples:
+    """The same of a list of texels."""
+    asked = weight.max(0) > 0.05 * LIGHT_TRUST
     if (asked & (bare > 0.5)).any():
         asked &= bare > 0.5
-    points = seen.points[asked]
+    points = points[asked]
     cell = np.floor(np.column_stack([np.abs(points[:, 0]), points[:, 1:]]) / GROUP_MM).astype(int)
     _, group = np.unique(cell, axis=0, return_inverse=True)
-    return Samples(log_colour=log_linear(seen.mid[:, asked].astype(float)), group=group.reshape(-1),
-                   weight=np.sqrt(np.clip(seen.weight[:, asked] / LIGHT_TRUST, 0, 1)).astype(float),
-                   normals=seen.normals[asked].astype(float),
+    return Samples(log_colour=log_linear(colour[:, asked].astype(float)), group=group.reshape(-1),
+                   weight=np.sqrt(np.clip(weight[:, asked] / LIGHT_TRUST, 0, 1)).astype(float),
+                   normals=normals[asked].astype(float),
                    rotations=np.stack([c.cam_from_head[:3, :3] for c in cameras]))
 
 

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from scipy.linalg.blas import strmm
 
 from core.anatomy import Anatomy
@@ -18,7 +18,7 @@ from core.mesh import Mesh
 from core.reconstruction import Scale
 from core.records import record
 from core.transforms import rigid
-from recon.bundle import Bundle, BundleOptions
+from recon.bundle import Bundle, BundleOptions, Fit
 from recon.eyes import open_eyes
 from recon.lens import bending, straight_px, straightened
 from recon.marker import corners_in, marker_cue
@@ -91,11 +91,11 @@ class Views:
         return [dataclasses.replace(c, distortion=self.lenses[g].distortion) if self.lenses else c
                 for c, g in zip(cameras, self.seen.lens, strict=True)]
 
-    def cameras(self, bundle: Bundle) -> list[Camera]:
+    def cameras(self, bundle: Fit) -> list[Camera]:
         """The bundle's cameras, in model units."""
         return [bundle.camera(k, self.seen) for k in range(len(self))]
 
-    def neutral(self, bundle: Bundle) -> Mesh:
+    def neutral(self, bundle: Fit) -> Mesh:
         """The bundle's head without an expression."""
         return self.model.shape(bundle.identity).pose(np.zeros(len(self.model.expression_names))).mesh()
 
@@ -118,7 +118,7 @@ class Views:
         return Views(self.model, seen, self.taken, self.rasterize, self.lenses)
 
 
-def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scale, dict]:
+def true_scale(views: Views, bundle: Fit, options: HeadOptions) -> tuple[Scale, dict]:
     """Millimetres per model unit from every cue; and what each cue said."""
     cameras, points = views.cameras(bundle), views.seen.points_px
     cues = [Cue(source="model", mm_per_unit=1.0, sd=MODEL_SD)]
@@ -138,7 +138,7 @@ def true_scale(views: Views, bundle: Bundle, options: HeadOptions) -> tuple[Scal
     return fuse(cues), {c.source: {"mm_per_unit": c.mm_per_unit, "sd": c.sd} for c in cues}
 
 
-def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Bundle, scale: Scale) -> tuple[Mesh, list[Camera]]:
+def metric(views: Views, head: Mesh, anatomy: Anatomy, bundle: Fit, scale: Scale) -> tuple[Mesh, list[Camera]]:
     """The head in mm in its own head frame (origin between its outer eye corners), and its cameras."""
     origin = origin_of(head, anatomy)
     mesh = head.with_vertices((head.vertices_mm - origin) * scale.mm_per_unit)
@@ -157,32 +157,37 @@ def origin_of(head: Mesh, anatomy: Anatomy) -> Float[np.ndarray, "3"]:
     return head.points(anatomy.pin_points[[anatomy.pin_names.index(n) for n in ("ex_l", "ex_r")]]).mean(0)
 
 
-def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
-    """One sd per vertex (mm) of a fitted head: of its shape, and of its size."""
-    return with_size(modes_sd(model, bundle, scale), mesh, scale)
+Rows = slice | Int[np.ndarray, "r"]
+EVERY = slice(None)
 
 
-def modes_sd(model: FaceModel, bundle: Bundle, scale: Scale) -> Float[np.ndarray, "v"]:
+def vertex_sd(model: FaceModel, bundle: Bundle, mesh: Mesh, scale: Scale, rows: Rows = EVERY) -> Float[
+        np.ndarray, "r"]:
+    """One sd per vertex (mm) of a fitted head, or of some of its vertices: of its shape, and of its size."""
+    return with_size(modes_sd(model, bundle, scale, rows), mesh, scale, rows)
+
+
+def modes_sd(model: FaceModel, bundle: Bundle, scale: Scale, rows: Rows = EVERY) -> Float[np.ndarray, "r"]:
     """One sd per vertex (mm) of a fitted head's shape: its covariance through the modes, what they cannot express."""
     told = np.flatnonzero(np.any(bundle.identity_cov != np.eye(len(bundle.identity)), axis=0))
     count = int(told[-1]) + 1 if len(told) else 0  # later modes keep their prior
     root = np.linalg.cholesky(bundle.identity_cov[:count, :count] + 1e-12 * np.eye(count))
-    flat = model.identity_basis_mm.reshape(len(bundle.identity), -1)
+    flat = model.identity_basis_mm[:count, rows].reshape(count, -1)
     # root' B in half of a general product's time, for the root is a triangle; single precision, as the basis is
-    mixed = strmm(1.0, root.astype(flat.dtype), flat[:count].T, side=1, lower=1).T
-    square = prior_square(model, count) + np.einsum("kv,kv->v", mixed, mixed)
+    mixed = strmm(1.0, root.astype(flat.dtype), flat.T, side=1, lower=1).T
+    square = prior_square(model, count)[rows].ravel() + np.einsum("kv,kv->v", mixed, mixed)
     square_mm2 = square.reshape(-1, 3).sum(1) * scale.mm_per_unit**2
     return np.asarray(np.sqrt(square_mm2 / 3 + MODEL_RESIDUAL_MM**2))
 
 
 @functools.lru_cache(maxsize=4)
-def prior_square(model: FaceModel, first: int) -> Float[np.ndarray, "v3"]:
+def prior_square(model: FaceModel, first: int) -> Float[np.ndarray, "v 3"]:
     """Variance (model units) of every coordinate by all modes from one on that nothing told."""
     flat = model.identity_basis_mm.reshape(len(model.identity_basis_mm), -1)[first:]
-    return np.asarray(np.einsum("kv,kv->v", flat, flat))
+    return np.einsum("kv,kv->v", flat, flat).reshape(-1, 3)
 
 
-def with_size(sd_mm: Float[np.ndarray, "v"], mesh: Mesh, scale: Scale) -> Float[np.ndarray, "v"]:
+def with_size(sd_mm: Float[np.ndarray, "r"], mesh: Mesh, scale: Scale, rows: Rows = EVERY) -> Float[np.ndarray, "r"]:
     """One sd per vertex (mm) with the uncertain size of the whole head added (an axis's share of it)."""
-    away = np.linalg.norm(mesh.vertices_mm - mesh.vertices_mm.mean(0), axis=1)
+    away = np.linalg.norm(mesh.vertices_mm[rows] - mesh.vertices_mm.mean(0), axis=1)
     return np.sqrt(sd_mm**2 + (away * scale.sd_relative) ** 2 / 3)

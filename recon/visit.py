@@ -57,9 +57,10 @@ def fit_visit(model: FaceModel, fronts: Sequence[Shot], sides: Sequence[Shot], r
     drawn = with_sides(model, bundle, views.neutral(bundle), [s.picture for s in sides], focals, detector, foreground,
                        rasterize)
     own = bundle.landmarks - drawn.head.points(model.anatomy.pins478)
-    told = heads(views, bundle, drawn.head, own, [s.face for s in fronts], measure, flat=bool(drawn.found))
-    neutral, sd, scale = told[0].neutral, told[0].sd_mm, measure[0]
+    told = heads(views, bundle, lambda: bundle, drawn.head, own, [s.face for s in fronts], measure,
+                 flat=bool(drawn.found))
+    neutral, scale = told[0].neutral, measure[0]
     origin = origin_of(drawn.head, model.anatomy)
     return Together(fronts=tuple(told), refused=drawn.refused, sides={
-        k: shown_from_side(side.read, neutral, in_mm(side.camera, origin, scale), *measure, sd, bundle.identity,
-                           bundle.identity_cov, rasterize) for k, side in drawn.found.items()})
+        k: shown_from_side(side.read, neutral, in_mm(side.camera, origin, scale), *measure, bundle.identity,
+                           told[0].doubt, rasterize) for k, side in drawn.found.items()})

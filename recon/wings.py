@@ -247,8 +247,10 @@ def followed(mesh: Mesh, camera: Camera, wing: Wing, ends_mm: Float[np.ndarray, 
     cam = camera.cam_from_points(mesh.vertices_mm)
     moved = np.zeros_like(cam)
     near = np.flatnonzero((cam[:, 2] > 1) & (cam[:, 2] < wing.depth_mm + BEHIND_MM[1]))
-    px = camera.px_from_points(mesh.vertices_mm[near])
-    angle, r = wing.polar(px)
+    angle, r = wing.polar(camera.px_from_points(mesh.vertices_mm[near]))
+    farthest = ends_mm.max() + np.maximum(options.reach_mm, 2.5 * np.abs(wider_mm).max())
+    some = (r < farthest) & (angle > ANGLES_DEG[0] - FADE_DEG) & (angle < ANGLES_DEG[-1] + FADE_DEG)
+    near, angle, r = near[some], angle[some], r[some]
     end, by = (np.interp(angle, ANGLES_DEG, v) for v in (ends_mm, wider_mm))
     reach = np.maximum(options.reach_mm, 2.5 * np.abs(by))
     share = np.where(r < end, rising((r / np.maximum(end, 1) - INNER) / (1 - INNER)), rising(1 - (r - end) / reach))

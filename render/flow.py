@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from core.camera import Camera
+from core.channels import any_of
 from core.correspondence import Correspondence
 from core.fragments import Fragments
 from core.mesh import Mesh
-from core.records import record
+from core.records import given, record
 from core.texture import Texture
 from render.masks import SURGICAL, SurgicalMaskOptions, moving, px_per_mm_of, surgical_mask, touched
 from render.mipmap import Mipmap
@@ -57,11 +58,11 @@ def correspondence(before: Rasterizer, after: Rasterizer, camera: Camera,
     shows_moved = active(seen_after, mesh, displacement_mm)
     flow, from_depth = motion(seen_after, shows_moved, mesh, window)
     return Seen(camera=window, before=seen_before, after=seen_after, correspondence=Correspondence(
-        left=columns.start, top=rows.start, flow_px=flow, depth_after_mm=seen_after.depth_mm,
-        depth_before_mm=seen_before.depth_mm, from_depth_mm=from_depth, moved=shows_moved,
-        normals_before=normals_where(shows_moved, seen_after, mesh, before.surface.normals),
-        normals_after=normals_where(shows_moved, seen_after, mesh, after.surface.normals),
-        mask=allowed, px_per_mm=px_per_mm))
+        left=columns.start, top=rows.start, flow_px=given(flow), depth_after_mm=seen_after.depth_mm,
+        depth_before_mm=seen_before.depth_mm, from_depth_mm=given(from_depth), moved=given(shows_moved),
+        normals_before=given(normals_where(shows_moved, seen_after, mesh, before.surface.normals)),
+        normals_after=given(normals_where(shows_moved, seen_after, mesh, after.surface.normals)),
+        mask=given(allowed), px_per_mm=px_per_mm))
 
 
 def windowed(camera: Camera, rows: slice, columns: slice) -> Camera:
@@ -74,8 +75,19 @@ def windowed(camera: Camera, rows: slice, columns: slice) -> Camera:
 
 def active(fragments: Fragments, mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"]) -> Bool[np.ndarray, "h w"]:
     """Pixels that show a triangle with a corner that moves at all."""
-    moved = np.append(np.any(displacement_mm, axis=1)[mesh.faces].any(1), False)  # face -1 reads the last
-    return moved[fragments.face]
+    out = np.zeros(fragments.face.shape, bool)
+    write_active(fragments.face, mesh.faces, any_of(displacement_mm != 0), out)
+    return out
+
+
+@compiled
+def write_active(face, faces, moves, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write `active`. moves (V,): which vertices do."""
+    for y in range(face.shape[0]):
+        for x in range(face.shape[1]):
+            if face[y, x] >= 0:
+                a, b, c = faces[face[y, x]]
+                out[y, x] = moves[a] or moves[b] or moves[c]
 
 
 def motion(after: Fragments, moved: Bool[np.ndarray, "h w"], mesh: Mesh, camera: Camera) -> tuple[

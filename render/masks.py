@@ -97,7 +97,7 @@ def touched(mesh: Mesh, displacement_mm: Float[np.ndarray, "v 3"], camera: Camer
             margin_px: float) -> Window:
     """Rows and columns that hold every triangle with a moving corner, before and after, and the margin around them."""
     width, height = camera.size_wh
-    near = np.unique(mesh.faces[(moved >= 1)[mesh.faces].any(1)])
+    near = np.flatnonzero(beside(mesh.faces, moved >= 1))
     vertices = mesh.vertices_mm[near]
     px = camera.px_from_points(np.concatenate([vertices, vertices + displacement_mm[near]]))
     if not np.isfinite(px).all():
@@ -111,19 +111,30 @@ def shows(fragments: Fragments, mesh: Mesh, moved: Float[np.ndarray, "v"], windo
     """Which pixels of the window show skin that moves visibly."""
     face, bary = fragments.face[window], fragments.bary[window]
     out = np.zeros(face.shape, bool)
-    write_shown(face, bary, mesh.faces, moved, (moved >= 1)[mesh.faces].any(1), out)
+    write_shown(face, bary, mesh.faces, moved, out)
     return out
 
 
 @compiled
-def write_shown(face, bary, faces, moved, active, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Write `shows`. active (F,): faces with a corner that moves visibly."""
+def beside(faces, chosen):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """The vertices of all triangles with a chosen corner (V,)."""
+    out = np.zeros(len(chosen), np.bool_)
+    for f in range(len(faces)):
+        a, b, c = faces[f]
+        if chosen[a] or chosen[b] or chosen[c]:
+            out[a] = out[b] = out[c] = True
+    return out
+
+
+@compiled
+def write_shown(face, bary, faces, moved, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Write `shows`: of faces with a corner that moves visibly."""
     for y in range(face.shape[0]):
         for x in range(face.shape[1]):
-            f = face[y, x]
-            if f >= 0 and active[f]:
-                out[y, x] = (bary[y, x, 0] * moved[faces[f, 0]] + bary[y, x, 1] * moved[faces[f, 1]]
-                             + bary[y, x, 2] * moved[faces[f, 2]]) >= 1
+            if face[y, x] >= 0:
+                a, b, c = faces[face[y, x]]
+                if moved[a] >= 1 or moved[b] >= 1 or moved[c] >= 1:
+                    out[y, x] = bary[y, x, 0] * moved[a] + bary[y, x, 1] * moved[b] + bary[y, x, 2] * moved[c] >= 1
 
 
 def faded(core: Bool[np.ndarray, "h w"], feather_px: float) -> Float[np.ndarray, "h w"]:

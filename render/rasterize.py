@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from core.camera import Camera, distort
 from core.fragments import Fragments
 from core.mesh import Mesh
-from core.records import record
+from core.records import given, record
 from render.scan import scanned
 from render.surface import Surface
 
@@ -83,7 +83,7 @@ class Rasterizer:
             face[part, columns] = hits.face.reshape(len(y), len(x))
             bary[part, columns] = hits.bary.reshape(len(y), len(x), 3)
             depth_mm[part, columns] = hits.depth_mm.reshape(len(y), len(x))
-        return Fragments(face=face, bary=bary, depth_mm=depth_mm)
+        return Fragments(face=given(face), bary=given(bary), depth_mm=given(depth_mm))
 
     def at(self, pixels_px: Float[np.ndarray, "n 2"], camera: Camera) -> Hits:
         """What the camera sees at any image points, also between pixel centres."""

@@ -10,6 +10,7 @@ import numpy as np
 from core.camera import Camera
 from core.fragments import Fragments
 from core.mesh import Mesh
+from core.records import given
 from render.mix import compiled
 
 NEAREST_MM = 1.0
@@ -25,8 +26,9 @@ def scanned(mesh: Mesh, camera: Camera) -> Fragments | None:
     face = np.full((height, width), -1, np.int32)
     bary = np.zeros((height, width, 3), np.float32)
     depth_mm = np.full((height, width), np.inf, np.float32)
-    scan(mesh.faces, camera.px_from_points(mesh.vertices_mm), 1 / cam[:, 2], face, bary, depth_mm)
-    return Fragments(face=face, bary=bary, depth_mm=depth_mm)
+    px = cam[:, :2] / cam[:, 2:] @ camera.K_px[:2, :2].T + camera.K_px[:2, 2]
+    scan(mesh.faces, px, 1 / cam[:, 2], face, bary, depth_mm)
+    return Fragments(face=given(face), bary=given(bary), depth_mm=given(depth_mm))
 
 
 @compiled

@@ -79,7 +79,8 @@ def achieved(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     small = cv2.resize(flow, to, interpolation=cv2.INTER_LINEAR) * np.float32(shrink)
     places = {name: cv2.resize(where.astype(np.uint8), to, interpolation=cv2.INTER_NEAREST) > 0
               for name, where in used.items()}
-    ends = list(STARTS.map(functools.partial(settled, first, second, small, places), (0.0, 1.0)))
+    near = {name: cv2.GaussianBlur(where.astype(np.float32), (0, 0), FINEST_PX) for name, where in places.items()}
+    ends = list(STARTS.map(functools.partial(settled, first, second, small, places, near), (0.0, 1.0)))
     return {name: Achieved(share=(ends[0][name] + ends[1][name]) / 2, spread=abs(ends[0][name] - ends[1][name]),
                            asked_px=float(np.percentile(size[where], 95)) if where.any() else 0.0,
                            pixels=int(where.sum())) for name, where in used.items()}
@@ -110,10 +111,10 @@ def in_sight(asked: Correspondence) -> Bool[np.ndarray, "h w"]:
 
 
 def settled(before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"], flow_px: Float[np.ndarray, "h w 2"],
-            used: Mapping[str, Bool[np.ndarray, "h w"]], start: float) -> dict[str, float]:
-    """Where the share of each part comes to rest from one start."""
+            used: Mapping[str, Bool[np.ndarray, "h w"]], near: Mapping[str, Float[np.ndarray, "h w"]], start: float,
+            ) -> dict[str, float]:
+    """Where the share of each part comes to rest from one start. near: the parts, blurred."""
     shares = dict.fromkeys(used, start)
-    near = {name: cv2.GaussianBlur(where.astype(np.float32), (0, 0), FINEST_PX) for name, where in used.items()}
     base = pixels(flow_px.shape)
     dense = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)  # as exact here as the slower ones
     dense.setFinestScale(0)

@@ -32,7 +32,6 @@ SAME_PX = 0.25
 """Two motions that are nearer in length may only go another way: the less, the less the gentle one counts."""
 COARSE_PX, ROUNDS = 8.0, 6
 """Where the strongest motion is larger, the halved picture's pixels follow first; then so many rounds remain."""
-AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x)
 
 
 def gentler(steep_px: Float[np.ndarray, "h w 2"], gentle_px: Float[np.ndarray, "h w 2"], contour: Beyond,
@@ -75,33 +74,52 @@ def relaxed(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"], 
     if strongest > COARSE_PX and min(free.shape) > 1:
         u = coarse(flow_px, free, steepest)
         rounds = ROUNDS if strongest < 2 * COARSE_PX else int(strongest < 4 * COARSE_PX)
-    for _ in range(rounds):
-        if not sum([drawn_towards(u, free, dy, dx, np.float32(steepest * np.hypot(dy, dx))) for dy, dx in AROUND]):
-            break
+    draw(u, free, np.float32(steepest), rounds)
     return u
 
 
 @compiled
-def drawn_towards(u, free, dy, dx, most):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """Draw every free pixel towards its neighbour at (dy, dx), if that is stronger and more than `most` apart; how many
-    were. Neighbours are read before they are drawn themselves."""
+def draw(u, free, steepest, rounds):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """So many rounds, or until nothing moves any more, draw every free pixel towards each of its neighbours, one
+    direction after the other, if that is stronger and too far apart. Neighbours are read before they are drawn
+    themselves. Only what has changed in the round before, or in this one, is looked at again."""
     height, width = free.shape
-    count = 0
-    for i in range(max(-dy, 0), height - max(dy, 0)):
-        y = i if dy >= 0 else height - 1 - i + max(-dy, 0)
-        for j in range(max(-dx, 0), width - max(dx, 0)):
-            x = j if dx >= 0 else width - 1 - j + max(-dx, 0)
-            if not free[y, x]:
-                continue
-            there_x, there_y, here_x, here_y = u[y + dy, x + dx, 0], u[y + dy, x + dx, 1], u[y, x, 0], u[y, x, 1]
-            apart_x, apart_y = there_x - here_x, there_y - here_y
-            gap = np.sqrt(apart_x * apart_x + apart_y * apart_y)
-            if gap > most + np.float32(1e-3) and there_x * there_x + there_y * there_y > (
-                    here_x * here_x + here_y * here_y):
-                u[y, x, 0] += (np.float32(1) - most / gap) * apart_x
-                u[y, x, 1] += (np.float32(1) - most / gap) * apart_y
-                count += 1
-    return count
+    before, now = np.zeros((2, height), np.int64), np.empty((2, height), np.int64)  # of each row, from where to where
+    before[1] = width
+    for _ in range(rounds):
+        now[0], now[1] = width, 0
+        for dy in (-1, 0, 1):
+            for dx in (-1, 0, 1):
+                if dy == 0 and dx == 0:
+                    continue
+                most = np.float32(steepest * np.sqrt(np.float64(dy * dy + dx * dx)))
+                for i in range(max(-dy, 0), height - max(dy, 0)):
+                    y = i if dy >= 0 else height - 1 - i + max(-dy, 0)
+                    first = min(min(before[0, y], now[0, y]), min(before[0, y + dy], now[0, y + dy]) - dx)
+                    last = max(max(before[1, y], now[1, y]), max(before[1, y + dy], now[1, y + dy]) - dx)
+                    first, last = max(first, max(-dx, 0)), min(last, width - max(dx, 0))
+                    if first < last:
+                        drawn_towards(u, free, y, first, last, dy, dx, most, now)
+        if now[1].max() == 0:
+            break
+        before[:] = now
+
+
+@compiled
+def drawn_towards(u, free, y, first, last, dy, dx, most, changed):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    """Draw the free pixels of a part of a row towards their neighbours at (dy, dx), if these are stronger and more than
+    `most` apart; widen what has `changed` in that row."""
+    for j in range(first, last):
+        x = j if dx >= 0 else last - 1 - (j - first)
+        if not free[y, x]:
+            continue
+        there_x, there_y, here_x, here_y = u[y + dy, x + dx, 0], u[y + dy, x + dx, 1], u[y, x, 0], u[y, x, 1]
+        apart_x, apart_y = there_x - here_x, there_y - here_y
+        gap = np.sqrt(apart_x * apart_x + apart_y * apart_y)
+        if gap > most + np.float32(1e-3) and there_x * there_x + there_y * there_y > here_x * here_x + here_y * here_y:
+            u[y, x, 0] += (np.float32(1) - most / gap) * apart_x
+            u[y, x, 1] += (np.float32(1) - most / gap) * apart_y
+            changed[0, y], changed[1, y] = min(changed[0, y], x), max(changed[1, y], x + 1)
 
 
 def coarse(flow_px: Float[np.ndarray, "h w 2"], free: Bool[np.ndarray, "h w"], steepest: float) -> Float[

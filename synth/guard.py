@@ -339,13 +339,13 @@ def colour(pair: Pair, options: GuardOptions) -> list[Check]:
     shrink = min(COLOUR_SIDE / max(pair.judged.shape), 1.0)
     size = (max(round(pair.judged.shape[1] * shrink), 1), max(round(pair.judged.shape[0] * shrink), 1))
     weight = cv2.resize(np.ascontiguousarray(pair.judged, np.float32), size, interpolation=cv2.INTER_AREA)
-    if not (weight > 0.5).any():
+    if not (clear := weight > 0.5).any():
         return [Check(name="colour", status="not measurable", value=None, limit="",
                       sentence="Too little skin changes here to compare its colour.")]
     one, other = (averaged(p, pair.judged, weight, size) for p in (pair.inside_after, pair.reference))
     mean = [np.einsum("yx,yxc->c", weight, p) / weight.sum() for p in (one, other)]
     drift = float(deltaE_ciede2000(*mean))
-    local = float(np.percentile(deltaE_ciede2000(one, other)[weight > 0.5], 95))
+    local = float(np.percentile(deltaE_ciede2000(one[clear], other[clear]), 95))
     lighter = "lighter" if mean[0][0] > mean[1][0] else "darker"
     return [judge("tint", drift, None, options.tint, f"Skin colour drifts by {drift:.1f} (CIEDE2000).",
                   f"The skin's colour has changed by {drift:.1f} (CIEDE2000) and is {lighter} than it should be."),

@@ -50,10 +50,13 @@ def light_ratio(flow: Correspondence, shade: Shade, frame: UInt8[np.ndarray, "h 
     turned = flow.moved[at] & any_of(before != after)
     if not turned.any():
         return np.ones((*flow.moved.shape, 3), np.float32)
+    moved = flow.moved[at]
+    lit, relit = shade(before[moved]), shade(after[moved])
+    own = turned[moved]
     log = np.zeros(before.shape, np.float32)
-    log[turned] = np.log(shade(after[turned]) / shade(before[turned]))
+    log[turned] = np.log(relit[own] / lit[own])
     if frame is not None:
-        log[turned] -= excess(log[turned], flow, shade, frame, at, turned, options.broad_mm * flow.px_per_mm / step)
+        log[turned] -= excess(log[turned], flow, lit, relit, own, frame, at, options.broad_mm * flow.px_per_mm / step)
     covered = np.isfinite(flow.depth_after_mm[at]).astype(np.float32)
     weight = cv2.GaussianBlur(covered, (0, 0), sigma / step)
     log = cv2.GaussianBlur(log, (0, 0), sigma / step) / np.maximum(weight, 1e-3)[..., None]  # and beyond the silhouette
@@ -61,20 +64,22 @@ def light_ratio(flow: Correspondence, shade: Shade, frame: UInt8[np.ndarray, "h 
     return enlarged(ratio, flow.moved.shape, step)
 
 
-def excess(log: Float[np.ndarray, "n 3"], flow: Correspondence, shade: Shade, frame: UInt8[np.ndarray, "h w 3"],
-           at: tuple[slice, slice], turned: Bool[np.ndarray, "a b"], broad_px: float) -> Float[np.ndarray, "n 1"]:
-    """By how much a log factor makes skin brighter than A s(n1), for the `turned` ones of the places `at`."""
+def excess(log: Float[np.ndarray, "n 3"], flow: Correspondence, lit: Float[np.ndarray, "m 3"],
+           relit: Float[np.ndarray, "m 3"], turned: Bool[np.ndarray, "m"], frame: UInt8[np.ndarray, "h w 3"],
+           at: tuple[slice, slice], broad_px: float) -> Float[np.ndarray, "n 1"]:
+    """By how much a log factor makes skin brighter than A s(n1). lit, relit: s(n0) and s(n1) of the skin that moved, of
+    the places `at`; turned: which of it the factor is of."""
     weight = np.isfinite(flow.depth_before_mm[at]).astype(np.float32)
     even = blurred(frame[at] * weight[..., None], broad_px) / np.maximum(blurred(weight, broad_px), 1e-3)[..., None]
     moved = flow.moved[at]
     y, x = np.nonzero(moved)
     there = np.stack([y, x], 1) + flow.flow_px[at][moved][:, ::-1] / (at[0].step or 1)
     y, x = np.clip(np.rint(there), 0, np.array(weight.shape) - 1).astype(int).T
-    lit = shade(flow.normals_before[at][moved])
-    usual = np.median(even[y, x] / lit, 0)
-    after = sum_of(usual * shade(flow.normals_after[at][turned]))
-    brighter = sum_of(even[y, x][turned[moved]] * np.exp(log)) / np.maximum(after, 1)
-    shaded = -np.log(lit[turned[moved]].mean(-1))  # a highlight is no error of the normal
+    there_even = even[y, x]
+    usual = np.median(there_even / lit, 0)
+    after = sum_of(usual * relit[turned])
+    brighter = sum_of(there_even[turned] * np.exp(log)) / np.maximum(after, 1)
+    shaded = -np.log(lit[turned].mean(-1))  # a highlight is no error of the normal
     most = np.maximum(np.minimum(log.mean(-1), shaded), 0)
     return np.clip(np.log(np.maximum(brighter, 1)), 0, most)[:, None]
 

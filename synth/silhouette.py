@@ -48,6 +48,8 @@ class SilhouetteOptions:
 
 
 SILHOUETTE = SilhouetteOptions()
+FINE = 3.0
+"""What lies behind is continued in a picture of so many px per mm."""
 
 
 def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: Plate | None,
@@ -69,7 +71,7 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
     if not free.any() and plate is None:
         return None
     near = np.abs(s) < options.reach_mm * mm + 2
-    behind = backdrop(frame.astype(np.uint8), free, near, plate)
+    behind = backdrop(frame.astype(np.uint8), free, near, plate) if plate is not None else coarse(frame, free, near, mm)
     even = blurred(s, max(0.7 * mm, 1.0))
     out = -np.stack([cv2.Sobel(even, cv2.CV_32F, 1, 0), cv2.Sobel(even, cv2.CV_32F, 0, 1)], -1)
     out /= np.maximum(length(out), 1e-6)[..., None]
@@ -87,6 +89,24 @@ def outline_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, plate: 
         return None
     faded: np.ndarray = r * (counts * smoothstep(1 - np.abs(s) / (options.inside_mm * mm)))[..., None]
     return faded.astype(np.float32)
+
+
+def coarse(frame: Float[np.ndarray, "h w 3"], free: Bool[np.ndarray, "h w"], near: Bool[np.ndarray, "h w"],
+           mm: float) -> Float[np.ndarray, "h w 3"]:
+    """`backdrop` of a picture reduced by a whole factor to no less than `FINE` px a millimetre: where the person ends,
+    is asked in steps of a quarter of one."""
+    step = max(1, int(mm / FINE))
+    if step == 1:
+        return backdrop(frame.astype(np.uint8), free, near, None)
+    height, width = free.shape
+    size = (-(-width // step), -(-height // step))
+    wide = cv2.copyMakeBorder(frame, 0, size[1] * step - height, 0, size[0] * step - width, cv2.BORDER_REPLICATE)
+    small = cv2.resize(wide, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    known, wanted = (cv2.resize(cv2.copyMakeBorder(m.astype(np.float32), 0, size[1] * step - height, 0,
+                                                   size[0] * step - width, cv2.BORDER_REPLICATE), size,
+                                interpolation=cv2.INTER_AREA) for m in (free, near))
+    behind = backdrop(small, known == 1, wanted > 0, None)
+    return cv2.resize(behind, (size[0] * step, size[1] * step), interpolation=cv2.INTER_LINEAR)[:height, :width]
 
 
 def asked(frame: Float[np.ndarray, "h w 3"], behind: Float[np.ndarray, "h w 3"],

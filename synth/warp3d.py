@@ -53,6 +53,8 @@ SPECK_PX = 0.5
 """A pixel that moves so much apart from the median of those around is a speck."""
 EVEN_PX = 1.5
 """Over so much the motion is evened beside the outline of a head that fits worse (standard deviation)."""
+BEYOND_MM = 12.0
+"""So far beyond the mask what lies behind the person may be asked for: outlines are looked at beyond it."""
 LEAST_PX, LEAST_FACTOR = 1e-3, 1e-3
 """Motion and change of brightness that leave no trace in a byte."""
 
@@ -329,7 +331,9 @@ class Scene:
         free = self.s < -rim
         if person is not None:  # found roughly: nothing near it is the backdrop, but what of it is colour tells better
             free &= signed_distance(person) < -options.backdrop.person_mm * flow.px_per_mm
-        self.behind = backdrop(part, free, (self.s < reach) | near, plate, options.backdrop)
+        asked = cv2.distanceTransform((flow.mask <= 0).astype(np.uint8), cv2.DIST_L2, 5) < max(
+            reach, BEYOND_MM * flow.px_per_mm)
+        self.behind = backdrop(part, free, ((self.s < reach) | near) & asked, plate, options.backdrop)
         self.person = matte(self.frame, self.behind, self.s, rim)
         if eyes is not None:
             found = with_eye(self.behind, self.frame, self.person, self.s, rim, eyes, REACH_MM * flow.px_per_mm)

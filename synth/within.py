@@ -11,9 +11,12 @@ GRAIN_MM, GRAIN_PX = 0.5, (0.7, 1.5)
 
 def averaged(picture: UInt8[np.ndarray, "a b 3"], judged: Float[np.ndarray, "a b"], weight: Float[np.ndarray, "c d"],
              size: tuple[int, int]) -> Float[np.ndarray, "c d 3"]:
-    """CIELAB of the judged pixels' mean colour in each cell."""
+    """CIELAB of the judged pixels' mean colour in each cell; zero in cells without any."""
     part = cv2.resize(picture * judged[..., None].astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    return rgb2lab(np.clip(part / np.maximum(weight, 1e-6)[..., None] / 255, 0, 1))
+    lab = np.zeros((*weight.shape, 3))
+    some = weight > 0
+    lab[some] = rgb2lab(np.clip(part[some] / np.maximum(weight[some], 1e-6)[:, None] / 255, 0, 1))
+    return lab
 
 
 def grain(grey: UInt8[np.ndarray, "a b"], judged: Float[np.ndarray, "a b"], fine_px: float) -> float:

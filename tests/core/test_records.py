@@ -36,9 +36,11 @@ def test_arrays_are_copied_read_only_and_fields_frozen(noun: object) -> None:
         assert array.base is None, f"{name} is a view of somebody else's memory"
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(noun, name, array)
-    again = dataclasses.replace(noun)
-    for name, array in arrays.items():
+    mine = {name: array.copy() for name, array in arrays.items()}
+    again = dataclasses.replace(noun, **mine)
+    for name, array in mine.items():  # what its owner may still write to; what a record has frozen is shared
         assert not np.shares_memory(getattr(again, name), array), name
+        assert array.flags.writeable and not getattr(again, name).flags.writeable, name
     assert noun == noun and noun != again, "records are compared by identity"
 
 

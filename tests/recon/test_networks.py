@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+
+from recon.landmark_net import points_in
+
 ALONE = """
 import sys
 from recon.detect import Detector
@@ -46,3 +51,14 @@ def test_the_drawing_library_can_be_imported_afterwards():
 
 def test_a_drawing_library_that_is_there_is_left_alone():
     ran(BEFORE)
+
+
+def test_points_are_read_from_the_message_itself():
+    from mediapipe.framework.formats.landmark_pb2 import NormalizedLandmark, NormalizedLandmarkList
+
+    points = np.random.default_rng(2).normal(size=(478, 3)).astype(np.float32)
+    message = NormalizedLandmarkList(landmark=[NormalizedLandmark(x=x, y=y, z=z) for x, y, z in points.tolist()])
+    assert np.array_equal(points_in(message.SerializeToString()), points.astype(float))
+    message.landmark[3].visibility = 0.5
+    with pytest.raises(ValueError, match="another form"):
+        points_in(message.SerializeToString())
