@@ -40,7 +40,8 @@ from render.mix import of_vertices
 from render.movie import write_movie
 from render.sheets import Views, contact_sheet, pair
 from render.wireframe import pinned
-from synth.guard import Verdict, guard, shown
+from synth.findings import Verdict
+from synth.guard import guard, shown
 from synth.likeness import embedder
 from synth.metrics.networks import MetricNetwork
 from synth.own_networks import identity_network, network_mark
@@ -234,7 +235,7 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: M
         verdict = guard(made.frame, picture, made.seen.correspondence, across_mm(studio, made),
                         made.picture if mode != "warp3d" else None,
                         made.light, None if identity is None else embedder(identity, landmarks_px(studio, made)),
-                        made.drawn_px)
+                        made.drawn_px, studio.segment(made.frame) if studio.alone else None)
     plain = picture if verdict.passed else plain_render(studio, made)
     seen = shown(verdict, picture, plain, mode)
     return seen.picture, record_of(made, verdict, seen.photoreal, seen.label, seen.reason)
