@@ -33,7 +33,7 @@ from recon.ears import EARS
 from recon.landmark_net import FaceBox
 from recon.one_photo import PhotoHead, eye_span_px, faces_in, outside_share
 from render.conditions import control_picture
-from synth.guard import Verdict
+from synth.findings import Verdict
 from synth.photo_file import PhotoFile, read_photo_file
 
 View = Literal["frontal", "left three-quarter", "right three-quarter", "left profile", "right profile"]

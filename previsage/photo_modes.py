@@ -30,7 +30,8 @@ from recon.face478 import IRIS_ROWS
 from recon.one_photo import PhotoHead
 from render.rasterize import Rasterizer
 from synth.compiled import compiled
-from synth.guard import Check, Verdict, judge, unchanged
+from synth.findings import Check, Verdict, judge
+from synth.guard import unchanged
 from synth.rigid_parts import rigid_edges, rigid_parts
 from synth.spectacles import without
 from synth.thinplate import apply, find

@@ -312,10 +312,14 @@ class PhotoStudio(Studio):
     def landmarks(self, camera: Camera, flow: Correspondence, frame: UInt8[np.ndarray, "h w 3"]) -> tuple[
             Float[np.ndarray, "478 2"], tuple[int, int], Bool[np.ndarray, "478"]]:
         """Those that the network sees."""
+        return self.detected_px, (frame.shape[0], frame.shape[1]), self.study.head.visible > 0
+
+    @property
+    def detected_px(self) -> Float[np.ndarray, "478 2"]:
+        """Those, as fine as the face is drawn."""
         study = self.study
         corner = np.array([study.window[1].start, study.window[0].start]) - 0.5
-        there = (study.head.face.points_px[:, :2] - corner) * study.finer - 0.5
-        return there, (frame.shape[0], frame.shape[1]), study.head.visible > 0
+        return np.asarray((study.head.face.points_px[:, :2] - corner) * study.finer - 0.5)
 
     def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "a b 3"]:
         """A picture of this studio in the photo's own pixels and colours."""

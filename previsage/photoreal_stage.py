@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from core.backends import resolve
 from core.case import MANIFEST, Case
@@ -40,7 +40,8 @@ from render.mix import of_vertices
 from render.movie import write_movie
 from render.sheets import Views, contact_sheet, pair
 from render.wireframe import pinned
-from synth.guard import Verdict, guard, shown
+from synth.findings import Verdict
+from synth.guard import guard, shown
 from synth.likeness import embedder
 from synth.metrics.networks import MetricNetwork
 from synth.own_networks import identity_network, network_mark
@@ -65,6 +66,9 @@ AROUND, CLOSEST = 1.7, 1.08
 BEYOND = 205
 """Grey of what lies beyond a picture's edge."""
 TURN_FPS = 12
+FRONTAL_DEG = 20.0
+"""From the front what moves before the wall lies beside ears and hair, which the head does not know: the guard judges
+the outline of heads that are turned farther."""
 
 
 @record
@@ -234,10 +238,16 @@ def checked(studio: Studio, made: Made, picture: Picture, mode: str, identity: M
         verdict = guard(made.frame, picture, made.seen.correspondence, across_mm(studio, made),
                         made.picture if mode != "warp3d" else None,
                         made.light, None if identity is None else embedder(identity, landmarks_px(studio, made)),
-                        made.drawn_px)
+                        made.drawn_px, before_wall(studio, made))
     plain = picture if verdict.passed else plain_render(studio, made)
     seen = shown(verdict, picture, plain, mode)
     return seen.picture, record_of(made, verdict, seen.photoreal, seen.label, seen.reason)
+
+
+def before_wall(studio: Studio, made: Made) -> Bool[np.ndarray, "h w"] | None:
+    """Who is seen in the one photo that is all, when an outline before the wall is looked at."""
+    turned = abs(float(np.degrees(made.view.camera.head_angles_rad[0]))) > FRONTAL_DEG
+    return studio.segment(made.frame) if studio.alone and turned else None
 
 
 def across_mm(studio: Studio, made: Made) -> Float[np.ndarray, "a b"]:

@@ -155,6 +155,11 @@ class Studio:
         """Whether a frame is all that shows the person; else others show what it hides."""
         return False
 
+    @property
+    def detected_px(self) -> Float[np.ndarray, "478 2"] | None:
+        """The landmarks that the network sees in the frame, where one is all that there is."""
+        return None
+
     def still(self, frame: Picture, camera: Camera, seen: Seen) -> Bool[np.ndarray, "h w"]:
         """Eyes and teeth in a frame, as the fitted head has them."""
         return rigid_parts(*self.landmarks(camera, seen.correspondence, frame))
@@ -200,7 +205,8 @@ class Studio:
         flow, alone = seen.correspondence, self.alone
         light = None if shade is None else light_ratio(flow, shade, frame[flow.window] if alone else None)
         drawn = warped(frame, flow, light, plate, None if alone else draw, person,
-                       self.misfit_mm, self.still(frame, view.camera, seen), self.far_eyes(frame, view.camera, seen))
+                       self.misfit_mm, self.still(frame, view.camera, seen), self.far_eyes(frame, view.camera, seen),
+                       face_px=self.detected_px)
         assert drawn.flow is not None
         return whole(frame=frame, picture=drawn.picture, worn=worn, light=drawn.light,
                      seen=dataclasses.replace(seen, correspondence=drawn.flow),

@@ -5,10 +5,8 @@ says so ("not measurable", "not checked") and never reads as passed. When one fa
 labelled, with the reason (`shown`). Which checks, which limits and why: docs/guard.md.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -19,11 +17,12 @@ from core.channels import any_of, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.achieved import Achieved, achieved, carried, in_sight
+from synth.findings import Check, Verdict, judge
 from synth.metrics.pixels import ssim_of_grey
+from synth.surroundings import surroundings
 from synth.tears import torn_mm2
 from synth.within import GRAIN_MM, GRAIN_PX, averaged, grain
 
-Status = Literal["passed", "failed", "not measurable", "not checked"]
 Embed = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "d"]]
 """A face recognition model that the user holds: a whole picture to a vector. ValueError: it finds no face."""
 
@@ -38,7 +37,8 @@ class GuardOptions:
     the reference, mean in the mask. grain: strength of the finest detail over the reference's: smoothed skin falls
     below, invented pores or noise lie above. likeness_drop: by how much the identity model's cosine may fall below the
     reference's. missed: share of the clearly moving pixels that the mask may leave out. torn_mm2: new edges between
-    skin drawn from places far apart.
+    skin drawn from places far apart. stained_mm2: what stands before the wall that the photo does not have there;
+    bulge_mm: by how much a new bulge of the outline stands out.
     """
 
     share: tuple[float, float] = (0.8, 1.2)
@@ -53,6 +53,8 @@ class GuardOptions:
     likeness_drop: float = 0.1
     missed: float = 0.002
     torn_mm2: float = 3.0
+    stained_mm2: float = 0.8
+    bulge_mm: float = 0.5
 
 
 GUARD = GuardOptions()
@@ -62,42 +64,6 @@ SIDE_BY_SIDE = ThreadPoolExecutor(2)
 """The motion, which takes longest, is measured on one core while the rest is looked at on another;"""
 LARGE = 15_000_000
 """but in pictures of more values one after the other, for each takes memory."""
-
-
-@record
-class Check:
-    """One finding. limit: in words and numbers, empty where there is none."""
-
-    name: str
-    status: Status
-    value: float | None
-    limit: str
-    sentence: str
-
-
-@record
-class Verdict:
-    """All findings on one picture."""
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether the picture may be shown: something was checked, and nothing failed."""
-        return any(c.status == "passed" for c in self.checks) and not self.failed
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """What speaks against it."""
-        return tuple(c for c in self.checks if c.status == "failed")
-
-    @property
-    def open(self) -> tuple[Check, ...]:
-        """What could not be told."""
-        return tuple(c for c in self.checks if c.status in ("not measurable", "not checked"))
-
-    def as_record(self) -> dict[str, Any]:
-        """JSON-ready, for the plan's folder."""
-        return {"passed": self.passed, "checks": [dataclasses.asdict(c) for c in self.checks]}
 
 
 @record
@@ -137,7 +103,8 @@ class Pair:
 def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], asked: Correspondence | None,
           lateral_mm: Float[np.ndarray, "a b"] | None = None, reference: UInt8[np.ndarray, "..."] | None = None,
           light: Float[np.ndarray, "..."] | None = None, embed: Embed | None = None,
-          drawn_px: Float[np.ndarray, "..."] | None = None, options: GuardOptions = GUARD) -> Verdict:
+          drawn_px: Float[np.ndarray, "..."] | None = None, person: Bool[np.ndarray, "..."] | None = None,
+          options: GuardOptions = GUARD) -> Verdict:
     """Check a picture of the result against the frame it was made from. Nothing is raised: what breaks has failed.
 
     asked: the plan's motion and mask in this camera (`render.flow.correspondence(...).correspondence`); None when the
@@ -148,7 +115,8 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
     warp3d result. Without it the frame with its skin carried along, times `light`, the factor (window, one or three
     channels) by which the skin's new angles change its brightness (`synth.relight.light_ratio`; None: by nothing).
     embed: the user's identity model. drawn_px: where no other picture of the person was drawn from, from where each
-    pixel of the window was, relative to it (`synth.warp3d.Warped`); it is asked for tears.
+    pixel of the window was, relative to it (`synth.warp3d.Warped`); it is asked for tears. person: who is seen in the
+    frame, roughly, where no other tells what lies behind: the outline is checked then, and the wall beside it.
     """
     if after.shape != before.shape or after.dtype != np.uint8:
         return Verdict(checks=(Check(
@@ -167,6 +135,7 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
         ("coverage", lambda: [coverage(pair, options)]),
         ("tears", lambda: [] if drawn_px is None else [tears(pair, drawn_px, options)]),
         ("motion", lambda: motion(pair, options)),
+        ("outline", lambda: [] if person is None else outline(pair, person, options)),
         ("colour", lambda: colour(pair, options)),
         ("structure", lambda: structure(pair, options)),
         ("likeness", lambda: likeness(pair, embed, options))]
@@ -229,15 +198,6 @@ def broken(name: str, error: Exception) -> Check:
     return Check(name=name, status="failed", value=None, limit="", sentence=f"The check of {name} broke: {error}.")
 
 
-def judge(name: str, value: float, low: float | None, high: float | None, good: str, bad: str) -> Check:
-    """Within both limits passes; what is no number does not."""
-    fine = np.isfinite(value) and (low is None or value >= low) and (high is None or value <= high)
-    limit = {(False, False): f"{low} to {high}", (True, False): f"at most {high}", (False, True): f"at least {low}",
-             (True, True): ""}[low is None, high is None]
-    return Check(name=name, status="passed" if fine else "failed", value=float(value), limit=limit,
-                 sentence=good if fine else bad)
-
-
 def whole_mask(pair: Pair) -> Float[np.ndarray, "h w"]:
     """The mask at the picture's size."""
     out = np.zeros(pair.before.shape[:2], np.float32)
@@ -266,6 +226,22 @@ def tears(pair: Pair, drawn_px: Float[np.ndarray, "..."], options: GuardOptions)
     torn = torn_mm2(pair.inside_before, pair.inside_after, drawn_px, pair.asked)
     return judge("tears", torn, None, options.torn_mm2, f"The skin is whole ({torn:.1f} mm2 of new edges).",
                  f"The skin is torn: {torn:.1f} mm2 show edges that the photo does not have.")
+
+
+def outline(pair: Pair, person: Bool[np.ndarray, "..."], options: GuardOptions) -> list[Check]:
+    """Where the outline moved the wall must be the wall, and the outline as even as the plan and the photo have it."""
+    if person.shape != pair.before.shape[:2]:
+        raise ValueError("the person has another size than the frame")
+    inside = np.ascontiguousarray(person[pair.asked.window])
+    found = surroundings(pair.inside_before, pair.inside_after, inside, pair.asked)
+    if found is None:
+        return [Check(name="outline", status="not measurable", value=None, limit="",
+                      sentence="What lies behind the person is not plain enough to check the outline before it.")]
+    stained, bulge = found.stained_mm2, found.bulge_mm
+    return [judge("backdrop", stained, None, options.stained_mm2, f"The wall is clean ({stained:.1f} mm2 of stains).",
+                  f"The wall beside the person is stained: {stained:.1f} mm2 show what the photo does not have there."),
+            judge("outline", bulge, None, options.bulge_mm, f"The outline is even (bulges of {bulge:.1f} mm).",
+                  f"The person's outline has a bulge of {bulge:.1f} mm that neither photo nor plan has.")]
 
 
 def motion(pair: Pair, options: GuardOptions) -> list[Check]:

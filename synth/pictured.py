@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from core.channels import length
 from core.correspondence import Correspondence
 from synth.backdrop import Plate, signed_distance
 from synth.contours import Beyond
 from synth.far_outline import held
+from synth.jaw import jaw_off
 from synth.lead import led
 from synth.register import Registered
 from synth.silhouette import SilhouetteOptions, outline_off
@@ -30,6 +31,8 @@ INSIDE_MM = 2.0
 STAYS_MM, MOVES = 1.0, 0.1
 """A far cheek, whose outline stays, moves less; where more than this share of it moves more, it is a neck that is
 lifted under the chin."""
+LEAST_PX = 0.01
+"""A piece of the head that lies no farther off stays."""
 APART_PX = 0.5
 """Skin drawn so far from where the plan has it is drawn for the outline's sake."""
 
@@ -37,11 +40,16 @@ Light = Float[np.ndarray, "h w 3"] | None
 
 
 def pictured(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, light: Light, plate: Plate | None,
-             person: Bool[np.ndarray, "h w"] | None, person_mm: float) -> tuple[Correspondence, Light]:
-    """The window's correspondence and light, on the picture's outline. person: who is seen, right within person_mm."""
+             person: Bool[np.ndarray, "h w"] | None, person_mm: float,
+             face_px: Float[np.ndarray, "478 2"] | None = None) -> tuple[Correspondence, Light]:
+    """The window's correspondence and light, on the picture's outline and the jaw's border. person: who is seen, right
+    within person_mm. face_px: the landmarks that the photo shows."""
     off = outline_off(frame, flow, plate, person, person_mm, IN_ONE)
     if off is not None:
         flow, light = laid(flow, light, off)
+    off = None if face_px is None or person is None else jaw_off(frame, flow, person, face_px)
+    if off is not None:
+        flow, light = slid(flow, light, off)
     if person is None or not (np.isfinite(flow.depth_before_mm) & ~person).any():
         return flow, light
     return cut_to(flow, signed_distance(person) < -person_mm * flow.px_per_mm), light
@@ -53,6 +61,25 @@ def laid(flow: Correspondence, light: Light, off_px: Float[np.ndarray, "h w 2"])
     there = [cv2.remap(flow.mask, *at, cv2.INTER_LINEAR) for at in (moved.from_before, moved.from_after)]
     mask = np.maximum(flow.mask, np.maximum(*there))
     return dataclasses.replace(moved.flow, mask=mask), None if light is None else moved.after(light)
+
+
+def slid(flow: Correspondence, light: Light, off_px: Float[np.ndarray, "h w 2"]) -> tuple[Correspondence, Light]:
+    """The motion and the light moved, on a head that stays: whose outlines the plan leaves where they are."""
+    there = length(off_px) > LEAST_PX
+    rows, columns = (np.flatnonzero(there.any(axis)) for axis in (1, 0))
+    part = np.s_[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    y, x = np.mgrid[part].astype(np.float32)
+    back = off_px[part]  # it hardly differs where the skin lay before
+    at = x - back[..., 0], y - back[..., 1]
+
+    def moved(known: Shaped[np.ndarray, "h w *c"], how: int) -> Shaped[np.ndarray, "h w *c"]:
+        out = known.copy()
+        out[part] = cv2.remap(known, *at, how, borderMode=cv2.BORDER_REPLICATE)
+        return out
+
+    was = moved(flow.moved.astype(np.uint8), cv2.INTER_NEAREST) > 0
+    flow = dataclasses.replace(flow, flow_px=moved(flow.flow_px, cv2.INTER_LINEAR), moved=was)
+    return flow, None if light is None else moved(light, cv2.INTER_LINEAR)
 
 
 def cut_to(flow: Correspondence, wall: Bool[np.ndarray, "h w"]) -> Correspondence:

@@ -101,7 +101,7 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
            person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0,
            still: Bool[np.ndarray, "h w"] | None = None, eyes: Bool[np.ndarray, "h w"] | None = None,
-           options: WarpOptions = WARP) -> Warped:
+           options: WarpOptions = WARP, face_px: Float[np.ndarray, "478 2"] | None = None) -> Warped:
     """The frame after the operation; a copy of the frame where `flow` is None (nothing moves).
 
     light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
@@ -125,7 +125,9 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if skins is not None:
         flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options)
     else:
-        flow, light = pictured(part.astype(np.float32), flow, light, plate, person, options.backdrop.person_mm)
+        if face_px is not None:
+            face_px = face_px - [flow.left, flow.top]
+        flow, light = pictured(part.astype(np.float32), flow, light, plate, person, options.backdrop.person_mm, face_px)
     scene = Scene(part, flow, plate, person, eyes, options, alone)
     own = motion(scene, flow, still, alone)
     if (alone or not scene.sure) and scene.contour is not None and scene.behind is not None:
