@@ -5,6 +5,7 @@ says so ("not measurable", "not checked") and never reads as passed. When one fa
 labelled, with the reason (`shown`). Which checks, which limits and why: docs/guard.md.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
