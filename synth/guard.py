@@ -183,6 +183,8 @@ def prepared(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
 def told(asked: Correspondence, drawn_px: Float[np.ndarray, "a b 2"]) -> Bool[np.ndarray, "a b"]:
     """Pixels whose skin the plan itself brings there: what follows a contour because no picture shows what it uncovers
     is no skin that the carried frame could tell; a nostril would be expected to smear over the lip."""
+    if drawn_px.shape != asked.flow_px.shape:
+        return np.ones(asked.mask.shape, bool)  # the check of tears fails for it
     return np.asarray(length(drawn_px - asked.flow_px) < FOLLOWS_MM * asked.px_per_mm)
 
 
