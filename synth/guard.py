@@ -180,7 +180,7 @@ def prepared(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
                 parts=parts)
 
 
-def told(asked: Correspondence, drawn_px: Float[np.ndarray, "a b 2"]) -> Bool[np.ndarray, "a b"]:
+def told(asked: Correspondence, drawn_px: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "a b"]:
     """Pixels whose skin the plan itself brings there: what follows a contour because no picture shows what it uncovers
     is no skin that the carried frame could tell; a nostril would be expected to smear over the lip."""
     if drawn_px.shape != asked.flow_px.shape:
