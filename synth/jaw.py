@@ -34,9 +34,11 @@ class JawOptions:
     border. most_mm: what lies farther off is not believed; from_mm: nearer ones stay. Left where it is is what runs
     less than lowest down the face (beside the ear), the border that ends before a wall within beside_mm, and one that
     the plan moves by more than stays_mm, for so it would move the pictured one; all, where it moves them by more than
-    stays, a share of its largest motion, on average (26 face lifts: 0.05 at most; neck lifts: 0.07 at least). least:
-    share of the rays that must tell; half: of those around, that each may count in full. even_mm: over which r is
-    evened along the border; inside_mm, beyond_mm: over which it ends."""
+    stays, a share of its largest motion, on average (26 face lifts: 0.05 at most; neck lifts: 0.07 at least), or where
+    skin within those that run less than side down the face slides by no more than slides, another share (face lifts:
+    0.45 at least, cheeks made narrower: 0.24, jaws that are moved: 0). least: share of the rays that must tell; half:
+    of those around, that each may count in full. even_mm: over which r is evened along the border; inside_mm,
+    beyond_mm: over which it ends."""
 
     turned_mm: float = 25.0
     t_mm: tuple[float, float] = (-8.0, 9.0)
@@ -56,6 +58,8 @@ class JawOptions:
     beside_mm: float = 5.0
     stays: float = 0.065
     stays_mm: float = 0.75
+    side: float = 0.4
+    slides: float = 0.2
     least: float = 0.2
     half: float = 0.15
     even_mm: float = 5.0
@@ -95,6 +99,8 @@ def jaw_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, person: Boo
     moves, known = np.abs(after - own), np.isfinite(own + after) & (rays.down >= options.lowest)
     if known.mean() < options.least or moves[known].mean() > options.stays * float(length(flow.flow_px).max()) / mm:
         return None
+    if not slides(flow, rays, own, options):
+        return None
     walls = (rays.down < options.lowest) | (moves > options.stays_mm)
     t = np.arange(options.t_mm[0], options.t_mm[1], options.step_mm)
     shown = border(frame, rays, t, mm, options)
@@ -108,6 +114,18 @@ def jaw_off(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, person: Boo
     if np.abs(even).max() < options.from_mm:
         return None
     return spread(flow.mask.shape, rays, own, even, mm, options)
+
+
+def slides(flow: Correspondence, rays: Rays, own: Float[np.ndarray, "a"], options: JawOptions) -> bool:
+    """Whether skin beside the jaw's angle slides along the fitted border: what a face lift does."""
+    known = np.isfinite(own) & (rays.down < options.side)
+    if not known.any():
+        return False
+    within = (own[known] - 2 * options.across_mm) * flow.px_per_mm
+    x, y = (rays.at_px[known] + within[:, None] * rays.way[known]).astype(np.float32).T
+    size = length(flow.flow_px).astype(np.float32)
+    beside = cv2.remap(size, x[:, None], y[:, None], cv2.INTER_LINEAR)
+    return bool(np.percentile(beside, 90) > options.slides * size.max())
 
 
 def upon(person: Bool[np.ndarray, "h w"], rays: Rays, t_px: Float[np.ndarray, "a"], beside_px: float) -> Bool[

@@ -83,6 +83,15 @@ def test_a_border_that_the_plan_moves_is_left_alone() -> None:
     assert jaw_off(frame, flow, person, landmarks()) is None
 
 
+def test_a_plan_that_moves_the_chin_alone_is_left_alone() -> None:
+    """A maxilla that goes up moves the skin above the chin: laid elsewhere, the mouth would move less than asked."""
+    frame, person, flow = lifted()
+    x = np.abs(np.arange(SIZE) - CENTRE[0]) / PX_PER_MM
+    low = np.where(x < 20, flow.flow_px[..., 1], 0)
+    flow = dataclasses.replace(flow, flow_px=np.stack([np.zeros_like(low), low], -1).astype(np.float32))
+    assert jaw_off(frame, flow, person, landmarks()) is None
+
+
 def test_an_outline_before_the_wall_is_left_alone() -> None:
     frame, person, flow = lifted(neck=False)
     assert jaw_off(frame, flow, person, landmarks()) is None
