@@ -22,7 +22,7 @@ from core.camera import Camera
 from core.ear_frame import EarFrame
 from core.mesh import Mesh
 from core.records import record
-from recon.compiled import compiled
+from recon.rays import cheapest
 from recon.skin import INNER, filled
 
 OUTLINE_LM = {"ear_r": 234, "ear_l": 454}
@@ -32,6 +32,8 @@ X_MM, Y_MM, PER_MM = (-16.0, 44.0), (-60.0, 70.0), 2
 """The window beside a face, out and down from its landmark; pixels to a millimetre."""
 ANGLES_DEG, STEP_MM, SQUEEZE = np.arange(-84.0, 93.0, 3.0), 0.4, 0.5
 R_MM = np.arange(2.0, 40.0, STEP_MM)
+NEAR = 12
+"""Columns that neighbouring rays may part at most."""
 ROOT_MM = np.array([1.0, 4.0])
 """Where rays begin, when the ear lies as high as is usual."""
 USUAL_MM = np.array([(6, -27), (11, -27.5), (15.5, -26.5), (19, -23), (21.5, -16), (22, -9), (21, 0), (19.4, 8),
@@ -240,7 +242,7 @@ def on_rays(odds: Float[np.ndarray, "h w"], steep: Float[np.ndarray, "h w"], hei
     gain += options.edge * np.clip(contrast(on_ray) / 4, 0, 1) * on_grid(steep, height_mm)
     d = R_MM - usual_r()[:, None]
     cost = options.near * d**2 - gain
-    chosen, total = cheapest(cost, d, options.bend)
+    chosen, total = cheapest(cost, d, options.bend, NEAR)
     return R_MM[chosen], -float(total)
 
 
@@ -257,25 +259,6 @@ def edges_on(odds: Float[np.ndarray, "h w"], height_mm: float, r_mm: Float[np.nd
     """How clearly an outline parts skin from what is none, on each ray."""
     column = np.rint((r_mm - R_MM[0]) / STEP_MM).astype(int)
     return np.asarray(contrast(on_grid(odds, height_mm))[np.arange(len(column)), column])
-
-
-@compiled
-def cheapest(cost, d_mm, bend):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The cheapest choice (A,) on every ray of its costs (A,R) when neighbours may not part, and what it costs."""
-    rays, many = cost.shape
-    total, came, chosen = cost[0].copy(), np.zeros((rays, many), np.int64), np.zeros(rays, np.int64)
-    for ray in range(1, rays):
-        least = np.full(many, np.inf)
-        for to in range(many):
-            for origin in range(max(0, to - 12), min(many, to + 13)):
-                way = total[origin] + bend * (d_mm[ray - 1, origin] - d_mm[ray, to]) ** 2
-                if way < least[to]:
-                    least[to], came[ray, to] = way, origin
-        total = least + cost[ray]
-    chosen[-1] = total.argmin()
-    for ray in range(rays - 1, 0, -1):
-        chosen[ray - 1] = came[ray, chosen[ray]]
-    return chosen, total.min()
 
 
 def within(points_mm: Float[np.ndarray, "n 2"], shape: tuple[int, ...]) -> tuple[Bool[np.ndarray, "h w"],

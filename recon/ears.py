@@ -23,6 +23,7 @@ from core.mesh import Mesh
 from core.records import record
 from recon.ear_outline import ROOT_MM, EarOutline, find_outline, frame_of, silhouette
 from recon.one_photo import PhotoHead
+from recon.wings import rising
 
 EARS = ("ear_r", "ear_l")
 HALF_MM = 15.0
@@ -196,9 +197,3 @@ def in_common(a: EarOutline, b: EarOutline) -> float:
             ring = np.concatenate([o.points_mm, [[1.0, o.points_mm[-1, 1]], [1.0, o.points_mm[0, 1]]]])
             cv2.fillPoly(mask, [np.rint((ring + [16, 60]) * 4).astype(int)], 1)
     return float((first & second).sum() / max((first | second).sum(), 1))
-
-
-def rising(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """From 0 at 0 to 1 at 1, smoothly, and level beyond."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)

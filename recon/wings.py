@@ -16,14 +16,14 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
 from core.records import record
-from recon.compiled import compiled
+from recon.rays import cheapest
 
 CHAINS = ((49, 129, 64, 98), (279, 358, 294, 327))
 """Landmarks along the right and the left wing's edge, from above to below."""
@@ -216,23 +216,9 @@ def groove(x_mm: Float[np.ndarray, "n"], inside: float, shade_mm: float) -> Floa
     return np.asarray(level / np.linalg.norm(level))
 
 
-@compiled
-def path(cost, d_mm, bend):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
-    """The cheapest choice (A,) on every ray of its costs (A,M) when neighbours may not part (dynamic programming)."""
-    rays, many = cost.shape
-    total, came, chosen = cost[0].copy(), np.zeros((rays, many), np.int64), np.zeros(rays, np.int64)
-    for ray in range(1, rays):
-        least = np.full(many, np.inf)
-        for to in range(many):
-            for origin in range(many):
-                way = total[origin] + bend * (d_mm[origin] - d_mm[to]) ** 2
-                if way < least[to]:
-                    least[to], came[ray, to] = way, origin
-        total = least + cost[ray]
-    chosen[-1] = total.argmin()
-    for ray in range(rays - 1, 0, -1):
-        chosen[ray - 1] = came[ray, chosen[ray]]
-    return chosen
+def path(cost: Float[np.ndarray, "a m"], d_mm: Float[np.ndarray, "m"], bend: float) -> Int[np.ndarray, "a"]:
+    """The cheapest choice on every ray where the same places are asked on all of them (`recon.rays`)."""
+    return np.asarray(cheapest(cost, np.tile(d_mm, (len(cost), 1)), bend, len(d_mm))[0])
 
 
 INNER, FADE_DEG, BEHIND_MM = 0.2, 40.0, (20.0, 40.0)
