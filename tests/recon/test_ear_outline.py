@@ -12,7 +12,6 @@ from recon.ear_outline import (
     X_MM,
     Y_MM,
     busy_beside,
-    cheapest,
     contrast,
     cut,
     density,
@@ -74,16 +73,6 @@ def test_a_drawn_heads_ear_is_its_silhouette() -> None:
     found = silhouette(frame(), ear_shown(8.0, 1.1))
     assert found.points_mm[:, 0].max() == pytest.approx(1 + 1.1 * (22 - 1), abs=0.7)
     assert found.points_mm[:, 1].max() == pytest.approx(36 + 8, abs=1.0)
-
-
-def test_the_cheapest_outline_is_the_brute_force_one() -> None:
-    rng, d = np.random.default_rng(0), np.sort(np.random.default_rng(1).normal(size=(4, 4)), axis=1)
-    cost = rng.normal(size=(4, 4))
-    every = np.stack(np.meshgrid(*[np.arange(4)] * 4, indexing="ij"), -1).reshape(-1, 4)
-    rays = np.arange(4)
-    total = cost[rays, every].sum(1) + 0.3 * (np.diff(d[rays, every], axis=1) ** 2).sum(1)
-    chosen, least = cheapest(cost, d, 0.3)
-    assert np.array_equal(chosen, every[total.argmin()]) and least == pytest.approx(total.min())
 
 
 def test_an_ear_ends_at_hollow_corners() -> None:
