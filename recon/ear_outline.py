@@ -21,8 +21,8 @@ from core.anatomy import Anatomy
 from core.camera import Camera
 from core.ear_frame import EarFrame
 from core.mesh import Mesh
+from core.rays import cheapest
 from core.records import record
-from recon.rays import cheapest
 from recon.skin import INNER, filled
 
 OUTLINE_LM = {"ear_r": 234, "ear_l": 454}

@@ -7,7 +7,7 @@ perturbations); D how it changes with the landmark, head axes.
 
 import numpy as np
 
-from recon.compiled import compiled
+from core.compiled import compiled
 
 
 @compiled

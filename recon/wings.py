@@ -22,8 +22,8 @@ from core.anatomy import Anatomy
 from core.camera import Camera
 from core.fragments import Rasterize
 from core.mesh import Mesh
+from core.rays import cheapest
 from core.records import record
-from recon.rays import cheapest
 
 CHAINS = ((49, 129, 64, 98), (279, 358, 294, 327))
 """Landmarks along the right and the left wing's edge, from above to below."""
@@ -217,7 +217,7 @@ def groove(x_mm: Float[np.ndarray, "n"], inside: float, shade_mm: float) -> Floa
 
 
 def path(cost: Float[np.ndarray, "a m"], d_mm: Float[np.ndarray, "m"], bend: float) -> Int[np.ndarray, "a"]:
-    """The cheapest choice on every ray where the same places are asked on all of them (`recon.rays`)."""
+    """The cheapest choice on every ray where the same places are asked on all of them (`core.rays`)."""
     return np.asarray(cheapest(cost, np.tile(d_mm, (len(cost), 1)), bend, len(d_mm))[0])
 
 

@@ -9,10 +9,11 @@ Letters: t along a ray, mm, from the detected outline outwards; r motion of a pi
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from core.channels import length
 from core.correspondence import Correspondence
+from core.rays import cheapest
 from core.records import record
 from synth.backdrop import smoothstep
 from synth.outlines import FAR_MM
@@ -162,24 +163,9 @@ def border(frame: Float[np.ndarray, "h w 3"], rays: Rays, t: Float[np.ndarray, "
     fall[:, k + 1:-k - 1] = even[:, :-2 * k - 2] - even[:, 2 * k + 2:]
     seen = np.maximum(np.clip(fall.mean(-1) / options.darker, -0.3, 1),
                       np.clip(np.abs(fall).max(-1) / options.other, 0, 1))
-    cells = likeliest(seen - 0.5 * ((t - options.usual_mm) / options.spread_mm) ** 2, options)
+    cost = 0.5 * ((t - options.usual_mm) / options.spread_mm) ** 2 - seen
+    cells, _ = cheapest(cost, np.tile(t, (len(cost), 1)), options.bend, len(t))
     return np.where(seen[np.arange(len(cells)), cells] >= options.clear, t[cells], np.nan)
-
-
-def likeliest(score: Float[np.ndarray, "a t"], options: JawOptions) -> Int[np.ndarray, "a"]:
-    """The column on each row with the best sum, where it costs to leave the column of the row before."""
-    count = score.shape[1]
-    apart = options.bend * ((np.arange(count)[:, None] - np.arange(count)) * options.step_mm) ** 2
-    best, came = score[0], np.zeros(score.shape, int)
-    for row in range(1, len(score)):
-        to = best - apart
-        came[row] = to.argmax(1)
-        best = to[np.arange(count), came[row]] + score[row]
-    out = np.zeros(len(score), int)
-    out[-1] = best.argmax()
-    for row in range(len(score) - 1, 0, -1):
-        out[row - 1] = came[row, out[row]]
-    return out
 
 
 def fitted(depth_mm: Float[np.ndarray, "h w"], rays: Rays, mm: float, options: JawOptions) -> Float[np.ndarray, "a"]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recon.rays import cheapest
+from core.rays import cheapest
 
 
 @pytest.mark.parametrize("reach", [1, 2, 4])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recon.compiled import compiled
+from core.compiled import compiled
 
 
 @compiled
