@@ -10,6 +10,7 @@ Letters: B the wall, continued over the person; f, g an outline evened a little 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from scipy.ndimage import binary_fill_holes
 
 from core.channels import largest, length
 from core.correspondence import Correspondence
@@ -78,7 +79,7 @@ def surroundings(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h
              for p in (was, now)]
     old, new = (largest_piece(opened(p, LASH_MM * mm)) for p in whole)
     hair = (was > faint) & ~grown(largest_piece(opened(whole[0], 1.4 * LASH_MM * mm)), RIM_MM * mm)
-    judged = changed & ~grown(new, RIM_MM * mm) & ~grown(hair, THIN_MM * mm)
+    judged = changed & ~grown(binary_fill_holes(new), RIM_MM * mm) & ~grown(hair, THIN_MM * mm)  # pale skin is no wall
     stains = np.clip(now - faint, 0, MOST) - np.where(old, 0, np.clip(was - faint, 0, MOST))
     return Surroundings(stained_mm2=float(np.maximum(stains, 0)[judged].sum()) / MOST / mm**2,
                         bulge_mm=new_bulge_mm(old, new, head, mm))

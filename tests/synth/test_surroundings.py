@@ -66,6 +66,15 @@ def test_crumbs_and_clouds_on_the_wall_are_seen() -> None:
     assert 5 < seen(cloud).stained_mm2 < 50
 
 
+def test_skin_as_pale_as_the_wall_amid_the_face_is_not_the_wall() -> None:
+    pale = disc(6.0)
+    before, after = photo(disc(R_MM)), photo(withdrawn())
+    before[pale] = WALL
+    after[pale] = WALL
+    after[disc(3.0)] = SKIN
+    assert seen(after, before=before).stained_mm2 < 0.3
+
+
 def test_what_stays_of_an_outline_that_withdraws_is_a_bulge() -> None:
     lobe = withdrawn() | (disc(R_MM) & disc(5.0, (240, 325)))
     assert seen(photo(lobe)).bulge_mm > 0.6
