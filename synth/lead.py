@@ -89,7 +89,7 @@ def carried(own_px: Float[np.ndarray, "h w 2"], to: Float[np.ndarray, "h w 3"], 
     apart = out - u
     into = np.minimum(1, STEEPEST * np.maximum(away - SOFT_PX, 0) / np.maximum(length(apart), 1e-6))
     stood, _, _, _ = nearest(even | now)
-    beyond = np.clip(stood / SOFT_PX - 1, 0, 1)
+    beyond = np.maximum(np.clip(stood / SOFT_PX - 1, 0, 1), into)
     return out + share * (u + np.where(even, into, beyond)[..., None] * apart - out)
 
 

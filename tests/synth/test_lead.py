@@ -61,3 +61,10 @@ def test_the_strip_beside_it_is_stretched_threefold_at_most() -> None:
     moved, _ = led(motion, person, after(person, motion), PX_PER_MM)
     across = 1 + np.diff(moved[20:JAW - 4, :96, 0], axis=1)
     assert across.min() > 1 / 3
+
+
+def test_another_outline_across_the_wall_stays() -> None:
+    person, motion = (np.pad(a, ((0, 0), (0, 150), *((0, 0),) * (a.ndim - 2))) for a in stepped())
+    person[:, 300:] = 1
+    moved, changed = led(motion, person, after(person, motion), PX_PER_MM)
+    assert changed[:JAW, :150].any() and not changed[:, 150:].any()
