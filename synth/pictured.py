@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Shaped
 from core.channels import length
 from core.correspondence import Correspondence
 from synth.backdrop import Plate, signed_distance
+from synth.chin import chin_off
 from synth.contours import Beyond
 from synth.far_outline import held
 from synth.jaw import jaw_off
@@ -42,14 +43,18 @@ Light = Float[np.ndarray, "h w 3"] | None
 def pictured(frame: Float[np.ndarray, "h w 3"], flow: Correspondence, light: Light, plate: Plate | None,
              person: Bool[np.ndarray, "h w"] | None, person_mm: float,
              face_px: Float[np.ndarray, "478 2"] | None = None) -> tuple[Correspondence, Light]:
-    """The window's correspondence and light, on the picture's outline and the jaw's border. person: who is seen, right
-    within person_mm. face_px: the landmarks that the photo shows."""
+    """The window's correspondence and light, on the picture's outline and the borders of jaw and chin. person: who is
+    seen, right within person_mm. face_px: the landmarks that the photo shows."""
     off = outline_off(frame, flow, plate, person, person_mm, IN_ONE)
     if off is not None:
         flow, light = laid(flow, light, off)
-    off = None if face_px is None or person is None else jaw_off(frame, flow, person, face_px)
-    if off is not None:
-        flow, light = slid(flow, light, off)
+    if face_px is not None and person is not None:
+        off = jaw_off(frame, flow, person, face_px)
+        if off is not None:
+            flow, light = slid(flow, light, off)
+        off = chin_off(frame, flow, person, face_px)
+        if off is not None:
+            flow, light = laid(flow, light, off)
     if person is None or not (np.isfinite(flow.depth_before_mm) & ~person).any():
         return flow, light
     return cut_to(flow, signed_distance(person) < -person_mm * flow.px_per_mm), light
