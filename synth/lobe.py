@@ -17,13 +17,15 @@ from core.channels import length, sum_of
 from core.correspondence import Correspondence
 from synth.backdrop import smoothstep
 from synth.blur import blurred
-from synth.follow import STEEPEST
 from synth.shear import as_steep
 
 SLIDES_MM = 1.2
 """Before an ear's edge the cheek slides wholly from so far on."""
 EVEN_MM = 1.5
 """Over so much the direction of the ear's edge is evened (standard deviation)."""
+ACROSS = 0.4
+"""What runs to or from the edge is let go of by this share of what may be as steep as skin follows: the outline of the
+cheek below the lobe must not step."""
 AROUND_MM = 16.0
 """Farther from an ear nothing is let go of."""
 LEAST_PX = 0.25
@@ -59,10 +61,10 @@ def past(own_px: Float[np.ndarray, "h w 2"], head: Bool[np.ndarray, "h w"], pers
     across = sum_of(own_px * out)[..., None] * out
     along = own_px - across
     slides = smoothstep(off / max(SLIDES_MM * mm, 1.0))[..., None]
-    cheek = slides * along + as_steep(across, STEEPEST * off)[..., None] * across
-    beside = as_steep(own_px, off)[..., None] * own_px
     skin = blurred((head & (person > 0.5)).astype(np.float32), max(mm / 2, 1.0))[..., None]
-    return np.where((ear > 0)[..., None], 0, beside + skin * (cheek - beside)).astype(np.float32)
+    beside = as_steep(along, off)[..., None]
+    kept = (beside + skin * (slides - beside)) * along + as_steep(across, ACROSS * off)[..., None] * across
+    return np.where((ear > 0)[..., None], 0, kept).astype(np.float32)
 
 
 def around(ring: Float[np.ndarray, "_ 2"], shape: tuple[int, ...], reach_px: float) -> tuple[slice, slice] | None:
