@@ -38,8 +38,9 @@ class LobeLimits:
 LIMITS = LobeLimits()
 
 
-def ears_beside(head: PhotoHead, camera: Camera, face_px: Float[np.ndarray, "478 2"], picture: UInt8[np.ndarray, "h w 3"],
-                person: Bool[np.ndarray, "h w"], limits: LobeLimits = LIMITS) -> list[Float[np.ndarray, "_ 2"]]:
+def ears_beside(head: PhotoHead, camera: Camera, face_px: Float[np.ndarray, "478 2"],
+                picture: UInt8[np.ndarray, "h w 3"], person: Bool[np.ndarray, "h w"],
+                limits: LobeLimits = LIMITS) -> list[Float[np.ndarray, "_ 2"]]:
     """Rings around the ears whose lobes are shown, px. face_px: the detected landmarks; person: who is seen."""
     if abs(head.angles_deg[0]) > limits.turned_deg or head.px_per_mm < limits.px_per_mm:
         return []
@@ -63,7 +64,7 @@ def shows_lobe(outline: EarOutline, limits: LobeLimits = LIMITS) -> bool:
 
 def ring(frame: EarFrame, outline: EarOutline, edge_px: Sequence[Sequence[float]] | Float[np.ndarray, "k 2"],
          within_mm: float) -> Float[np.ndarray, "n 2"]:
-    """The outline, closed along the cheek's edge."""
+    """The outline, closed along the cheek's edge, with which it ends."""
     points, edge = outline.points_mm, frame.mm(np.asarray(edge_px, float))
     order = np.argsort(edge[:, 1])
     y = np.linspace(points[-1, 1], points[0, 1], 24)

@@ -17,15 +17,15 @@ from core.channels import length, sum_of
 from core.correspondence import Correspondence
 from synth.backdrop import smoothstep
 from synth.blur import blurred
+from synth.follow import STEEPEST
 from synth.shear import as_steep
 
 SLIDES_MM = 1.2
 """Before an ear's edge the cheek slides wholly from so far on."""
 EVEN_MM = 1.5
 """Over so much the direction of the ear's edge is evened (standard deviation)."""
-ACROSS = 0.4
-"""What runs to or from the edge is let go of by this share of what may be as steep as skin follows: the outline of the
-cheek below the lobe must not step."""
+NEAR_MM = 1.5
+"""So near to the cheek all moves as the cheek does: its outline must not step below the lobe."""
 AROUND_MM = 16.0
 """Farther from an ear nothing is let go of."""
 LEAST_PX = 0.25
@@ -35,7 +35,7 @@ LEAST_PX = 0.25
 def past_ears(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, person: Float[np.ndarray, "h w"],
               rings_px: Sequence[Float[np.ndarray, "_ 2"]]) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
     """The motion of the window with its ears at rest, and what is asked of it. rings_px: around the pictured ears, in
-    the window. person: the matte of who is seen before."""
+    the window; each ends with the edge of the cheek. person: the matte of who is seen before."""
     out = own_px
     for ring in rings_px:
         part = around(ring, own_px.shape, AROUND_MM * flow.px_per_mm)
@@ -58,12 +58,17 @@ def past(own_px: Float[np.ndarray, "h w 2"], head: Bool[np.ndarray, "h w"], pers
     way = blurred(off - cv2.distanceTransform(ear, cv2.DIST_L2, 5), max(EVEN_MM * mm, 1.0))
     out = np.stack([cv2.Sobel(way, cv2.CV_32F, 1, 0), cv2.Sobel(way, cv2.CV_32F, 0, 1)], -1)
     out /= np.maximum(length(out), 1e-6)[..., None]
-    across = sum_of(own_px * out)[..., None] * out
-    along = own_px - across
-    slides = smoothstep(off / max(SLIDES_MM * mm, 1.0))[..., None]
-    skin = blurred((head & (person > 0.5)).astype(np.float32), max(mm / 2, 1.0))[..., None]
-    beside = as_steep(along, off)[..., None]
-    kept = (beside + skin * (slides - beside)) * along + as_steep(across, ACROSS * off)[..., None] * across
+    edge = ring[-1] - ring[-2]
+    normal = np.array([-edge[1], edge[0]], np.float32) / max(float(np.linalg.norm(edge)), 1e-6)
+    across = sum_of(own_px * normal)[..., None] * normal
+    level = np.minimum(1, np.abs(sum_of(out * normal)))
+    slides = smoothstep(off / max(SLIDES_MM * mm, 1.0))
+    skin = cv2.distanceTransform((~head | (person < 0.5)).astype(np.uint8), cv2.DIST_L2, 5)
+    skin = np.clip(2 - skin / (NEAR_MM * mm), 0, 1)
+    evenly = as_steep(own_px, off)
+    whole = evenly + skin * (slides - evenly)
+    part = whole + level * (np.minimum(slides, as_steep(across, STEEPEST * off)) - whole)
+    kept = whole[..., None] * (own_px - across) + part[..., None] * across
     return np.where((ear > 0)[..., None], 0, kept).astype(np.float32)
 
 

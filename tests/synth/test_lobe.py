@@ -1,10 +1,10 @@
 """Lobe: an ear beside a cheek that is lifted stays whole, and the cheek slides past it."""
 
 import numpy as np
-from tests.synth.test_shear import EDGE, EVERYWHERE, PX_PER_MM, SIZE, cheek
 
 from synth.lobe import SLIDES_MM, past_ears
 from synth.warp3d import warped
+from tests.synth.test_shear import EDGE, EVERYWHERE, PX_PER_MM, SIZE, cheek
 
 LOBE = np.array([(EDGE - 24, 20), (EDGE - 26, 60), (EDGE - 20, 84), (EDGE - 9, 90), (EDGE, 88), (EDGE, 20)], float)
 """A pictured ear that reaches lower than the head's, which ends at row 60."""
