@@ -34,6 +34,7 @@ from recon.ears import SeenEar, with_ears
 from recon.foreground import Foreground
 from recon.landmark_net import FaceBox
 from recon.light import Light
+from recon.lobe import EDGE_LM, ears_beside
 from recon.models import load_model
 from recon.nose_outline import with_nose_outline
 from recon.one_photo import QUICK, WHOLE, Doubt, PhotoHead, fit_photos, light_in, looks, with_skin
@@ -60,6 +61,8 @@ AHEAD = ThreadPoolExecutor(1)
 LEAST_PX_PER_MM, FINEST = 1.0, 4
 """A face with fewer pixels is drawn so many times finer than the photo, and reduced: a pixel of 2 mm holds both the
 wing of a nose and the cheek that stays, and the wing lost half its motion (a face of 72 px, rhinoplasty)."""
+PAST_EAR_MM = 0.5
+"""A plan that moves the cheek's edge by more slides it past the ears."""
 SKIN_PX = 1280
 """The skin is gathered from the window reduced to this longer side; only what was hidden is drawn from it."""
 
@@ -234,6 +237,14 @@ class Study:
         return look(head, small, self.camera.resized(size), there, rasterizer())
 
     @functools.cached_property
+    def ears_beside(self) -> "Future[list[Float[np.ndarray, '_ 2']]]":
+        """Rings around the ears that the window shows, px; found beside."""
+        head, camera, person, picture = self.head, self.camera, self.person, self.srgb[self.window]
+        corner = [self.window[1].start, self.window[0].start]
+        return BESIDE.submit(lambda: ears_beside(head, camera, head.face.points_px[:, :2] - corner,
+                                                 np.ascontiguousarray(picture), person))
+
+    @functools.cached_property
     def reconstruction(self) -> "Future[Reconstruction]":
         """The head with the photo's skin; worked out beside."""
         head, person = self.drawn, self.person
@@ -279,6 +290,10 @@ class PhotoStudio(Studio):
         height, width = self.picture.shape[:2]
         self.view = View(camera=study.camera.resized((width, height)), path=study.photo.name, source=study.photo.name,
                          reprojection_px=study.head.reprojection_px * study.finer)
+        moves_mm = np.linalg.norm(study.head.anatomy.pins478.on(displacement_mm, study.head.mesh.faces), axis=1)
+        self.past_ears = bool(moves_mm[[k for edge in EDGE_LM.values() for k in edge]].max() > PAST_EAR_MM)
+        if self.past_ears:
+            _ = study.ears_beside  # begun, not waited for
         self.__dict__["segment"] = lambda frame: finely(study.person, study.finer)
 
     def sd_mm(self, rows: Int[np.ndarray, "r"]) -> Float[np.ndarray, "r"]:
@@ -320,6 +335,13 @@ class PhotoStudio(Studio):
         study = self.study
         corner = np.array([study.window[1].start, study.window[0].start]) - 0.5
         return np.asarray((study.head.face.points_px[:, :2] - corner) * study.finer - 0.5)
+
+    @property
+    def ears_px(self) -> Sequence[Float[np.ndarray, "_ 2"]]:
+        """Those that the photo shows beside a cheek that the plan moves, as fine as the face is drawn."""
+        if not self.past_ears:
+            return ()
+        return [(ring + 0.5) * self.study.finer - 0.5 for ring in self.study.ears_beside.result()]
 
     def own(self, picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "a b 3"]:
         """A picture of this studio in the photo's own pixels and colours."""

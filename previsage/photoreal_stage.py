@@ -68,7 +68,7 @@ BEYOND = 205
 TURN_FPS = 12
 FRONTAL_DEG = 20.0
 """From the front what moves before the wall lies beside ears and hair, which the head does not know: the guard judges
-the outline of heads that are turned farther."""
+the outline of heads that are turned farther, until it is known what it would refuse of frontal ones (docs/guard.md)."""
 
 
 @record

@@ -160,6 +160,11 @@ class Studio:
         """The landmarks that the network sees in the frame, where one is all that there is."""
         return None
 
+    @property
+    def ears_px(self) -> Sequence[Float[np.ndarray, "_ 2"]]:
+        """Rings around the ears in the frame that a cheek slides past, where one frame is all that there is."""
+        return ()
+
     def still(self, frame: Picture, camera: Camera, seen: Seen) -> Bool[np.ndarray, "h w"]:
         """Eyes and teeth in a frame, as the fitted head has them."""
         return rigid_parts(*self.landmarks(camera, seen.correspondence, frame))
@@ -206,7 +211,7 @@ class Studio:
         light = None if shade is None else light_ratio(flow, shade, frame[flow.window] if alone else None)
         drawn = warped(frame, flow, light, plate, None if alone else draw, person,
                        self.misfit_mm, self.still(frame, view.camera, seen), self.far_eyes(frame, view.camera, seen),
-                       face_px=self.detected_px)
+                       face_px=self.detected_px, ears_px=self.ears_px)
         assert drawn.flow is not None
         return whole(frame=frame, picture=drawn.picture, worn=worn, light=drawn.light,
                      seen=dataclasses.replace(seen, correspondence=drawn.flow),

@@ -11,7 +11,7 @@ u = 0, and needs no F.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -26,6 +26,7 @@ from synth.blur import blurred
 from synth.contours import APART_MM, CONTOUR, Beyond, ContourOptions, beyond
 from synth.far_eye import REACH_MM, with_eye
 from synth.follow import GENTLE, STEEPEST, following, gentler
+from synth.lobe import past_ears
 from synth.nose_rims import rims_off
 from synth.outlines import FAR_MM, OUTLINE, OutlineOptions, landing, shown_beside
 from synth.pictured import outlined, pictured
@@ -101,7 +102,8 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
            light: Float[np.ndarray, "a b 3"] | None = None, plate: Plate | None = None, skins: Skins | None = None,
            person: Bool[np.ndarray, "h w"] | None = None, misfit_mm: float = 1.0,
            still: Bool[np.ndarray, "h w"] | None = None, eyes: Bool[np.ndarray, "h w"] | None = None,
-           options: WarpOptions = WARP, face_px: Float[np.ndarray, "478 2"] | None = None) -> Warped:
+           options: WarpOptions = WARP, face_px: Float[np.ndarray, "478 2"] | None = None,
+           ears_px: Sequence[Float[np.ndarray, "_ 2"]] = ()) -> Warped:
     """The frame after the operation; a copy of the frame where `flow` is None (nothing moves).
 
     light: what the skin's new angles multiply its colour by, in the window (`relight`); None: brightness stays.
@@ -112,6 +114,7 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     the person, one standard deviation; the rims that give way to the picture are in proportion.
     still: eyes and teeth of the whole picture. Skin behind a contour follows it (`follow`) where no texture shows what
     it hides, or shows something else than the picture does; these do not.
+    ears_px: rings around the pictured ears of the whole picture, which stay (`lobe`).
     """
     out = frame.copy()
     if flow is None:
@@ -133,6 +136,7 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if (alone or not scene.sure) and scene.contour is not None and scene.behind is not None:
         own, flow = outlined(own, flow, scene.frame, scene.person, scene.person_at, person, scene.s, scene.contour,
                              tapered(flow), alone)
+    own, flow = past_ears(own, flow, scene.person, [ring - [flow.left, flow.top] for ring in ears_px])
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]
     block[changed] = np.clip(color[changed] + 0.5, 0, 255).astype(np.uint8)
