@@ -104,8 +104,8 @@ def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, frame: Fl
              taper: Float[np.ndarray, "h w 1"], alone: bool, face_px: Float[np.ndarray, "478 2"] | None = None
              ) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
     """The motion with the pictured outline as it must be: the far cheek's stays; where one photo is all (`alone`), what
-    withdraws before the wall leaves nothing behind, and what advances no step, the cheek's as far as the head's. Skin that is drawn for the outline's
-    sake is no longer asked to have moved as planned.
+    withdraws before the wall leaves nothing behind, and what advances no step, the cheek's as far as the
+    head's. Skin that is drawn for the outline's sake is no longer asked to have moved as planned.
 
     person, person_at: the matte of who is seen, before, and as a motion draws it. found: the person as found, for no
     matte tells a red scarf from a red wall. fitted_px: signed distance from the fitted outline before. taper: how much
