@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from core.channels import length
 from core.correspondence import Correspondence
+from synth.advancing import advanced
 from synth.backdrop import Plate, signed_distance
 from synth.chin import chin_off
 from synth.contours import Beyond
@@ -34,8 +35,9 @@ STAYS_MM, MOVES = 1.0, 0.1
 lifted under the chin."""
 LEAST_PX = 0.01
 """A piece of the head that lies no farther off stays."""
-APART_PX = 0.5
-"""Skin drawn so far from where the plan has it is drawn for the outline's sake."""
+APART_PX, READ_MM = 0.5, 5.0
+"""Skin drawn so far from where the plan has it is drawn for the outline's sake; the optical flow beside an outline that
+is drawn anew sees it from so far."""
 
 Light = Float[np.ndarray, "h w 3"] | None
 
@@ -104,10 +106,11 @@ def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, frame: Fl
              person: Float[np.ndarray, "h w"],
              person_at: Callable[[Float[np.ndarray, "h w 2"]], Float[np.ndarray, "h w"]],
              found: Bool[np.ndarray, "h w"] | None, fitted_px: Float[np.ndarray, "h w"], contour: Beyond,
-             taper: Float[np.ndarray, "h w 1"], alone: bool) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
+             taper: Float[np.ndarray, "h w 1"], alone: bool, face_px: Float[np.ndarray, "478 2"] | None = None
+             ) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
     """The motion with the pictured outline as it must be: the far cheek's stays; where one photo is all (`alone`), what
-    withdraws before the wall leaves nothing behind, and what advances no step. Skin that is drawn for the outline's
-    sake is no longer asked to have moved as planned.
+    withdraws before the wall leaves nothing behind, and what advances no step, the cheek's as far as the
+    head's. Skin that is drawn for the outline's sake is no longer asked to have moved as planned.
 
     person, person_at: the matte of who is seen, before, and as a motion draws it. found: the person as found, for no
     matte tells a red scarf from a red wall. fitted_px: signed distance from the fitted outline before. taper: how much
@@ -120,10 +123,29 @@ def outlined(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, frame: Fl
         own_px, flow = drawn, dataclasses.replace(flow, moved=flow.moved & (length(drawn - own_px) < APART_PX))
     fitted_px = np.where(changes, np.float32(0), fitted_px)
     own_px = held(own_px, person, contour, staying(contour.apart, flow), fitted_px, taper, mm)
+    if alone and face_px is not None:
+        where = (flow.mask > 0) & above_mouth(face_px, flow.mask.shape)
+        drawn, ahead = advanced(own_px, person, flow.depth_before_mm, flow.depth_after_mm, where, mm)
+        apart = grown(length(drawn - own_px) >= APART_PX, READ_MM * mm)
+        own_px, flow = drawn, dataclasses.replace(flow, moved=flow.moved & ~apart)
+        changes |= ahead
     if alone:
         own_px, more = led(own_px, person, person_at(own_px), mm)
         flow = dataclasses.replace(flow, mask=np.maximum(flow.mask, changes | more))
     return own_px, flow
+
+
+def above_mouth(face_px: Float[np.ndarray, "478 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
+    """Where cheeks are; a chin that advances is led (`lead`)."""
+    mouth = face_px[[13, 14]].mean(0)
+    up = face_px[[33, 263]].mean(0) - mouth
+    y, x = np.mgrid[:shape[0], :shape[1]]
+    return np.asarray((x - mouth[0]) * up[0] + (y - mouth[1]) * up[1] > 0)
+
+
+def grown(mask: Bool[np.ndarray, "h w"], by_px: float) -> Bool[np.ndarray, "h w"]:
+    """A mask and all that is so near to it."""
+    return mask if not mask.any() else cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) < by_px
 
 
 def staying(behind: Bool[np.ndarray, "h w"], flow: Correspondence) -> Bool[np.ndarray, "h w"]:

@@ -128,14 +128,13 @@ def warped(frame: UInt8[np.ndarray, "h w 3"], flow: Correspondence | None,
     if skins is not None:
         flow, light, skins = on_picture(part.astype(np.float32), flow, light, skins, plate, person, options)
     else:
-        if face_px is not None:
-            face_px = face_px - [flow.left, flow.top]
+        face_px = None if face_px is None else face_px - [flow.left, flow.top]
         flow, light = pictured(part.astype(np.float32), flow, light, plate, person, options.backdrop.person_mm, face_px)
     scene = Scene(part, flow, plate, person, eyes, options, alone)
     own = motion(scene, flow, still, alone)
     if (alone or not scene.sure) and scene.contour is not None and scene.behind is not None:
         own, flow = outlined(own, flow, scene.frame, scene.person, scene.person_at, person, scene.s, scene.contour,
-                             tapered(flow), alone)
+                             tapered(flow), alone, face_px)
     own, flow = past_ears(own, flow, scene.person, [ring - [flow.left, flow.top] for ring in ears_px])
     color, changed = bent(scene, flow, own, light, skins, options)
     block = out[flow.window]

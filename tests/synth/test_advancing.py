@@ -1,0 +1,55 @@
+"""A pictured outline advances as the fitted one does, also where the fitted head lies beside it."""
+
+import numpy as np
+
+from synth.advancing import advanced
+
+PX_PER_MM = 3.0
+SIZE = 240
+y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+BULGE = 15 * np.exp(-((y - 120) / 30) ** 2)
+"""The plan: an outline at x = 120 goes 5 mm outwards."""
+HERE = np.ones((SIZE, SIZE), bool)
+
+
+def depth(inside: np.ndarray, mm: float = 500.0) -> np.ndarray:
+    return np.where(inside, np.float32(mm), np.float32(np.inf))
+
+
+def drawn(own: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Of each row, where the person ends after."""
+    at = np.clip(np.rint(x + own[..., 0]), 0, SIZE - 1).astype(int), np.clip(np.rint(y + own[..., 1]), 0, SIZE - 1)
+    return (person[at[1].astype(int), at[0]] > 0.5).sum(1)
+
+
+def planned(off_px: float) -> np.ndarray:
+    """The motion of a head whose outline ends so far beside the pictured one; its last pixel is the bulge."""
+    edge = 120 + off_px
+    own = np.zeros((SIZE, SIZE, 2), np.float32)
+    own[..., 0] = np.where((x > edge - 1) & (x <= edge + BULGE), edge - 1 - x, 0)
+    return own
+
+
+def test_a_head_that_ends_beside_the_pictured_outline_leaves_no_shelf() -> None:
+    person, own = (x < 120).astype(np.float32), planned(3.0)
+    assert drawn(own, person)[120] < 124  # the wall was drawn instead of skin
+    before, after = depth(x < 123), depth(x < 123 + BULGE)
+    out, changed = advanced(own, person, before, after, HERE, PX_PER_MM)
+    ends = drawn(out, person)
+    assert np.abs(ends - (120 + BULGE[:, 0]))[20:-20].max() < 4
+    assert np.abs(np.diff(ends))[20:-20].max() <= 2
+    assert np.array_equal(out[~changed], own[~changed])
+
+
+def test_what_hides_what_advances_is_left() -> None:
+    person, own = (x < 120).astype(np.float32), planned(3.0)
+    before = np.where(x < 120, np.float32(460), depth(x < 123))
+    out, changed = advanced(own, person, before, depth(x < 123 + BULGE), HERE, PX_PER_MM)
+    assert np.array_equal(out, own) and not changed.any()
+
+
+def test_an_outline_that_stays_or_withdraws_is_left() -> None:
+    person, own = (x < 120).astype(np.float32), np.zeros((SIZE, SIZE, 2), np.float32)
+    for after in (depth(x < 120), depth(x < 120 - BULGE)):
+        out, changed = advanced(own, person, depth(x < 120), after, HERE, PX_PER_MM)
+        assert np.array_equal(out, own) and not changed.any()
