@@ -55,7 +55,7 @@ def test_little_stretch_or_smooth_skin_gives_none(hair: float, times: float) -> 
 
 
 def test_hair_that_moves_or_is_turned_stays_hair() -> None:
-    shift = NONE + np.float32([9, -7])
+    shift = NONE + np.array([9, -7], np.float32)
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32) - SIDE / 2
     turn = np.stack([0.2 * y, -0.2 * x], -1).astype(np.float32)
     assert strokes(25, NONE) == strokes(25, shift) == strokes(25, turn) == 0
@@ -76,7 +76,8 @@ def test_a_finer_picture_is_reduced_with_the_same_result() -> None:
         "depth_after_mm", "depth_before_mm", "from_depth_mm", "normals_before", "normals_after", "mask")}
     u2 = cv2.resize(2 * u, None, fx=2, fy=2)
     fine = Correspondence(left=0, top=0, flow_px=u2, moved=np.ones((2 * SIDE,) * 2, bool), px_per_mm=2 * SCALE, **big)
-    there = stroked_mm2(*(cv2.resize(p, None, fx=2, fy=2) for p in (photo, after)), u2, fine)
+    photo, after = (cv2.resize(p, None, fx=2, fy=2) for p in (photo, after))
+    there = stroked_mm2(photo, after, u2, fine)
     assert there == pytest.approx(here, rel=0.4)
 
 
