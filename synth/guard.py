@@ -20,6 +20,7 @@ from core.records import record
 from synth.achieved import Achieved, achieved, carried, in_sight
 from synth.findings import Check, Verdict, judge
 from synth.metrics.pixels import ssim_of_grey
+from synth.strokes import stroked_mm2
 from synth.surroundings import surroundings
 from synth.tears import torn_mm2
 from synth.within import GRAIN_MM, GRAIN_PX, averaged, grain
@@ -38,8 +39,8 @@ class GuardOptions:
     the reference, mean in the mask. grain: strength of the finest detail over the reference's: smoothed skin falls
     below, invented pores or noise lie above. likeness_drop: by how much the identity model's cosine may fall below the
     reference's. missed: share of the clearly moving pixels that the mask may leave out. torn_mm2: new edges between
-    skin drawn from places far apart. stained_mm2: what stands before the wall that the photo does not have there;
-    bulge_mm: by how much a new bulge of the outline stands out.
+    skin drawn from places far apart. stroked_mm2: hair drawn out into lines. stained_mm2: what stands before the wall
+    that the photo does not have there; bulge_mm: by how much a new bulge of the outline stands out.
     """
 
     share: tuple[float, float] = (0.8, 1.2)
@@ -54,6 +55,7 @@ class GuardOptions:
     likeness_drop: float = 0.1
     missed: float = 0.002
     torn_mm2: float = 3.0
+    stroked_mm2: float = 20.0
     stained_mm2: float = 0.8
     bulge_mm: float = 0.5
 
@@ -135,6 +137,7 @@ def guard(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "..."], a
         ("outside", lambda: [unchanged(before, after, whole_mask(pair) > 0)]),
         ("coverage", lambda: [coverage(pair, options)]),
         ("tears", lambda: [] if drawn_px is None else [tears(pair, drawn_px, options)]),
+        ("strokes", lambda: [] if drawn_px is None else [strokes(pair, drawn_px, options)]),
         ("motion", lambda: motion(pair, options)),
         ("outline", lambda: [] if person is None else outline(pair, person, options)),
         ("colour", lambda: colour(pair, options)),
@@ -229,6 +232,14 @@ def tears(pair: Pair, drawn_px: Float[np.ndarray, "..."], options: GuardOptions)
     torn = torn_mm2(pair.inside_before, pair.inside_after, drawn_px, pair.asked)
     return judge("tears", torn, None, options.torn_mm2, f"The skin is whole ({torn:.1f} mm2 of new edges).",
                  f"The skin is torn: {torn:.1f} mm2 show edges that the photo does not have.")
+
+
+def strokes(pair: Pair, drawn_px: Float[np.ndarray, "..."], options: GuardOptions) -> Check:
+    """Hair must not be stretched into lines."""
+    drawn = stroked_mm2(pair.inside_before, pair.inside_after, drawn_px, pair.asked)
+    return judge("strokes", drawn, None, options.stroked_mm2, f"Hair is kept ({drawn:.0f} mm2 of strokes).",
+                 f"Hair is drawn out into lines over {drawn:.0f} mm2: this photo does not show the skin that comes to "
+                 "light there. A smaller change, or a photo of shaven skin, may do.")
 
 
 def outline(pair: Pair, person: Bool[np.ndarray, "..."], options: GuardOptions) -> list[Check]:
