@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 
-from core.compiled import compiled
 from core.records import record
+from recon.compiled import compiled
 
 
 @record

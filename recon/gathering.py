@@ -7,7 +7,7 @@ perturbations); D how it changes with the landmark, head axes.
 
 import numpy as np
 
-from core.compiled import compiled
+from recon.compiled import compiled
 
 
 @compiled

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from core.compiled import compiled
 from core.records import freeze, record
+from recon.compiled import compiled
 from recon.face478 import IRISES
 
 REACH_RAD = np.radians(40)

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from core.compiled import compiled
 from core.records import freeze, record
+from recon.compiled import compiled
 
 GAMMA = 2.2
 """sRGB is close enough to this power for ratios of colours."""

@@ -16,10 +16,10 @@ from scipy.ndimage import gaussian_filter
 from core.anatomy import Anatomy
 from core.camera import Camera, distort
 from core.channels import sum_of
-from core.compiled import compiled
 from core.fragments import Fragments, Rasterize
 from core.mesh import Mesh
 from core.records import record
+from recon.compiled import compiled
 
 LEAST_PERSON = 0.3
 """Share of the head's silhouette that the person's mask must cover to be believed."""

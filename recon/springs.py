@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from scipy.sparse import csc_matrix, diags, identity, triu
 from scipy.sparse.linalg import splu
 
-from core.compiled import compiled
 from core.mesh import Mesh
 from core.records import freeze, record
+from recon.compiled import compiled
 from recon.graph import edges_of, neighbours
 
 

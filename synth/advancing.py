@@ -7,11 +7,14 @@ evened along it, and the skin inside follows.
 Letters: P a point of the pictured outline, n the direction out of it, a the advance, px.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from core.channels import length
+from core.correspondence import Correspondence
 from synth.backdrop import signed_distance
 from synth.blur import blurred
 from synth.far_outline import around, traced
@@ -39,21 +42,11 @@ def advanced(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"
     """The motion with the outline advanced, and the pixels that this changes. person: the matte of who is seen, before;
     before_mm, after_mm: depth of the fitted head; where: pixels beside which an outline may be drawn anew."""
     was, none = around(person, px_per_mm), np.zeros(person.shape, bool)
-    at = signed_distance(np.isfinite(before_mm))
-    ahead = signed_distance(np.isfinite(after_mm)) - at
     to, edge, target = np.zeros((*person.shape, 3), np.float32), none.copy(), was.astype(np.uint8)
-    for points in traced(was):
-        x, y = points.T
-        near = (np.abs(at[y, x]) < NEAR_MM * px_per_mm) & where[y, x]
-        a = np.maximum(along(np.where(near, np.maximum(ahead[y, x], 0), 0)[:, None], EVEN_MM * px_per_mm)[:, 0], 0)
-        some = a > SOME_MM * px_per_mm
-        if not some.any():
-            continue
-        share = np.clip((a / px_per_mm - LEAST_MM) / (WHOLE_MM - LEAST_MM), 0, 1)
-        share *= np.minimum(1, 4 * along(some[:, None].astype(np.float32), ABOUT_MM / 2 * px_per_mm)[:, 0])
+    for points, a, share, hidden in advances(was, before_mm, after_mm, where, px_per_mm):
+        if hidden.sum() > SOME_MM * px_per_mm:
+            continue  # nothing here shows what advances; the guard says so
         out = outwards(points, px_per_mm)
-        if (nearer(points, out, a, before_mm, after_mm, px_per_mm) & (share > 0)).sum() > SOME_MM * px_per_mm:
-            continue  # nothing here shows what advances; the guard judges what the warp made of it
         new = points + a[:, None] * out
         for i in np.flatnonzero(share > 0):
             k = (i + 1) % len(points)
@@ -67,6 +60,33 @@ def advanced(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"
     out = carried(own_px, to, edge, cv2.morphologyEx(target, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0, px_per_mm)
     changed = length(out - own_px) > LEAST_PX
     return np.where(changed[..., None], out, own_px), changed
+
+
+def advances(was: Bool[np.ndarray, "h w"], before_mm: Float[np.ndarray, "h w"], after_mm: Float[np.ndarray, "h w"],
+             where: Bool[np.ndarray, "h w"], px_per_mm: float) -> Iterator[tuple[
+                 Int[np.ndarray, "n 2"], Float[np.ndarray, "n"], Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]]:
+    """Outlines of who was seen that advance: their points, a, how much it counts, and where another thing hides what
+    advances."""
+    at = signed_distance(np.isfinite(before_mm))
+    ahead = signed_distance(np.isfinite(after_mm)) - at
+    for points in traced(was):
+        x, y = points.T
+        near = (np.abs(at[y, x]) < NEAR_MM * px_per_mm) & where[y, x]
+        a = np.maximum(along(np.where(near, np.maximum(ahead[y, x], 0), 0)[:, None], EVEN_MM * px_per_mm)[:, 0], 0)
+        some = a > SOME_MM * px_per_mm
+        if not some.any():
+            continue
+        share = np.clip((a / px_per_mm - LEAST_MM) / (WHOLE_MM - LEAST_MM), 0, 1)
+        share *= np.minimum(1, 4 * along(some[:, None].astype(np.float32), ABOUT_MM / 2 * px_per_mm)[:, 0])
+        hidden = nearer(points, outwards(points, px_per_mm), a, before_mm, after_mm, px_per_mm) & (share > 0)
+        yield points, a, share, hidden
+
+
+def hidden_mm(person: Bool[np.ndarray, "h w"], asked: Correspondence) -> float:
+    """Length of the outline that would advance and of which the photo shows nothing, for another thing stands there."""
+    was, mm = around(person.astype(np.float32), asked.px_per_mm), asked.px_per_mm
+    found = advances(was, asked.depth_before_mm, asked.depth_after_mm, asked.mask > 0, mm)
+    return sum(float(hidden.sum()) for *_, hidden in found) / mm
 
 
 def carried(own_px: Float[np.ndarray, "h w 2"], to: Float[np.ndarray, "h w 3"], edge: Bool[np.ndarray, "h w"],

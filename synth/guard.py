@@ -18,10 +18,11 @@ from core.channels import any_of, length
 from core.correspondence import Correspondence
 from core.records import record
 from synth.achieved import Achieved, achieved, carried, in_sight
+from synth.advancing import hidden_mm
 from synth.findings import Check, Verdict, judge
 from synth.metrics.pixels import ssim_of_grey
 from synth.strokes import stroked_mm2
-from synth.surroundings import surroundings
+from synth.surroundings import checks_on, surroundings
 from synth.tears import torn_mm2
 from synth.within import GRAIN_MM, GRAIN_PX, averaged, grain
 
@@ -40,7 +41,8 @@ class GuardOptions:
     below, invented pores or noise lie above. likeness_drop: by how much the identity model's cosine may fall below the
     reference's. missed: share of the clearly moving pixels that the mask may leave out. torn_mm2: new edges between
     skin drawn from places far apart. stroked_mm2: hair drawn out into lines. stained_mm2: what stands before the wall
-    that the photo does not have there; bulge_mm: by how much a new bulge of the outline stands out.
+    that the photo does not have there; bulge_mm: by how much a new bulge of the outline stands out; hidden_mm: of an
+    outline that advances, what another thing hides in the photo.
     """
 
     share: tuple[float, float] = (0.8, 1.2)
@@ -58,9 +60,13 @@ class GuardOptions:
     stroked_mm2: float = 20.0
     stained_mm2: float = 0.8
     bulge_mm: float = 0.5
+    hidden_mm: float = 1.0
 
 
 GUARD = GuardOptions()
+HIDDEN = ("The photo shows the skin that the plan brings before the wall.",
+          "What the plan brings out before the wall lies behind the nose in this photo, which shows none of its skin. "
+          "Take less, or a photo that is turned less.")
 FOLLOWS_MM = 0.5
 """Skin drawn from so far beside where the plan alone has it follows other skin."""
 SIDE_BY_SIDE = ThreadPoolExecutor(2)
@@ -247,15 +253,9 @@ def outline(pair: Pair, person: Bool[np.ndarray, "..."], options: GuardOptions) 
     if person.shape != pair.before.shape[:2]:
         raise ValueError("the person has another size than the frame")
     inside = np.ascontiguousarray(person[pair.asked.window])
+    hidden = judge("hidden", hidden_mm(inside, pair.asked), None, options.hidden_mm, *HIDDEN)
     found = surroundings(pair.inside_before, pair.inside_after, inside, pair.asked)
-    if found is None:
-        return [Check(name="outline", status="not measurable", value=None, limit="",
-                      sentence="What lies behind the person is not plain enough to check the outline before it.")]
-    stained, bulge = found.stained_mm2, found.bulge_mm
-    return [judge("backdrop", stained, None, options.stained_mm2, f"The wall is clean ({stained:.1f} mm2 of stains).",
-                  f"The wall beside the person is stained: {stained:.1f} mm2 show what the photo does not have there."),
-            judge("outline", bulge, None, options.bulge_mm, f"The outline is even (bulges of {bulge:.1f} mm).",
-                  f"The person's outline has a bulge of {bulge:.1f} mm that neither photo nor plan has.")]
+    return [hidden, *checks_on(found, options.stained_mm2, options.bulge_mm)]
 
 
 def motion(pair: Pair, options: GuardOptions) -> list[Check]:

@@ -18,6 +18,7 @@ from core.records import record
 from synth.backdrop import nearest_known, signed_distance
 from synth.blur import blurred
 from synth.far_outline import traced
+from synth.findings import Check, judge
 
 FINEST_PX = 3.0
 """Pixels per mm: finer pictures are reduced."""
@@ -83,6 +84,18 @@ def surroundings(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h
     stains = np.clip(now - faint, 0, MOST) - np.where(old, 0, np.clip(was - faint, 0, MOST))
     return Surroundings(stained_mm2=float(np.maximum(stains, 0)[judged].sum()) / MOST / mm**2,
                         bulge_mm=new_bulge_mm(old, new, head, mm))
+
+
+def checks_on(found: Surroundings | None, stained_mm2: float, bulge_mm: float) -> list[Check]:
+    """The guard's checks, with their limits."""
+    if found is None:
+        return [Check(name="outline", status="not measurable", value=None, limit="",
+                      sentence="What lies behind the person is not plain enough to check the outline before it.")]
+    stained, bulge = found.stained_mm2, found.bulge_mm
+    return [judge("backdrop", stained, None, stained_mm2, f"The wall is clean ({stained:.1f} mm2 of stains).",
+                  f"The wall beside the person is stained: {stained:.1f} mm2 show what the photo does not have there."),
+            judge("outline", bulge, None, bulge_mm, f"The outline is even (bulges of {bulge:.1f} mm).",
+                  f"The person's outline has a bulge of {bulge:.1f} mm that neither photo nor plan has.")]
 
 
 def near_the_wall(changed: Bool[np.ndarray, "h w"], person: Bool[np.ndarray, "h w"], mm: float) -> tuple[

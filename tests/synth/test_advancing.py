@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from core.correspondence import Correspondence
 from synth.advancing import advanced
+from synth.guard import guard
 
 PX_PER_MM = 3.0
 SIZE = 240
@@ -53,3 +55,17 @@ def test_an_outline_that_stays_or_withdraws_is_left() -> None:
     for after in (depth(x < 120), depth(x < 120 - BULGE)):
         out, changed = advanced(own, person, depth(x < 120), after, HERE, PX_PER_MM)
         assert np.array_equal(out, own) and not changed.any()
+
+
+def test_the_guard_says_what_hides_what_advances() -> None:
+    person, none = x < 120, np.zeros((SIZE, SIZE, 3), np.float32)
+    after = depth(x < 123 + BULGE)
+    for nose_mm, hides in ((460.0, True), (499.0, False)):
+        before = np.where(person, np.float32(nose_mm), depth(x < 123))
+        asked = Correspondence(left=0, top=0, flow_px=none[..., :2], depth_after_mm=after, depth_before_mm=before,
+                               from_depth_mm=after, moved=person, normals_before=none, normals_after=none,
+                               mask=np.ones((SIZE, SIZE), np.float32), px_per_mm=PX_PER_MM)
+        picture = np.full((SIZE, SIZE, 3), 128, np.uint8)
+        found = {c.name: c for c in guard(picture, picture, asked, person=person).checks}["hidden"]
+        assert found.status == ("failed" if hides else "passed")
+        assert "behind the nose" in found.sentence or not hides
