@@ -35,23 +35,26 @@ LEAST_PX = 0.25
 def past_ears(own_px: Float[np.ndarray, "h w 2"], flow: Correspondence, person: Float[np.ndarray, "h w"],
               rings_px: Sequence[Float[np.ndarray, "_ 2"]]) -> tuple[Float[np.ndarray, "h w 2"], Correspondence]:
     """The motion of the window with its ears at rest, and what is asked of it. rings_px: around the pictured ears, in
-    the window; each ends with the edge of the cheek. person: the matte of who is seen before."""
-    out = own_px
+    the window; each ends with the edge of the cheek. What the photo shows within them is not the fitted head, and their
+    edge is no tear. person: the matte of who is seen before."""
+    out, seen = own_px, flow.depth_before_mm
     for ring in rings_px:
         part = around(ring, own_px.shape, AROUND_MM * flow.px_per_mm)
         if part is None or not (length(out[part]) > LEAST_PX).any():
             continue
         corner = [part[1].start, part[0].start]
-        out = out.copy() if out is own_px else out
-        out[part] = past(out[part], np.isfinite(flow.depth_after_mm[part]), person[part], ring - corner, flow.px_per_mm)
+        out, seen = (out.copy(), seen.copy()) if out is own_px else (out, seen)
+        out[part], ear = past(out[part], np.isfinite(flow.depth_after_mm[part]), person[part], ring - corner,
+                              flow.px_per_mm)
+        seen[part][ear] = np.inf
     if out is own_px:
         return own_px, flow
-    return out, dataclasses.replace(flow, moved=flow.moved & (length(out - own_px) <= LEAST_PX))
+    return out, dataclasses.replace(flow, moved=flow.moved & (length(out - own_px) <= LEAST_PX), depth_before_mm=seen)
 
 
 def past(own_px: Float[np.ndarray, "h w 2"], head: Bool[np.ndarray, "h w"], person: Float[np.ndarray, "h w"],
-         ring: Float[np.ndarray, "_ 2"], mm: float) -> Float[np.ndarray, "h w 2"]:
-    """The motion of a part of the window past one ear."""
+         ring: Float[np.ndarray, "_ 2"], mm: float) -> tuple[Float[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
+    """The motion of a part of the window past one ear, and where that is."""
     ear = np.zeros(head.shape, np.uint8)
     cv2.fillPoly(ear, [np.rint(ring * 16).astype(np.int32)], 1, shift=4)
     off = cv2.distanceTransform(1 - ear, cv2.DIST_L2, 5)
@@ -69,7 +72,7 @@ def past(own_px: Float[np.ndarray, "h w 2"], head: Bool[np.ndarray, "h w"], pers
     whole = evenly + skin * (slides - evenly)
     part = whole + level * (np.minimum(slides, as_steep(across, STEEPEST * off)) - whole)
     kept = whole[..., None] * (own_px - across) + part[..., None] * across
-    return np.where((ear > 0)[..., None], 0, kept).astype(np.float32)
+    return np.where((ear > 0)[..., None], 0, kept).astype(np.float32), ear > 0
 
 
 def around(ring: Float[np.ndarray, "_ 2"], shape: tuple[int, ...], reach_px: float) -> tuple[slice, slice] | None:

@@ -37,6 +37,14 @@ def test_the_cheek_slides_past_it() -> None:
     assert np.array_equal(asked.moved, flow.moved & (np.linalg.norm(out - own, axis=2) <= 0.25))
 
 
+def test_its_edge_is_no_tear() -> None:
+    own, flow = cheek(9.0)
+    _, asked = past_ears(own, flow, EVERYWHERE, [LOBE])
+    both = slice(30, 56), WITHIN[1]  # here the head has an ear, too
+    assert np.isinf(asked.depth_before_mm[both]).all() and np.isfinite(flow.depth_before_mm[both]).all()
+    assert np.array_equal(asked.depth_before_mm[:, EDGE + 6:], flow.depth_before_mm[:, EDGE + 6:])
+
+
 def test_no_skin_is_drawn_from_the_lobe() -> None:
     own, flow = cheek(6.0, away_px=6.0)
     out, _ = past_ears(own, flow, EVERYWHERE, [LOBE])
