@@ -57,7 +57,7 @@ class GuardOptions:
     likeness_drop: float = 0.1
     missed: float = 0.002
     torn_mm2: float = 3.0
-    stroked_mm2: float = 20.0
+    stroked_mm2: float = 23.0
     stained_mm2: float = 0.8
     bulge_mm: float = 0.5
     hidden_mm: float = 1.0

@@ -17,7 +17,7 @@ from synth.backdrop import signed_distance
 
 STRETCHED = 0.5
 """Skin is stretched where s is smaller: twofold and more."""
-CLEAR, ACROSS, ALIGNED = 10.0, 2.0, 0.25
+CLEAR, ACROSS, ALIGNED = 14.0, 2.0, 0.25
 """Lines show where c is larger than the first and than a times the second, and k has grown by more than the third."""
 SOFT_MM, AROUND_MM, EVEN_MM = 0.15, 1.5, 0.3
 """Standard deviations: of edges, of their neighbourhood, and of the map."""
