@@ -17,7 +17,7 @@ from core.channels import length
 from core.correspondence import Correspondence
 from synth.backdrop import signed_distance
 from synth.blur import blurred
-from synth.far_outline import around, traced
+from synth.far_outline import along, around, traced
 from synth.outlines import nearest
 
 NEAR_MM, EVEN_MM, OUT_MM = 4.0, 2.0, 2.5
@@ -126,10 +126,3 @@ def outwards(points: Int[np.ndarray, "n 2"], px_per_mm: float) -> Float[np.ndarr
     ahead = np.roll(even, -2, 0) - np.roll(even, 2, 0)
     out = np.stack([ahead[:, 1], -ahead[:, 0]], 1)
     return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
-
-
-def along(values: Float[np.ndarray, "n c"], sigma_px: float) -> Float[np.ndarray, "n c"]:
-    """Values along a closed outline, evened."""
-    room = min(len(values), 1 + round(4 * sigma_px))
-    padded = np.pad(values.astype(np.float32), ((room, room), (0, 0)), mode="wrap")
-    return cv2.GaussianBlur(padded, (1, 0), sigmaX=1e-3, sigmaY=sigma_px)[room:-room].reshape(values.shape)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from core.channels import length
 from synth.blur import blurred
@@ -104,17 +104,18 @@ def evened(own_px: Float[np.ndarray, "n 2"], counts: Float[np.ndarray, "n"], loo
     """The motion of an outline's points and how much it counts: evened along it where the fitted head ends far within,
     for there the mask ends anywhere, and a motion that breaks off would leave a point."""
     sigma = EVEN_MM * px_per_mm
-    room = min(len(own_px), 1 + round(4 * sigma))
-
-    def along(values: np.ndarray) -> np.ndarray:
-        padded = np.pad(values, ((room, room), (0, 0)), mode="wrap").astype(np.float32)
-        return cv2.GaussianBlur(padded, (1, 0), sigmaX=1e-3, sigmaY=sigma)[room:-room].reshape(values.shape)
-
-    even = along(own_px)
+    even = along(own_px, sigma)
     loose = loose & ((own_px * out).sum(1) >= 0) & ((even * out).sum(1) >= 0)
     uneven = loose & (np.linalg.norm(even - own_px, axis=1) > LEAST_PX)
-    share = np.minimum(4 * along(uneven[:, None]), 1) * loose[:, None]
+    share = np.minimum(4 * along(uneven[:, None], sigma), 1) * loose[:, None]
     return np.concatenate([own_px + share * (even - own_px), np.maximum(share, counts[:, None])], 1)
+
+
+def along(values: Shaped[np.ndarray, "n c"], sigma_px: float) -> Float[np.ndarray, "n c"]:
+    """Values along a closed outline, evened."""
+    room = min(len(values), 1 + round(4 * sigma_px))
+    padded = np.pad(values.astype(np.float32), ((room, room), (0, 0)), mode="wrap")
+    return cv2.GaussianBlur(padded, (1, 0), sigmaX=1e-3, sigmaY=sigma_px)[room:-room].reshape(values.shape)
 
 
 def traced(inside: Bool[np.ndarray, "h w"]) -> list[Int[np.ndarray, "n 2"]]:

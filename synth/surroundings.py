@@ -17,7 +17,7 @@ from core.correspondence import Correspondence
 from core.records import record
 from synth.backdrop import nearest_known, signed_distance
 from synth.blur import blurred
-from synth.far_outline import traced
+from synth.far_outline import along, traced
 from synth.findings import Check, judge
 
 FINEST_PX = 3.0
@@ -151,13 +151,6 @@ def bulges(person: Bool[np.ndarray, "h w"], mm: float) -> list[tuple[Int[np.ndar
         out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-6)
         found.append((points, ((f - g) * out).sum(1) / mm))
     return found
-
-
-def along(points: Int[np.ndarray, "n 2"], sigma_px: float) -> Float[np.ndarray, "n 2"]:
-    """A closed outline evened along itself."""
-    room = min(len(points), 1 + round(4 * sigma_px))
-    padded = np.pad(points.astype(np.float32), ((room, room), (0, 0)), mode="wrap")
-    return cv2.GaussianBlur(padded, (1, 0), sigmaX=1e-3, sigmaY=sigma_px)[room:-room]
 
 
 def largest_piece(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
