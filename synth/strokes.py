@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from core.channels import length
 from core.correspondence import Correspondence
 from synth.backdrop import signed_distance
+from synth.tears import reduced
 
 STRETCHED = 0.42
 """Skin is stretched where s is smaller: 2.4-fold and more. Twofold, shaven cheeks of face lifts were taken along."""
@@ -23,8 +24,6 @@ SOFT_MM, AROUND_MM, EVEN_MM = 0.15, 1.5, 0.3
 """Standard deviations: of edges, of their neighbourhood, and of the map."""
 INSIDE_MM, WHOLE = 2.0, 0.3
 """Nearer to the head's outline, or where the mask is fainter, nothing is judged."""
-FINEST_PX = 4.0
-"""Pixels per mm: finer pictures are reduced."""
 
 
 def stroked_mm2(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"],
@@ -32,16 +31,9 @@ def stroked_mm2(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h 
     """How much of the head shows strokes, in the window of `asked`. drawn_px: q - p. ValueError: of another size."""
     skin = np.isfinite(asked.depth_after_mm)
     judged = (asked.mask > WHOLE) & (signed_distance(skin) > INSIDE_MM * asked.px_per_mm)
-    if drawn_px.shape != (*judged.shape, 2) or not np.isfinite(drawn_px).all():
-        raise ValueError("the motion that was drawn has another size than the window, or holds what is no number")
-    drawn_px, mm = drawn_px.astype(np.float32), asked.px_per_mm
-    shrink = min(1.0, FINEST_PX / mm)
-    if shrink < 1:
-        size = tuple(max(2, round(n * shrink)) for n in judged.shape[::-1])
-        before, after = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in (before, after))
-        drawn_px = cv2.resize(drawn_px, size, interpolation=cv2.INTER_LINEAR) * np.float32(shrink)
-        judged = cv2.resize(judged.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
-        mm *= shrink
+    before, after, drawn_px, judged, shrink = reduced(before, after, drawn_px.astype(np.float32), judged,
+                                                      asked.px_per_mm, cv2.INTER_LINEAR)
+    mm = asked.px_per_mm * shrink
     if min(judged.shape) < 2:
         return 0.0
     y, x = np.mgrid[:judged.shape[0], :judged.shape[1]].astype(np.float32)

@@ -34,14 +34,8 @@ def torn_mm2(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     px_per_mm = asked.px_per_mm
     skin = np.isfinite(asked.depth_after_mm) & np.isfinite(asked.depth_before_mm)
     judged = (asked.mask > 0) & (signed_distance(skin) > INSIDE_MM * px_per_mm)
-    if drawn_px.shape != (*judged.shape, 2) or not np.isfinite(drawn_px).all():
-        raise ValueError("the motion that was drawn has another size than the window, or holds what is no number")
-    shrink = min(1.0, FINEST_PX / px_per_mm)
-    if shrink < 1:
-        size = tuple(max(2, round(n * shrink)) for n in judged.shape[::-1])
-        before, after = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in (before, after))
-        drawn_px = cv2.resize(drawn_px, size, interpolation=cv2.INTER_NEAREST_EXACT) * np.float32(shrink)
-        judged = cv2.resize(judged.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    before, after, drawn_px, judged, shrink = reduced(before, after, drawn_px, judged, px_per_mm,
+                                                      cv2.INTER_NEAREST_EXACT)
     scale = px_per_mm * shrink
     old, new = (edges(p, scale) for p in (before, after))
     around = 2 * max(1, round(NEAR_MM * scale)) + 1
@@ -50,6 +44,24 @@ def torn_mm2(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3
     mark(drawn_px, judged, new, torn, old, scale, across=False)
     mark(drawn_px.swapaxes(0, 1), judged.T, new.T, torn.T, old, scale, across=True)
     return float(torn.sum()) / scale**2
+
+
+def reduced(before: UInt8[np.ndarray, "h w 3"], after: UInt8[np.ndarray, "h w 3"], drawn_px: Float[np.ndarray, "..."],
+            judged: Bool[np.ndarray, "h w"], px_per_mm: float, how: int) -> tuple[
+                UInt8[np.ndarray, "a b 3"], UInt8[np.ndarray, "a b 3"], Float[np.ndarray, "a b 2"],
+                Bool[np.ndarray, "a b"], float]:
+    """The same no finer than need be, and how much smaller. how: to sample the motion. ValueError: it is not of this
+    window."""
+    if drawn_px.shape != (*judged.shape, 2) or not np.isfinite(drawn_px).all():
+        raise ValueError("the motion that was drawn has another size than the window, or holds what is no number")
+    shrink = min(1.0, FINEST_PX / px_per_mm)
+    if shrink == 1:
+        return before, after, drawn_px, judged, shrink
+    size = tuple(max(2, round(n * shrink)) for n in judged.shape[::-1])
+    before, after = (cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in (before, after))
+    drawn_px = cv2.resize(drawn_px, size, interpolation=how) * np.float32(shrink)
+    judged = cv2.resize(judged.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    return before, after, drawn_px, judged, shrink
 
 
 def edges(picture: UInt8[np.ndarray, "h w 3"], px_per_mm: float) -> Float[np.ndarray, "h w"]:
