@@ -3,7 +3,7 @@
 The skin that is the outline after an operation need not have been it before: a lifted neck shows, as its outline, skin
 that lay in front of it and hardly moves. Carried outwards, such a motion leaves the old outline standing, whole or in
 crumbs. So the pictured outline withdraws as far as the fitted head's does, and where the bent picture shows it
-elsewhere, each of its points is drawn from the nearest one of the outline before.
+elsewhere, each of its points is drawn from the nearest one of the outline before. Loose hair stays.
 Letters: E a point of the outline after, C the one before nearest to it, u motion (picture before minus picture after).
 """
 
@@ -32,6 +32,14 @@ STEEPEST, SOFT_PX = 0.6, 2.0
 BARE, CLEAN, KNOWN = 0.1, 0.02, 0.85
 """What shows more of the person than the first is a crumb, and less than the second the wall: where the matte is sure
 of more than the third share of what the outline left."""
+FOLD_MM, BEHIND_MM = 2.5, 18.0
+"""What of the head after is thinner than the first is a fold. A part so far behind an outline is another's
+(necks behind chins: 20 to 45 mm from three quarters; from the side the neck itself lies up to 18 mm deeper)."""
+FRAYED_MM = 0.15
+"""An outline so far off itself evened, on average, is loose hair's (jaws before hair: 0.27 in two of 16 stills, beards
+0.12 at most)."""
+LOST_MM = 10.0
+"""So near to what comes to light all that must stand does."""
 LEAST_PX = 1e-3
 """Motion that leaves no trace in a byte."""
 
@@ -85,12 +93,12 @@ def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], 
         np.ndarray, "h w"]:
     """By how much the fitted outline nearest to each pixel withdraws before the wall, px, evened along it. was: who is
     seen; an outline before hair or clothes does not withdraw before the wall."""
-    before, after = np.isfinite(flow.depth_before_mm), np.isfinite(flow.depth_after_mm)
+    before, after = np.isfinite(flow.depth_before_mm), broad(np.isfinite(flow.depth_after_mm), flow.px_per_mm)
     edge, rim = rim_of(before), RIM_MM * flow.px_per_mm
     if not edge.any() or not after.any():
         return np.zeros(was.shape, np.float32)
     _, number, y, x = nearest(edge)
-    away = cv2.distanceTransform((~after).astype(np.uint8), cv2.DIST_L2, 5)[y, x]
+    away = inwards(before, after, flow, y, x)
     within = signed_distance(was)
     far = within[y, x] >= rim
     fades = np.clip(2 - within[y, x] / (FARTHEST_MM / 2 * flow.px_per_mm), 0, 1)
@@ -98,12 +106,41 @@ def withdrawal(frame: Float[np.ndarray, "h w 3"], was: Bool[np.ndarray, "h w"], 
     if asks.any() and not alike(frame, before, was & ~before & (within < rim / 2), rim, y[asks], x[asks]):
         fades = np.zeros_like(fades)
     away *= np.where(far, fades, 1)
-    away *= ~dressed(frame, before, was, rim)[y, x]
+    away *= ~(dressed(frame, before, was, rim)[y, x] | far & frayed(was, flow.px_per_mm)[y, x])
     line = np.zeros((*was.shape, 2), np.float32)
     line[y, x] = np.stack([away, np.ones(len(y))], 1)
     line = blurred(line, max(ALONG_MM / 2 * flow.px_per_mm, 1.0))[y, x]
     even: np.ndarray = (line[:, 0] / np.maximum(line[:, 1], 1e-6))[number]
     return even
+
+
+def broad(head: Bool[np.ndarray, "h w"], mm: float) -> Bool[np.ndarray, "h w"]:
+    """The head without what is thin: a fold that hangs is no outline."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(FOLD_MM / 2 * mm) + 1,) * 2)
+    return cv2.morphologyEx(head.astype(np.uint8), cv2.MORPH_OPEN, disc) > 0
+
+
+def inwards(before: Bool[np.ndarray, "h w"], after: Bool[np.ndarray, "h w"], flow: Correspondence,
+            y: Int[np.ndarray, "n"], x: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """From places of the outline before to the head after, px: to its nearest part, or, where that lies behind, as the
+    neck does beside a chin that rises, straight in."""
+    away, number, after_y, after_x = nearest(after)
+    away, to = away[y, x], number[y, x]
+    behind = flow.depth_after_mm[after_y[to], after_x[to]] > flow.depth_before_mm[y, x] + BEHIND_MM
+    if not behind.any():
+        return away
+    even = blurred(signed_distance(before), max(ALONG_MM / 2 * flow.px_per_mm, 1.0))
+    way = np.stack([cv2.Sobel(even, cv2.CV_32F, 1, 0), cv2.Sobel(even, cv2.CV_32F, 0, 1)], -1)[y[behind], x[behind]]
+    way /= np.maximum(length(way), 1e-6)[:, None]
+    step = np.arange(1, round(FARTHEST_MM * flow.px_per_mm))
+    at = [np.clip(np.rint(start[behind, None] + step * way[:, k, None]), 0, most - 1).astype(int)
+          for k, (start, most) in enumerate(zip((x, y), before.shape[::-1], strict=True))]
+    met = after[at[1], at[0]]
+    through = np.logical_and.accumulate(before[at[1], at[0]], 1)
+    first = met.argmax(1)
+    found = met.any(1) & through[np.arange(len(first)), first]
+    away[behind] = np.where(found, np.maximum(step[first], away[behind]), away[behind])
+    return away
 
 
 def dressed(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], was: Bool[np.ndarray, "h w"],
@@ -112,6 +149,18 @@ def dressed(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], 
     skin, _ = mean_colour(frame, before, rim_px)
     other, share = mean_colour(frame, was & ~before, rim_px)
     return (length(skin - other) > ALIKE) & (share > 0.1)
+
+
+def frayed(was: Bool[np.ndarray, "h w"], px_per_mm: float) -> Bool[np.ndarray, "h w"]:
+    """Where the nearest outline of who is seen is loose hair's."""
+    rim = rim_of(was)
+    if not rim.any():
+        return np.zeros_like(was)
+    off = was ^ (blurred(was.astype(np.float32), EVEN_MM * px_per_mm) > 0.5)
+    near = blurred(np.stack([off, rim], -1).astype(np.float32), RIM_MM / 2 * px_per_mm)
+    _, number, y, x = nearest(rim)
+    rough: np.ndarray = near[y, x, 0] > FRAYED_MM * px_per_mm * near[y, x, 1]
+    return rough[number]
 
 
 def alike(frame: Float[np.ndarray, "h w 3"], before: Bool[np.ndarray, "h w"], seam: Bool[np.ndarray, "h w"],
@@ -137,10 +186,13 @@ def mean_colour(frame: Float[np.ndarray, "h w 3"], where: Bool[np.ndarray, "h w"
 
 def astray(then: Bool[np.ndarray, "h w"], now: Bool[np.ndarray, "h w"], bare: Bool[np.ndarray, "h w"], mm: float
            ) -> Bool[np.ndarray, "h w"]:
-    """Where what withdraws is shown else than it must be, beside what comes to light."""
-    near = cv2.dilate(bare.astype(np.uint8), np.ones((2 * round(mm) + 1,) * 2, np.uint8)) > 0
+    """Where what withdraws is shown else than it must be, beside what comes to light; farther off, where skin that must
+    stand is not shown: a full cheek whose lower end was drawn up with the skin beneath it."""
+    near, about = (cv2.dilate(bare.astype(np.uint8), np.ones((2 * round(by * mm) + 1,) * 2, np.uint8)) > 0
+                   for by in (1.0, LOST_MM))
+    wrong = ((then ^ now) & near) | (then & ~now & about)
     speck = np.ones((max(2, round(OFF_MM * mm)),) * 2, np.uint8)
-    return cv2.morphologyEx(((then ^ now) & near).astype(np.uint8), cv2.MORPH_OPEN, speck) > 0
+    return cv2.morphologyEx(wrong.astype(np.uint8), cv2.MORPH_OPEN, speck) > 0
 
 
 def outline_motion(then: Bool[np.ndarray, "h w"], was: Bool[np.ndarray, "h w"], wrong: Bool[np.ndarray, "h w"],

@@ -1,5 +1,7 @@
 """Withdrawn: an outline that withdraws leaves nothing of the old one behind."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 
@@ -107,3 +109,46 @@ def test_where_an_outline_left_nothing_of_the_person_is_drawn() -> None:
     assert np.array_equal(motion[bent(person, away) < 0.1], away[bent(person, away) < 0.1])
     unsure = np.minimum(person, 0.5)
     assert bare_beyond(away, left, unsure) is away
+
+
+def test_a_chin_that_rises_before_the_neck_leaves_no_lobe_in_the_corner() -> None:
+    y, x = np.mgrid[:SIZE, :SIZE]
+    neck, chin = x < 60, y < 130
+    person = (neck | chin).astype(np.float32)
+    raised, still = y < 130 - 12 * np.clip((190 - x) / 30, 0, 1), np.zeros((SIZE, SIZE, 3), np.float32)
+    after = np.where(raised, 500.0, np.where(neck, 540.0, np.inf))
+    before = np.where(chin, 500.0, np.where(neck, 540.0, np.inf))
+    flow = Correspondence(
+        left=0, top=0, flow_px=still[..., :2], depth_after_mm=after, depth_before_mm=before, from_depth_mm=after,
+        moved=raised, normals_before=still, normals_after=still, mask=np.ones((SIZE, SIZE)), px_per_mm=PX_PER_MM)
+    motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), pictured(person), person, person, flow)
+    bottom = (bent(person, motion) > 0.5)[:, 64:150].sum(0)  # beside the neck
+    assert np.abs(bottom - 118).max() <= 6 and np.abs(bottom - 118)[12:].max() <= 2
+
+
+def test_a_fold_of_the_fitted_head_that_hangs_keeps_no_skin() -> None:
+    person, flow, ends = neck()
+    fold = (np.abs(np.arange(SIZE) - SIZE // 2) < 3)[:, None] & (np.arange(SIZE)[None] < EDGE)
+    flow = dataclasses.replace(flow, depth_after_mm=np.where(fold, 500.0, flow.depth_after_mm))
+    motion, _ = withdrawn(np.zeros((SIZE, SIZE, 2), np.float32), pictured(person), person, person, flow)
+    assert np.abs((bent(person, motion) > 0.5).sum(1) - ends).max() < 2.5 * PX_PER_MM
+
+
+def test_loose_hair_stays() -> None:
+    y, x = np.mgrid[:SIZE, :SIZE]
+    person, flow, _ = neck()
+    person[x < EDGE + 12 + 16 * ((y // 5) % 2)] = 1
+    none = np.zeros((SIZE, SIZE, 2), np.float32)
+    motion, changed = withdrawn(none, pictured(person), person, person, flow)
+    assert motion is none and not changed.any()
+
+
+def test_skin_that_must_stand_beside_what_comes_to_light_does() -> None:
+    person, flow, ends = neck()
+    motion = np.zeros((SIZE, SIZE, 2), np.float32)
+    motion[..., 0] = (EDGE - ends)[:, None]  # as it must be,
+    motion[25:65, :, 0] += 8 * np.hanning(40)[:, None]  # but drawn in beside it, where nothing withdraws
+    after = bent(person, motion)
+    assert np.abs((after > 0.5).sum(1) - ends)[25:65].max() > 7
+    out, _ = withdrawn(motion, pictured(person), person, after, flow)
+    assert np.abs((bent(person, out) > 0.5).sum(1) - ends)[25:65].max() < 1.5
