@@ -107,7 +107,8 @@ def evened(own_px: Float[np.ndarray, "n 2"], counts: Float[np.ndarray, "n"], loo
     even = along(own_px, sigma)
     loose = loose & ((own_px * out).sum(1) >= 0) & ((even * out).sum(1) >= 0)
     uneven = loose & (np.linalg.norm(even - own_px, axis=1) > LEAST_PX)
-    share = np.minimum(4 * along(uneven[:, None], sigma), 1) * loose[:, None]
+    fades = np.clip(2 * along(loose[:, None], sigma), 0, 1) * (counts == 0)[:, None]  # it goes on a little
+    share = np.minimum(4 * along(uneven[:, None], sigma), 1) * fades
     return np.concatenate([own_px + share * (even - own_px), np.maximum(share, counts[:, None])], 1)
 
 

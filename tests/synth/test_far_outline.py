@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from synth.contours import Beyond
-from synth.far_outline import held
+from synth.far_outline import evened, held
 
 SIDE, PX_PER_MM = 240, 3.0
 CHEEK, NOSE, RADIUS, MOTION = (60.0, 120.0), 120.0, 90.0, (6.0, -2.0)
@@ -80,3 +80,13 @@ def test_an_outline_that_advances_is_left_as_it_is() -> None:
     forward = dataclasses.replace(contour, flow_px=-contour.flow_px)
     for fitted in (FITTED, FITTED - 5 * PX_PER_MM):
         assert np.array_equal(held(-own, person, forward, skin, fitted, ALL, PX_PER_MM), -own)
+
+
+def test_the_motion_of_a_loose_outline_goes_over_into_that_of_a_fitted_one() -> None:
+    number = np.arange(400)
+    own = np.zeros((400, 2), np.float32)
+    own[:, 0] = np.where(number < 105, 6, 0)  # it breaks off just where the fitted head ends within the pictured one
+    out = np.broadcast_to(np.array([1.0, 0.0]), (400, 2))
+    made = evened(own, np.zeros(400, np.float32), (number > 100) & (number < 300), out, PX_PER_MM)[:, 0]
+    assert np.abs(np.diff(made)).max() < 0.8  # evened from there on only, it would begin 2 px lower
+    assert made[70] > 5.9 and made[250] == 0
