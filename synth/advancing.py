@@ -2,12 +2,14 @@
 
 Skin that bulges before the wall is drawn from the last sliver beside its outline, several times as wide: there a
 fitted head half a millimetre off tells skin from wall over as many millimetres, and an augmented cheek ended under the
-eye in a shelf. So each point of the pictured outline goes outwards by as much as the fitted outline beside it does,
-evened along it, and the skin inside follows.
+eye in a shelf, an advanced jaw in one beside the lower lip. So each point of the pictured outline goes outwards by as
+much as the fitted outline beside it does, evened along it, and the skin inside follows. An outline beside it that does
+not advance, as the neck's under a chin, is not drawn along.
 Letters: P a point of the pictured outline, n the direction out of it, a the advance, px.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,20 +22,35 @@ from synth.blur import blurred
 from synth.far_outline import along, around, traced
 from synth.outlines import nearest
 
-NEAR_MM, EVEN_MM, OUT_MM = 4.0, 2.0, 2.5
-"""A pictured outline farther from the fitted one is another thing's. Standard deviations along the outline, of the
-advance and of the outline whose normals are taken."""
+NEAR_MM, FAR_MM, ASIDE, ALIKE, LEAST_ALIKE = 4.0, 7.0, 0.2, 0.6, 0.3
+"""A pictured outline so near to the fitted one is the same thing's, and one as far as the second off another's; so is
+one that faces otherwise, as a neck's beside a chin: by less than the third (cosine), wholly the same by the fourth. At
+least so much of an outline tells."""
+EVEN_MM, OUT_MM = 2.0, 2.5
+"""Standard deviations along the outline, of the advance and of the outline whose normals are taken."""
 LEAST_MM, WHOLE_MM, SOME_MM = 0.2, 0.8, 1.5
 """An outline that advances by less than the first is left as it is drawn, by more than the second drawn anew; only
 where it advances by the third somewhere near."""
-ABOUT_MM = 25.0
-"""Near is within this, along the outline."""
+ABOUT_MM, WISP_MM = 25.0, 50.0
+"""Near is within this, along the outline. One that is shorter than the second is a wisp of hair's."""
 INSIDE_MM, OTHER_MM = 2.0, 20.0
 """Skin so far inside an outline, and so much nearer than what advances, is another thing's."""
 STEEPEST, SOFT_PX = 0.6, 2.0
 """Skin inside parts from the outline by this share of its distance; what the lens mixes with the wall goes along."""
 LEAST_PX = 1e-3
 """Motion that leaves no trace in a byte."""
+
+
+class Advance(NamedTuple):
+    """An outline of who was seen. points: in order; out: directions out of it; px: a; share: how much that counts;
+    about: how much, if the outline is drawn farther out than a; hidden: where another thing hides what advances."""
+
+    points: Int[np.ndarray, "n 2"]
+    out: Float[np.ndarray, "n 2"]
+    px: Float[np.ndarray, "n"]
+    share: Float[np.ndarray, "n"]
+    about: Float[np.ndarray, "n"]
+    hidden: Bool[np.ndarray, "n"]
 
 
 def advanced(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"], before_mm: Float[np.ndarray, "h w"],
@@ -43,11 +60,13 @@ def advanced(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"
     before_mm, after_mm: depth of the fitted head; where: pixels beside which an outline may be drawn anew."""
     was, none = around(person, px_per_mm), np.zeros(person.shape, bool)
     to, edge, target = np.zeros((*person.shape, 3), np.float32), none.copy(), was.astype(np.uint8)
-    for points, a, share, hidden in advances(was, before_mm, after_mm, where, px_per_mm):
-        if hidden.sum() > SOME_MM * px_per_mm:
+    for found in advances(was, before_mm, after_mm, where, px_per_mm):
+        if found.hidden.sum() > SOME_MM * px_per_mm:
             continue  # nothing here shows what advances; the guard says so
-        out = outwards(points, px_per_mm)
-        new = points + a[:, None] * out
+        points, (x, y) = found.points, found.points.T
+        too_far = -(own_px[y, x] * found.out).sum(1) - found.px
+        share = np.maximum(found.share, found.about * counted(too_far / px_per_mm))
+        new = points + found.px[:, None] * found.out
         for i in np.flatnonzero(share > 0):
             k = (i + 1) % len(points)
             quad = np.rint([points[i], points[k], new[k], new[i]]).astype(np.int32)
@@ -63,30 +82,47 @@ def advanced(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"
 
 
 def advances(was: Bool[np.ndarray, "h w"], before_mm: Float[np.ndarray, "h w"], after_mm: Float[np.ndarray, "h w"],
-             where: Bool[np.ndarray, "h w"], px_per_mm: float) -> Iterator[tuple[
-                 Int[np.ndarray, "n 2"], Float[np.ndarray, "n"], Float[np.ndarray, "n"], Bool[np.ndarray, "n"]]]:
-    """Outlines of who was seen that advance: their points, a, how much it counts, and where another thing hides what
-    advances."""
-    at = signed_distance(np.isfinite(before_mm))
-    ahead = signed_distance(np.isfinite(after_mm)) - at
+             where: Bool[np.ndarray, "h w"], px_per_mm: float) -> Iterator[Advance]:
+    """Outlines of who was seen that advance."""
+    at, then = (signed_distance(np.isfinite(depth)) for depth in (before_mm, after_mm))
     for points in traced(was):
-        x, y = points.T
-        near = (np.abs(at[y, x]) < NEAR_MM * px_per_mm) & where[y, x]
-        a = np.maximum(along(np.where(near, np.maximum(ahead[y, x], 0), 0)[:, None], EVEN_MM * px_per_mm)[:, 0], 0)
+        if len(points) < WISP_MM * px_per_mm:
+            continue
+        (x, y), out = points.T, outwards(points, px_per_mm)
+        ahead, off = then[y, x] - at[y, x], np.abs(at[y, x]) / px_per_mm
+        near = where[y, x] * np.clip((FAR_MM - off) / (FAR_MM - NEAR_MM), 0, 1)
+        alike = near * np.clip((facing(then, points, out) - ASIDE) / (ALIKE - ASIDE), 0, 1)
+        a, alike, near = along(np.stack([alike * np.maximum(ahead, 0), alike, near], 1), EVEN_MM * px_per_mm).T
+        a = a / np.maximum(alike, LEAST_ALIKE)
         some = a > SOME_MM * px_per_mm
         if not some.any():
             continue
-        share = np.clip((a / px_per_mm - LEAST_MM) / (WHOLE_MM - LEAST_MM), 0, 1)
-        share *= np.minimum(1, 4 * along(some[:, None].astype(np.float32), ABOUT_MM / 2 * px_per_mm)[:, 0])
-        hidden = nearer(points, outwards(points, px_per_mm), a, before_mm, after_mm, px_per_mm) & (share > 0)
-        yield points, a, share, hidden
+        about = near * np.minimum(1, 4 * along(some[:, None].astype(np.float32), ABOUT_MM / 2 * px_per_mm)[:, 0])
+        share = about * counted(a / px_per_mm)
+        hidden = nearer(points, out, a, before_mm, after_mm, px_per_mm) & (share > 0)
+        yield Advance(points, out, a, share, about, hidden)
+
+
+def facing(inside_px: Float[np.ndarray, "h w"], points: Int[np.ndarray, "n 2"], out: Float[np.ndarray, "n 2"]
+           ) -> Float[np.ndarray, "n"]:
+    """Cosine between directions out of one outline and, at its points, out of another, of which the signed distance is
+    given."""
+    x, y = points.T
+    down, right = np.gradient(inside_px)
+    other = -np.stack([right[y, x], down[y, x]], 1)
+    return (out * other).sum(1) / np.maximum(np.linalg.norm(other, axis=1), 1e-6)
+
+
+def counted(off_mm: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """How much an outline that must go on by so much counts."""
+    return np.clip((off_mm - LEAST_MM) / (WHOLE_MM - LEAST_MM), 0, 1)
 
 
 def hidden_mm(person: Bool[np.ndarray, "h w"], asked: Correspondence) -> float:
     """Length of the outline that would advance and of which the photo shows nothing, for another thing stands there."""
     was, mm = around(person.astype(np.float32), asked.px_per_mm), asked.px_per_mm
     found = advances(was, asked.depth_before_mm, asked.depth_after_mm, asked.mask > 0, mm)
-    return sum(float(hidden.sum()) for *_, hidden in found) / mm
+    return sum(float(each.hidden.sum()) for each in found) / mm
 
 
 def carried(own_px: Float[np.ndarray, "h w 2"], to: Float[np.ndarray, "h w 3"], edge: Bool[np.ndarray, "h w"],
@@ -97,7 +133,7 @@ def carried(own_px: Float[np.ndarray, "h w 2"], to: Float[np.ndarray, "h w 3"], 
     told = to[y, x][number]
     u = blurred(told[..., :2], max(px_per_mm / 2, 1.0))
     far = np.where(target, STEEPEST * np.maximum(away - SOFT_PX, 0), away)
-    reach = length(u) + SOFT_PX
+    reach = np.maximum(length(u), length(own_px)) + SOFT_PX
     share = told[..., 2:] * np.where(target, 1, np.clip(2 - away / (2 * reach), 0, 1))[..., None]
     goes_on = np.where(target[..., None], own_px, 0)
     apart = goes_on - u

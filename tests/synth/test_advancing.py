@@ -57,6 +57,34 @@ def test_an_outline_that_stays_or_withdraws_is_left() -> None:
         assert np.array_equal(out, own) and not changed.any()
 
 
+def test_an_outline_that_bulges_far_beyond_the_fitted_one_advances_with_it() -> None:
+    beard = 18 * np.clip(1 - np.abs(y - 150) / 40, 0, 1)  # px: up to 6 mm of it, unknown to the head
+    person, own = (x < 120 + beard).astype(np.float32), planned(0.0)
+    out, _ = advanced(own, person, depth(x < 120), depth(x < 120 + BULGE), HERE, PX_PER_MM)
+    ends = drawn(out, person)
+    assert np.abs(ends - (120 + beard + BULGE)[:, 0])[20:-20].max() < 6
+    assert np.abs(np.diff(ends))[20:-20].max() <= 3
+
+
+def test_a_neck_under_a_chin_that_advances_is_not_drawn_along() -> None:
+    chin, neck = (x < 90) & (y < 120), x < 60
+    person = (chin | neck).astype(np.float32)
+    ahead = 12 * np.clip((y - 60) / 30, 0, 1) * (y < 120)
+    before, after = depth(person > 0.5), depth((person > 0.5) | (x < 90 + ahead) & (y < 120))
+    own = np.zeros((SIZE, SIZE, 2), np.float32)
+    own[..., 0] = -12 * np.clip(1 - np.maximum(y - 120, 0) / 12, 0, 1) * (y > 60)  # the neck's top goes with the chin
+    ends = drawn(advanced(own, person, before, after, HERE, PX_PER_MM)[0], person)
+    assert drawn(own, person)[122:126].min() >= 67
+    assert ends[122:].max() <= 65 and ends[100] >= 98
+
+
+def test_a_wisp_of_hair_beside_it_stays() -> None:
+    wisp = (np.abs(x - 160) < 4) & (np.abs(y - 150) < 8)
+    person, own = ((x < 120) | wisp).astype(np.float32), planned(0.0)
+    out, changed = advanced(own, person, depth(x < 120), depth(x < 120 + BULGE), HERE, PX_PER_MM)
+    assert not out[140:160, 154:167].any() and changed[120, 124]
+
+
 def test_the_guard_says_what_hides_what_advances() -> None:
     person, none = x < 120, np.zeros((SIZE, SIZE, 3), np.float32)
     after = depth(x < 123 + BULGE)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from core.correspondence import Correspondence
-from synth.pictured import cut_to, pictured
+from synth.pictured import MIDDLE, cut_to, from_the_side, pictured
 from synth.warp3d import warped
 
 PX_PER_MM, SIZE, EDGE = 3.0, 240, 110
@@ -76,3 +76,12 @@ def test_the_wall_below_a_neck_that_hangs_too_low_is_neither_bent_nor_lit() -> N
     wall = slice(EDGE + 7, None)  # what the matte leaves to the person as found ends two millimetres below
     assert np.abs(after[wall].astype(int) - before[wall]).max() <= 18
     assert (after[EDGE - 6:EDGE - 1] > 200).mean() > 0.3  # and the wall came to light above
+
+
+def test_a_chin_that_is_the_outline_is_seen_from_the_side() -> None:
+    person, face = np.zeros((100, 120), np.float32), np.zeros((478, 2))
+    person[:, 30:] = 1
+    for off_px, is_so in ((1.0, True), (-3.0, True), (20.0, False)):
+        face[MIDDLE] = np.stack([np.full(4, 30 + off_px), [40, 50, 60, 70]], 1)
+        assert from_the_side(face, person, px_per_mm=3.0) is is_so
+    assert not from_the_side(face, np.zeros_like(person), px_per_mm=3.0)
