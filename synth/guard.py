@@ -65,8 +65,8 @@ class GuardOptions:
 
 GUARD = GuardOptions()
 HIDDEN = ("The photo shows the skin that the plan brings before the wall.",
-          "What the plan brings out before the wall lies behind the nose in this photo, which shows none of its skin. "
-          "Take less, or a photo that is turned less.")
+          "What the plan brings out before the wall lies behind the nose, or what else stands nearer, in this photo: "
+          "it shows none of that skin. Take less, or a photo that is turned less.")
 FOLLOWS_MM = 0.5
 """Skin drawn from so far beside where the plan alone has it follows other skin."""
 SIDE_BY_SIDE = ThreadPoolExecutor(2)
