@@ -32,6 +32,7 @@ from recon.detect import Face
 from recon.ears import EARS
 from recon.landmark_net import FaceBox
 from recon.one_photo import PhotoHead, eye_span_px, faces_in, outside_share
+from recon.photo_verdict import smiles
 from render.conditions import control_picture
 from synth.findings import Verdict
 from synth.photo_file import PhotoFile, read_photo_file
@@ -321,6 +322,9 @@ def seen_from_here(study: Study, head: PhotoHead, moves_mm: Float[np.ndarray, "s
                                f"would move it by {most_px:.1f} px at most.",
                                f"Give a photo with at least {LEAST_EYES_PX:.0f} px there.")
         notes.append(f"The face is small ({eyes:.0f} px between the outer eye corners): details of a change are lost.")
+    if smiles(head.face):
+        notes.append("The person smiles, which spreads the wings of the nose and draws lips and cheeks: a photo of the "
+                     "face at rest shows an operation more truly.")
     return notes
 
 

@@ -126,7 +126,7 @@ def test_a_small_face_is_used_with_a_word_or_refused(tmp_path: Path) -> None:
         carried_out(begin(path), Plan(id="lids", procedures=[lids]), "tps")
     assert refused.value.code == "face_too_small"
     made = carried_out(begin(path), asked_plan("rhytidectomy", 100, None), "tps")
-    assert any("small" in note for note in made.notes)
+    assert any("small" in note for note in made.notes) and any("smiles" in note for note in made.notes)
     steps = sweep(begin(path), "rhytidectomy", 11, "tps")  # the first of them move less than a pixel
     assert steps[0].unchanged and not steps[-1].unchanged and len(steps) == 11
 
