@@ -27,8 +27,9 @@ EVEN_MM, ALONG_MM = 1.0, 2.5
 OFF_MM, BESIDE = 0.4, 6.0
 """A stretch is drawn anew where the bent picture's outline is off by more than the first, wholly while a share of its
 neighbours of more than one over the second is."""
-STEEPEST, SOFT_PX = 0.6, 2.0
-"""Skin inside parts from the outline by this share of its distance, less what the lens mixes with the wall."""
+STEEPEST, SOFT_PX, CLEAR_PX = 0.6, 2.0, 5.0
+"""Skin inside parts from the outline by this share of its distance, less what the lens mixes with the wall; nothing of
+that mixture is drawn beyond the third."""
 BARE, CLEAN, KNOWN = 0.1, 0.02, 0.85
 """What shows more of the person than the first is a crumb, and less than the second the wall: where the matte is sure
 of more than the third share of what the outline left."""
@@ -58,17 +59,26 @@ def withdrawn(own_px: Float[np.ndarray, "h w 2"], frame: Float[np.ndarray, "h w 
         return own_px, none
     inside = np.clip(signed_distance(was), -FARTHEST_MM * mm, FARTHEST_MM * mm) - back
     then = blurred(inside, EVEN_MM * mm) > 0
-    wrong = astray(then, after > 0.5, was & (inside < 0), mm)
-    if not wrong.any():
-        return own_px, none
-    u, share, away = outline_motion(then, was, wrong, mm)
-    far, apart = length(u), own_px - u
-    into = np.minimum(1, STEEPEST * np.maximum(away - SOFT_PX, 0) / np.maximum(length(apart), 1e-6))
-    beyond = np.clip((away - far - RIM_MM * mm) / (far + SOFT_PX), 0, 1)
-    out = own_px + share * (u + np.where(then, into, beyond)[..., None] * apart - own_px)
-    out = bare_beyond(out, was & ~then & (away > SOFT_PX) & (share[..., 0] > 0.5), person)
+    out, wrong = own_px, astray(then, after > 0.5, was & (inside < 0), mm)
+    if wrong.any():
+        u, share, away = outline_motion(then, was, wrong, mm)
+        far, apart = length(u), own_px - u
+        into = np.minimum(1, STEEPEST * np.maximum(away - SOFT_PX, 0) / np.maximum(length(apart), 1e-6))
+        beyond = np.clip((away - far - RIM_MM * mm) / (far + SOFT_PX), 0, 1)
+        out = own_px + share * (u + np.where(then, into, beyond)[..., None] * apart - own_px)
+        out = bare_beyond(out, was & ~then & (away > SOFT_PX) & (share[..., 0] > 0.5), person)
+    out = bare_rim(out, was, then, person)
     changed = length(out - own_px) > LEAST_PX
-    return np.where(changed[..., None], out, own_px), changed
+    return np.where(changed[..., None], out, own_px) if changed.any() else own_px, changed
+
+
+def bare_rim(drawn_px: Float[np.ndarray, "h w 2"], was: Bool[np.ndarray, "h w"], then: Bool[np.ndarray, "h w"],
+             person: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 2"]:
+    """The motion without what the lens mixed of the outline before and the wall, where the outline has gone."""
+    rim = np.ones((5, 5), np.uint8)
+    mixed = cv2.dilate(was.astype(np.uint8), rim) > 0  # lashes are none of it
+    gone = cv2.distanceTransform((~then).astype(np.uint8), cv2.DIST_L2, 5) > CLEAR_PX
+    return bare_beyond(drawn_px, mixed & gone, cv2.dilate(np.where(mixed, person, 0), rim))
 
 
 def bare_beyond(drawn_px: Float[np.ndarray, "h w 2"], left: Bool[np.ndarray, "h w"], person: Float[np.ndarray, "h w"]
@@ -80,7 +90,8 @@ def bare_beyond(drawn_px: Float[np.ndarray, "h w 2"], left: Bool[np.ndarray, "h 
                       borderMode=cv2.BORDER_REPLICATE)
     crumb = left & (shown >= BARE)
     wall = cv2.erode((shown < CLEAN).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    if not wall.any() or not crumb.any() or (person[left] > 1 - BARE).mean() < KNOWN:
+    told = person[left & (person >= 0.5)]
+    if not wall.any() or not crumb.any() or not told.size or (told > 1 - BARE).mean() < KNOWN:
         return drawn_px
     _, number, wall_y, wall_x = nearest(wall)
     from_y, from_x = wall_y[number[crumb]], wall_x[number[crumb]]

@@ -152,3 +152,15 @@ def test_skin_that_must_stand_beside_what_comes_to_light_does() -> None:
     assert np.abs((after > 0.5).sum(1) - ends)[25:65].max() > 7
     out, _ = withdrawn(motion, pictured(person), person, after, flow)
     assert np.abs((bent(person, out) > 0.5).sum(1) - ends)[25:65].max() < 1.5
+
+
+def test_the_old_outlines_last_shade_goes_with_it() -> None:
+    person, flow, ends = neck(over_px=1e4)
+    person[:, EDGE], person[:, EDGE + 1] = 0.4, 0.15  # as the lens mixes it with the wall
+    motion = np.zeros((SIZE, SIZE, 2), np.float32)
+    motion[..., 0] = (EDGE - ends)[:, None]
+    motion[:, EDGE - 1:EDGE + 6, 0] = 0.5  # the motion fades out before it
+    after = bent(person, motion)
+    assert after[:, EDGE:EDGE + 2].max() > 0.2
+    out, _ = withdrawn(motion, pictured(person), person, after, flow)
+    assert bent(person, out)[:, EDGE - 15:EDGE + 6].max() < 0.1
