@@ -430,7 +430,7 @@ class TestInterruptions:
             "file = pathlib.Path(sys.argv[1]) / 'job.json'; job = json.loads(file.read_text())\n"
             "first = not (file.parent / 'was_here').exists(); (file.parent / 'was_here').touch()\n"
             "job |= {'id': 'next', 'state': 'queued'} if first else {'state': 'done'}\n"
-            "file.write_text(json.dumps(job))\n")
+            "whole = file.with_suffix('.new'); whole.write_text(json.dumps(job)); whole.replace(file)\n")
         case = root / "20260101-000000-abcdef"
         case.mkdir()
         write_job(case, Job(kind="reconstruct", inputs=["upload/a.mp4"]))
