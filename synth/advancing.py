@@ -22,12 +22,10 @@ from synth.blur import blurred
 from synth.far_outline import along, around, traced
 from synth.outlines import nearest
 
-NEAR_MM, FAR_MM, ASIDE, ALIKE, LEAST_ALIKE = 4.0, 7.0, 0.2, 0.6, 0.3
-"""A pictured outline so near to the fitted one is the same thing's, and one as far as the second off another's; so is
-one that faces otherwise, as a neck's beside a chin: by less than the third (cosine), wholly the same by the fourth. At
-least so much of an outline tells."""
-EVEN_MM, OUT_MM = 2.0, 2.5
-"""Standard deviations along the outline, of the advance and of the outline whose normals are taken."""
+NEAR_MM, FAR_MM, LEAST_NEAR, EVEN_MM, OUT_MM = 4.0, 7.0, 0.3, 2.0, 2.5
+"""A pictured outline so near to the fitted one is the same thing's, and one as far as the second off another's; at
+least so much of an outline tells. Standard deviations along the outline, of the advance and of the outline whose
+normals are taken."""
 LEAST_MM, WHOLE_MM, SOME_MM = 0.2, 0.8, 1.5
 """An outline that advances by less than the first is left as it is drawn, by more than the second drawn anew; only
 where it advances by the third somewhere near."""
@@ -84,16 +82,15 @@ def advanced(own_px: Float[np.ndarray, "h w 2"], person: Float[np.ndarray, "h w"
 def advances(was: Bool[np.ndarray, "h w"], before_mm: Float[np.ndarray, "h w"], after_mm: Float[np.ndarray, "h w"],
              where: Bool[np.ndarray, "h w"], px_per_mm: float) -> Iterator[Advance]:
     """Outlines of who was seen that advance."""
-    at, then = (signed_distance(np.isfinite(depth)) for depth in (before_mm, after_mm))
+    at = signed_distance(np.isfinite(before_mm))
+    ahead = signed_distance(np.isfinite(after_mm)) - at
     for points in traced(was):
         if len(points) < WISP_MM * px_per_mm:
             continue
         (x, y), out = points.T, outwards(points, px_per_mm)
-        ahead, off = then[y, x] - at[y, x], np.abs(at[y, x]) / px_per_mm
-        near = where[y, x] * np.clip((FAR_MM - off) / (FAR_MM - NEAR_MM), 0, 1)
-        alike = near * np.clip((facing(then, points, out) - ASIDE) / (ALIKE - ASIDE), 0, 1)
-        a, alike, near = along(np.stack([alike * np.maximum(ahead, 0), alike, near], 1), EVEN_MM * px_per_mm).T
-        a = a / np.maximum(alike, LEAST_ALIKE)
+        near = where[y, x] * np.clip((FAR_MM - np.abs(at[y, x]) / px_per_mm) / (FAR_MM - NEAR_MM), 0, 1)
+        a, near = along(np.stack([near * np.maximum(ahead[y, x], 0), near], 1), EVEN_MM * px_per_mm).T
+        a = a / np.maximum(near, LEAST_NEAR)
         some = a > SOME_MM * px_per_mm
         if not some.any():
             continue
@@ -101,16 +98,6 @@ def advances(was: Bool[np.ndarray, "h w"], before_mm: Float[np.ndarray, "h w"], 
         share = about * counted(a / px_per_mm)
         hidden = nearer(points, out, a, before_mm, after_mm, px_per_mm) & (share > 0)
         yield Advance(points, out, a, share, about, hidden)
-
-
-def facing(inside_px: Float[np.ndarray, "h w"], points: Int[np.ndarray, "n 2"], out: Float[np.ndarray, "n 2"]
-           ) -> Float[np.ndarray, "n"]:
-    """Cosine between directions out of one outline and, at its points, out of another, of which the signed distance is
-    given."""
-    x, y = points.T
-    down, right = np.gradient(inside_px)
-    other = -np.stack([right[y, x], down[y, x]], 1)
-    return (out * other).sum(1) / np.maximum(np.linalg.norm(other, axis=1), 1e-6)
 
 
 def counted(off_mm: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
@@ -133,7 +120,7 @@ def carried(own_px: Float[np.ndarray, "h w 2"], to: Float[np.ndarray, "h w 3"], 
     told = to[y, x][number]
     u = blurred(told[..., :2], max(px_per_mm / 2, 1.0))
     far = np.where(target, STEEPEST * np.maximum(away - SOFT_PX, 0), away)
-    reach = np.maximum(length(u), length(own_px)) + SOFT_PX
+    reach = length(u) + SOFT_PX
     share = told[..., 2:] * np.where(target, 1, np.clip(2 - away / (2 * reach), 0, 1))[..., None]
     goes_on = np.where(target[..., None], own_px, 0)
     apart = goes_on - u
